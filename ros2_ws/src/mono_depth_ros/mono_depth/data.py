@@ -1,0 +1,116 @@
+"""The values that travel through the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mono_depth.errors import FrameError
+
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3), row 0 on top
+DepthImage = npt.NDArray[np.float32]  # (H, W) metres, NaN = no value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intrinsics:
+    """Pinhole camera of a rectified image, pixel centres at integer coordinates.
+
+    A point (x, y, z) in the optical frame (REP 103: x right, y down, z forward) is
+    seen at column `fx * x / z + cx`, row `fy * y / z + cy`.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        values = (self.fx, self.fy, self.cx, self.cy)
+        if not np.isfinite(values).all() or self.fx <= 0.0 or self.fy <= 0.0:
+            raise FrameError(f"fx, fy, cx, cy = {values} is not a pinhole camera")
+        if self.width < 1 or self.height < 1:
+            raise FrameError(f"camera of {self.width}x{self.height} pixels")
+
+    def scaled_to(self, width: int, height: int) -> Intrinsics:
+        """Return the camera of the same view resized to `width` x `height` pixels.
+
+        Resizing keeps pixel edges, not pixel centres, in place: c' = (c + 0.5) s - 0.5.
+        """
+        sx, sy = width / self.width, height / self.height
+        return Intrinsics(
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
+        )
+
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """Return the 3x3 camera matrix K."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One rectified camera image, with the time and optical frame it belongs to."""
+
+    rgb: RgbImage  # (H, W, 3) uint8
+    stamp_ns: int  # acquisition time, clock of the camera's stamps
+    frame_id: str  # optical frame, REP 103
+    intrinsics: Intrinsics | None = None  # None = uncalibrated camera, no metric output
+
+
+class OutputKind(str, Enum):
+    """What the numbers of a network mean. Kinds are never mixed up or converted in silence."""
+
+    METRIC = "metric"  # depth in metres
+    METRIC_FOCAL = "metric_focal"  # depth in metres for the canonical focal length of the model
+    INVERSE_AFFINE = "inverse_affine"  # a / depth + b with unknown a > 0 and b
+    DEPTH_AFFINE = "depth_affine"  # a * depth + b with unknown a > 0 and b
+    COMPLETION = "completion"  # depth in metres, given a partial depth map
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The output of a network for one frame, at the network's own resolution."""
+
+    values: torch.Tensor  # (h, w) float32 on the model's device; its kind tells the unit
+    kind: OutputKind
+    confidence: torch.Tensor | None = None  # (h, w) float32, 0..1, None = the model has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthResult:
+    """Depth of one frame at the size of its image. Tensors stay on the pipeline's device."""
+
+    stamp_ns: int  # of the input image, unchanged
+    frame_id: str  # of the input image, unchanged
+    rgb: RgbImage  # (H, W, 3) uint8, the image the depth pixels lie on
+    relative: torch.Tensor  # (H, W) float32 inverse depth without unit, NaN = unknown
+    depth_m: torch.Tensor | None  # (H, W) float32 metres along z, > 0 or NaN; None = no scale
+    confidence: torch.Tensor  # (H, W) float32, 0..1
+    intrinsics: Intrinsics | None
+    scale: ScaleStatus
+    stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleStatus:
+    """Where the metres come from, or why there are none."""
+
+    source: str  # "model", "model_focal", "fixed" or "none"
+    state: str  # "valid" or "uninitialised"
+    reason: str = ""  # why no metric depth is given, empty when it is
+
+    @property
+    def is_metric(self) -> bool:
+        """Tell whether depth in metres is given."""
+        return self.state == "valid"

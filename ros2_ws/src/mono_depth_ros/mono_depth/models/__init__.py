@@ -1,0 +1,1 @@
+"""Depth networks: one file per family behind the `DepthModel` protocol."""

@@ -1,0 +1,1 @@
+"""The ROS 2 node around `mono_depth`: messages, parameters, lifecycle, diagnostics."""
