@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from mono_depth.errors import FrameError
 
@@ -72,7 +74,7 @@ class OutputKind(str, Enum):
     """What the numbers of a network mean. Kinds are never mixed up or converted in silence."""
 
     METRIC = "metric"  # depth in metres
-    METRIC_FOCAL = "metric_focal"  # depth in metres for the canonical focal length of the model
+    METRIC_FOCAL = "metric_focal"  # depth in metres by the focal length of the camera
     INVERSE_AFFINE = "inverse_affine"  # a / depth + b with unknown a > 0 and b
     DEPTH_AFFINE = "depth_affine"  # a * depth + b with unknown a > 0 and b
     COMPLETION = "completion"  # depth in metres, given a partial depth map
@@ -88,29 +90,78 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DepthResult:
-    """Depth of one frame at the size of its image. Tensors stay on the pipeline's device."""
-
-    stamp_ns: int  # of the input image, unchanged
-    frame_id: str  # of the input image, unchanged
-    rgb: RgbImage  # (H, W, 3) uint8, the image the depth pixels lie on
-    relative: torch.Tensor  # (H, W) float32 inverse depth without unit, NaN = unknown
-    depth_m: torch.Tensor | None  # (H, W) float32 metres along z, > 0 or NaN; None = no scale
-    confidence: torch.Tensor  # (H, W) float32, 0..1
-    intrinsics: Intrinsics | None
-    scale: ScaleStatus
-    stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage name
-
-
-@dataclass(frozen=True, kw_only=True)
 class ScaleStatus:
     """Where the metres come from, or why there are none."""
 
     source: str  # "model", "model_focal", "fixed" or "none"
     state: str  # "valid" or "uninitialised"
-    reason: str = ""  # why no metric depth is given, empty when it is
+    reason: str = ""  # why there are no metres; empty when there are
 
     @property
     def is_metric(self) -> bool:
         """Tell whether depth in metres is given."""
         return self.state == "valid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthLimits:
+    """Which depth is given out, and what stands for depth beyond it."""
+
+    min_m: float
+    max_m: float
+    beyond: float  # NaN or +Inf, value of pixels farther than max_m (REP 117)
+
+    def apply(self, depth_m: torch.Tensor) -> torch.Tensor:
+        """Return (H, W) depth with NaN below min_m and `beyond` above max_m."""
+        far = torch.where(depth_m > self.max_m, self.beyond, depth_m)
+        return torch.where(depth_m < self.min_m, torch.nan, far)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthResult:
+    """Depth of one frame. Tensors lie on the pipeline's device.
+
+    `depth_m`, `relative` and `confidence` have the size of the image and are made when first
+    asked for, so that an output nobody wants costs nothing.
+    """
+
+    stamp_ns: int  # of the input image, unchanged
+    frame_id: str  # of the input image, unchanged
+    rgb: RgbImage  # (H, W, 3) uint8, the image that the depth pixels lie on
+    intrinsics: Intrinsics | None
+    scale: ScaleStatus
+    limits: DepthLimits
+    kind: OutputKind  # of the model; tells in which domain values are interpolated
+    network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
+    network_relative: torch.Tensor  # (h, w) float32
+    network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
+    stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
+
+    @cached_property
+    def depth_m(self) -> torch.Tensor | None:
+        """(H, W) float32 metres along z, > 0, NaN = unknown; None without a metric scale."""
+        if self.network_depth_m is None:
+            return None
+        if self.kind is OutputKind.INVERSE_AFFINE:
+            return self.limits.apply(1.0 / self._resized(1.0 / self.network_depth_m))
+        return self.limits.apply(self._resized(self.network_depth_m))
+
+    @cached_property
+    def relative(self) -> torch.Tensor:
+        """(H, W) float32 inverse depth without unit, larger = nearer, NaN = unknown."""
+        return self._resized(self.network_relative)
+
+    @cached_property
+    def confidence(self) -> torch.Tensor:
+        """(H, W) float32, 0..1; 1 where the model gives none, 0 where it gives no depth."""
+        unknown = self.network_relative.isnan()
+        if self.network_confidence is None:
+            return self._resized((~unknown).float())
+        return self._resized(self.network_confidence.masked_fill(unknown, 0.0))
+
+    def _resized(self, values: torch.Tensor) -> torch.Tensor:
+        """Resize (h, w) to the image; bilinear, pixel edges kept in place (no half-pixel shift)."""
+        size = self.rgb.shape[:2]
+        if values.shape == size:
+            return values
+        return functional.interpolate(values[None, None], size, mode="bilinear")[0, 0]

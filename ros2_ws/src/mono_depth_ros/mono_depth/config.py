@@ -1,0 +1,242 @@
+"""Every tunable value of the library: default, unit, limits. The only place that holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_hints
+
+from mono_depth.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+class Param(NamedTuple):
+    """What a user needs to know about one value. Becomes its ROS ParameterDescriptor."""
+
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False  # True: takes effect on the next frame; False: fixed while configured
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleConfig:
+    """How the output of the network becomes metres."""
+
+    source: Annotated[
+        str,
+        Param(
+            "Where metres come from: auto = the model if it is metric, else none; model = as auto, "
+            "but a model without metres fails; fixed = scale.factor and scale.shift; none = "
+            "relative/image only.",
+            choices=("auto", "model", "fixed", "none"),
+            live=True,
+        ),
+    ] = "auto"
+    factor: Annotated[
+        float,
+        Param(
+            "With source fixed: factor on the model output. Models of depth: "
+            "depth = factor * output + shift [m]. Models of inverse depth: "
+            "1 / depth = factor * output + shift [1/m].",
+            1e-9,
+            1e9,
+            live=True,
+        ),
+    ] = 1.0
+    shift: Annotated[
+        float, Param("With source fixed: shift, see scale.factor.", -1e3, 1e3, live=True)
+    ] = 0.0
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudConfig:
+    """How depth becomes a point cloud."""
+
+    rgb: Annotated[bool, Param("Give every point its colour (xyzrgb).", live=True)] = True
+    stride: Annotated[int, Param("Take every n-th pixel of every n-th row.", 1, 16, live=True)] = 1
+    min_depth_m: Annotated[
+        float, Param("Points nearer than this become NaN [m].", 0.0, 1000.0, live=True)
+    ] = 0.1
+    max_depth_m: Annotated[
+        float, Param("Points farther than this become NaN [m].", 0.1, 1000.0, live=True)
+    ] = 50.0
+    max_jump: Annotated[
+        float,
+        Param(
+            "A pixel whose depth differs from a direct neighbour's by more than this fraction "
+            "floats between two surfaces; its point becomes NaN. 0 keeps all.",
+            0.0,
+            10.0,
+            live=True,
+        ),
+    ] = 0.1
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if self.min_depth_m >= self.max_depth_m:
+            raise ConfigError(
+                f"cloud.min_depth_m = {self.min_depth_m} must be below "
+                f"cloud.max_depth_m = {self.max_depth_m}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """How the stream of stamps is judged."""
+
+    reset_gap_s: Annotated[
+        float,
+        Param(
+            "Forget the past after a gap between stamps longer than this [s].",
+            0.05,
+            60.0,
+            live=True,
+        ),
+    ] = 1.0
+    late_s: Annotated[
+        float,
+        Param(
+            "A stamp that goes back by at most this is a late frame and is skipped; one that goes "
+            "back farther is a jump of the clock (a bag that loops) and starts over [s].",
+            0.0,
+            60.0,
+            live=True,
+        ),
+    ] = 0.5
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """All values of the depth pipeline. ROS names follow the nesting: `scale.factor`."""
+
+    model: Annotated[
+        str,
+        Param("Entry of models/registry.yaml, or auto = the best one installed, else nano."),
+    ] = "auto"
+    device: Annotated[
+        str, Param("auto = the first CUDA GPU if there is one, else cpu; or cpu, cuda, cuda:1.")
+    ] = "auto"
+    input_size: Annotated[
+        int,
+        Param(
+            "Short side of the network's input [pixels]; 0 = the model's own. "
+            "Smaller is faster and coarser.",
+            0,
+            4096,
+        ),
+    ] = 0
+    threads: Annotated[int, Param("CPU threads of the network; 0 = one for each core.", 0, 256)] = 0
+    registry: Annotated[
+        str, Param("File of further registry entries, for your own models; empty = none.")
+    ] = ""
+    weights_dir: Annotated[
+        str,
+        Param("Folder of downloaded weights; empty = $MONO_DEPTH_WEIGHTS or ~/.cache/mono_depth."),
+    ] = ""
+    allow_noncommercial: Annotated[
+        bool, Param("Accept weights whose licence forbids commercial use.")
+    ] = False
+    min_depth_m: Annotated[
+        float, Param("Depth nearer than this becomes NaN [m].", 0.001, 1000.0, live=True)
+    ] = 0.05
+    max_depth_m: Annotated[
+        float,
+        Param("Depth farther than this is out of range [m].", 0.1, 1000.0, live=True),
+    ] = 50.0
+    out_of_range: Annotated[
+        str,
+        Param(
+            "Value of depth pixels beyond max_depth_m. inf follows REP 117; nan is the default, "
+            "because ORB-SLAM3 takes +Inf for a point.",
+            choices=("nan", "inf"),
+            live=True,
+        ),
+    ] = "nan"
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if self.min_depth_m >= self.max_depth_m:
+            raise ConfigError(
+                f"min_depth_m = {self.min_depth_m} must be below max_depth_m = {self.max_depth_m}"
+            )
+
+
+def declared(config_type: type[DataclassInstance]) -> dict[str, Param]:
+    """Map each scalar field of a config dataclass to its `Param`."""
+    hints = get_type_hints(config_type, include_extras=True).items()
+    return {name: hint.__metadata__[0] for name, hint in hints if hasattr(hint, "__metadata__")}
+
+
+def check_limits(config: DataclassInstance) -> None:
+    """Raise `ConfigError` if a value lies outside the limits of its `Param`."""
+    for name, param in declared(type(config)).items():
+        value = getattr(config, name)
+        if param.choices and value not in param.choices:
+            raise ConfigError(f"{name} = {value!r} is not one of {', '.join(param.choices)}")
+        too_small = param.minimum is not None and not value >= param.minimum
+        too_large = param.maximum is not None and not value <= param.maximum
+        if too_small or too_large:
+            raise ConfigError(f"{name} = {value!r} is outside [{param.minimum}, {param.maximum}]")
+
+
+def flatten(config: DataclassInstance, prefix: str = "") -> dict[str, Any]:
+    """Return `{"scale.factor": 1.0, ...}`, the form ROS parameters have."""
+    flat: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            flat |= flatten(value, f"{prefix}{item.name}.")
+        else:
+            flat[prefix + item.name] = value
+    return flat
+
+
+def params(config: DataclassInstance, prefix: str = "") -> dict[str, Param]:
+    """Return the `Param` of every value of `flatten(config)`."""
+    table: dict[str, Param] = {}
+    own = declared(type(config))
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            table |= params(value, f"{prefix}{item.name}.")
+        else:
+            table[prefix + item.name] = own[item.name]
+    return table
+
+
+def updated(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return `config` with dotted names replaced, e.g. `{"scale.factor": 2.0}`.
+
+    Raises:
+        ConfigError: a name is unknown or a value is not allowed.
+    """
+    unknown = changes.keys() - flatten(config).keys()
+    if unknown:
+        raise ConfigError(f"unknown parameter {', '.join(sorted(unknown))}")
+    return _updated(config, changes, "")
+
+
+def _updated(config: Config, changes: Mapping[str, Any], prefix: str) -> Config:
+    chosen: dict[str, Any] = {}
+    for item in fields(config):
+        value, name = getattr(config, item.name), prefix + item.name
+        if is_dataclass(value) and not isinstance(value, type):
+            chosen[item.name] = _updated(value, changes, f"{name}.")
+        elif name in changes:
+            chosen[item.name] = changes[name]
+    return replace(config, **chosen)

@@ -1,0 +1,81 @@
+"""From camera frame to depth, in the order the stages run."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+
+from mono_depth.config import PipelineConfig
+from mono_depth.data import DepthLimits, DepthResult, Frame
+from mono_depth.models.protocol import DepthModel
+from mono_depth.scale import check_informative, to_metres, to_relative
+
+
+class DepthPipeline:
+    """Runs one model and the stages behind it. Not thread-safe: one worker owns it."""
+
+    def __init__(self, model: DepthModel, config: PipelineConfig) -> None:
+        self.model = model
+        self._config = config
+
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """Use the live values of `config` from the next frame on."""
+        self._config = config
+
+    def process(self, frame: Frame) -> DepthResult:
+        """Return the depth of `frame`, with its size and stamp.
+
+        Raises:
+            FrameError: the model cannot take the frame, or its output says nothing.
+        """
+        config, watch = self._config, _StopWatch(self.model.device)
+        with torch.inference_mode():
+            rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
+            watch.lap("upload")
+            prediction = self.model.infer(rgb, frame.intrinsics)
+            watch.lap("infer")
+            check_informative(prediction)
+            calibrated = frame.intrinsics is not None
+            depth_m, scale = to_metres(prediction, config.scale, calibrated=calibrated)
+            relative = to_relative(prediction)
+            watch.lap("scale")
+        return DepthResult(
+            stamp_ns=frame.stamp_ns,
+            frame_id=frame.frame_id,
+            rgb=frame.rgb,
+            intrinsics=frame.intrinsics,
+            scale=scale,
+            limits=_limits(config),
+            kind=prediction.kind,
+            network_depth_m=depth_m,
+            network_relative=relative,
+            network_confidence=prediction.confidence,
+            stage_ms=watch.stage_ms,
+        )
+
+    def reset(self) -> None:
+        """Forget earlier frames. Nothing is remembered yet: every frame stands for itself."""
+
+
+def _limits(config: PipelineConfig) -> DepthLimits:
+    beyond = math.inf if config.out_of_range == "inf" else math.nan
+    return DepthLimits(min_m=config.min_depth_m, max_m=config.max_depth_m, beyond=beyond)
+
+
+class _StopWatch:
+    """Wall time between laps. Waits for the GPU, which otherwise only has its work queued."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.stage_ms: dict[str, float] = {}
+        self._device = device
+        self._last_s = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Record the time since the lap before as `stage`."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now_s = time.perf_counter()
+        self.stage_ms[stage] = (now_s - self._last_s) * 1e3
+        self._last_s = now_s

@@ -1,0 +1,79 @@
+"""From the numbers of a network to metres, and to inverse depth without unit."""
+
+from __future__ import annotations
+
+import torch
+
+from mono_depth.config import ScaleConfig
+from mono_depth.data import OutputKind, Prediction, ScaleStatus
+from mono_depth.errors import FrameError
+
+_METRIC_SOURCE = {
+    OutputKind.METRIC: "model",
+    OutputKind.METRIC_FOCAL: "model_focal",
+    OutputKind.COMPLETION: "model",
+}
+
+
+def to_metres(
+    prediction: Prediction, config: ScaleConfig, *, calibrated: bool
+) -> tuple[torch.Tensor | None, ScaleStatus]:
+    """Return depth in metres, or None with the reason.
+
+    Args:
+        prediction: (h, w) output of the network.
+        config: the chosen source of the scale.
+        calibrated: whether the camera's intrinsics are known. Without them a depth image
+            has no geometry, so there are no metres either.
+
+    Returns:
+        (h, w) float32 metres, NaN where the output gives no positive finite depth; and where
+        they come from.
+    """
+    if config.source == "none":
+        return None, _no_metres("scale.source is none")
+    if not calibrated:
+        return None, _no_metres("no usable camera_info: the camera is uncalibrated")
+    if config.source == "fixed":
+        return _fixed(prediction, config), ScaleStatus(source="fixed", state="valid")
+    source = _METRIC_SOURCE.get(prediction.kind)
+    if source is None:
+        reason = f"the model gives {prediction.kind.value}; set scale.source to fixed for metres"
+        return None, _no_metres(reason)
+    return _positive(prediction.values), ScaleStatus(source=source, state="valid")
+
+
+def to_relative(prediction: Prediction) -> torch.Tensor:
+    """Return (h, w) float32 inverse depth without unit: larger is nearer, NaN = unknown."""
+    values = prediction.values
+    if prediction.kind is OutputKind.INVERSE_AFFINE:
+        return torch.where(values.isfinite(), values, torch.nan)
+    return 1.0 / _positive(values)
+
+
+def check_informative(prediction: Prediction) -> None:
+    """Raise `FrameError` if the output says nothing: no finite, no positive, or one value only."""
+    values = prediction.values
+    finite = values[values.isfinite()]
+    if finite.numel() == 0:
+        raise FrameError("the network gave no finite value")
+    low, high = (float(edge) for edge in torch.aminmax(finite))
+    if high <= 0.0:
+        raise FrameError(f"the network gave no positive value (largest {high:g})")
+    if high - low <= 1e-6 * abs(high):
+        raise FrameError(f"the network gave the constant {high:g}")
+
+
+def _fixed(prediction: Prediction, config: ScaleConfig) -> torch.Tensor:
+    scaled = prediction.values * config.factor + config.shift
+    if prediction.kind is OutputKind.INVERSE_AFFINE:
+        return 1.0 / _positive(scaled)
+    return _positive(scaled)
+
+
+def _positive(values: torch.Tensor) -> torch.Tensor:
+    return torch.where((values > 0.0) & values.isfinite(), values, torch.nan)
+
+
+def _no_metres(reason: str) -> ScaleStatus:
+    return ScaleStatus(source="none", state="uninitialised", reason=reason)
