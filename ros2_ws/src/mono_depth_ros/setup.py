@@ -1,0 +1,92 @@
+"""Install both import roots, `mono_depth` and `mono_depth_ros`, and the files beside them."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = "mono_depth_ros"
+SHARE = f"share/{PACKAGE}"
+SHARED_FOLDERS = ("launch", "config", "models")
+
+TEST = ["pytest>=7"]
+VIDEO = ["imageio-ffmpeg"]
+# Python wheels of ROS 2 Jazzy, for machines without a ROS installation (x86-64 only).
+ROS = [
+    "ros-rclpy[fastrtps]==7.1.6",
+    "ros-sensor-msgs==5.3.6",
+    "ros-std-srvs==5.3.6",
+    "ros-nav-msgs==5.3.6",
+    "ros-geometry-msgs==5.3.6",
+    "ros-diagnostic-msgs==5.3.6",
+    "cv_bridge",
+]
+
+
+def version() -> str:
+    """Read `__version__` without importing the library, which would need its dependencies."""
+    source = (HERE / "mono_depth" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE)
+    if found is None:
+        raise RuntimeError('mono_depth/__init__.py has no line __version__ = "X.Y.Z"')
+    return found.group(1)
+
+
+def shared_files() -> list[tuple[str, list[str]]]:
+    """List every file of the shared folders with the folder it is installed into."""
+    entries = []
+    for name in SHARED_FOLDERS:
+        for folder in [HERE / name, *sorted((HERE / name).rglob("*"))]:
+            if not folder.is_dir() or folder.name == "__pycache__":
+                continue
+            files = [f.relative_to(HERE).as_posix() for f in sorted(folder.iterdir()) if f.is_file()]
+            if files:
+                entries.append((f"{SHARE}/{folder.relative_to(HERE).as_posix()}", files))
+    return entries
+
+
+setup(
+    name=PACKAGE,
+    version=version(),
+    description="Metric depth, point clouds and obstacle scans from one camera, for ROS 2",
+    license="Apache-2.0",
+    maintainer="mono_depth_ros maintainers",
+    maintainer_email="mono-depth-ros@users.noreply.github.com",
+    python_requires=">=3.10",
+    packages=find_packages(include=["mono_depth", "mono_depth.*", PACKAGE, f"{PACKAGE}.*"]),
+    package_data={"mono_depth": ["py.typed"], PACKAGE: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (SHARE, ["package.xml"]),
+        *shared_files(),
+    ],
+    zip_safe=False,
+    install_requires=[
+        "numpy>=1.21",
+        "opencv-python-headless<5",  # OpenCV 5 renumbered the types that cv_bridge relies on
+        "torch>=2.1",
+        "PyYAML",
+        "safetensors",
+        "tqdm",
+    ],
+    extras_require={
+        "demo": VIDEO,
+        "dev": [*TEST, "ruff==0.17.5", "mypy==2.4.1"],
+        "onnx": ["onnxruntime"],
+        "open3d": ["open3d"],
+        "plot": ["matplotlib"],
+        "ros": ROS,
+        "test": TEST,
+        "video": VIDEO,
+    },
+    entry_points={
+        "console_scripts": [
+            "mono-depth = mono_depth.cli:main",
+            "depth_node = mono_depth_ros.depth_node:main",
+            "camera_node = mono_depth_ros.camera_node:main",
+            "synthetic_camera = mono_depth_ros.synthetic_camera:main",
+            "recorder = mono_depth_ros.recorder:main",
+        ]
+    },
+)

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Sets everything up, then runs the checks and the whole test suite.
+#
+#   ./test.sh                    ruff, mypy, pytest
+#   ./test.sh -k scan            pytest alone, with these arguments
+#   ./test.sh tests/library      the same, one folder
+#
+# The exit status is 0 only if every check passed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. tools/setup.sh
+
+case "${1:-}" in
+-h | --help)
+    sed -n '2,/^set /{s/^# \{0,1\}//;/^set /!p}' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+esac
+
+prepare_environment test onnx,video,dev
+
+failed=()
+check() {
+    say "$*"
+    "$PYTHON" -m "$@" || failed+=("$1")
+}
+
+if [ "$#" = 0 ]; then
+    check ruff check
+    check ruff format --check
+    if [ "$ROS_MODE" = wheels ]; then
+        check mypy
+    else
+        say "mypy skipped: the types of NumPy differ between ROS distributions"
+    fi
+fi
+
+# The pytest plugins of a ROS installation lag behind pytest itself; no test here needs them.
+say "pytest $*"
+status=0
+"$PYTHON" -m pytest -p no:launch_testing -p no:launch_testing_ros -p no:launch_pytest "$@" ||
+    status=$?
+if [ "${#failed[@]}" != 0 ]; then
+    say "failed before the tests: ${failed[*]}"
+    exit 1
+fi
+exit "$status"
