@@ -1,0 +1,175 @@
+"""Reading files of weights: regular files, hashed, plain tensors, strictly loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import nn
+
+from mono_depth.errors import ModelError
+
+_LOG = logging.getLogger(__name__)
+
+Tensors = dict[str, torch.Tensor]
+
+_MAX_BYTES = 8 << 30
+_NAMES_IN_MESSAGE = 4
+# CVE-2026-24747: before 2.10 the weights_only unpickler could be made to corrupt memory.
+_SAFE_PICKLE_TORCH = (2, 10)
+
+
+@contextmanager
+def open_weights(path: Path, expected_sha256: str = "") -> Iterator[tuple[BinaryIO, str]]:
+    """Open a file of weights and yield it with its SHA-256.
+
+    Raises:
+        ModelError: it is not a readable regular file of a sane size, its hash is not the
+            expected one, or it changed while it was open.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for a writer
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise ModelError(f"the weights {path} are not a regular file")
+        if not 0 < before.st_size <= _MAX_BYTES:
+            raise ModelError(
+                f"the weights {path} have {before.st_size} bytes, expected 1 to {_MAX_BYTES}"
+            )
+        if before.st_mode & stat.S_IWOTH:
+            _LOG.warning("every user of this machine can change %s (chmod o-w)", path)
+        sha256 = sha256_of(file)
+        if expected_sha256 and sha256 != expected_sha256:
+            raise ModelError(
+                f"{path} has sha256 {sha256}, but the registry expects {expected_sha256}: "
+                "the file is damaged or another one; delete it and pull the model again"
+            )
+        file.seek(0)
+        yield file, sha256
+        if not path.exists() or _identity(before) != _identity(path.stat()):
+            raise ModelError(f"the weights {path} changed while they were read")
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Return the SHA-256 of the rest of `file` as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_tensors(path: Path, expected_sha256: str = "") -> tuple[Tensors, str]:
+    """Read all tensors of a `.safetensors`, `.pth` or `.pt` file into memory of its own.
+
+    Floating-point tensors become float32.
+
+    Returns:
+        Tensors by name on the CPU, and the SHA-256 of the file.
+
+    Raises:
+        ModelError: see `open_weights`; or the file holds anything but finite tensors.
+    """
+    with open_weights(path, expected_sha256) as (file, sha256):
+        if path.suffix == ".safetensors":
+            tensors = _read_safetensors(path)
+        elif path.suffix in (".pth", ".pt"):
+            tensors = _read_pickle(file, path)
+        else:
+            raise ModelError(
+                f"weights of type {path.suffix or 'none'} ({path}), "
+                "expected .safetensors, .pth or .pt"
+            )
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{path}: tensor {name} holds NaN or infinity")
+    return tensors, sha256
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            # a copy: a mapped file that shrinks later would kill the process
+            return {name: _own(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _read_pickle(file: BinaryIO, path: Path) -> Tensors:
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if version < _SAFE_PICKLE_TORCH:
+        raise ModelError(
+            f"torch {torch.__version__} cannot read {path} safely, expected 2.10 or newer; "
+            "or use a .safetensors file"
+        )
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path} is not a file of plain tensors: {reason}") from error
+    if not isinstance(content, dict) or not content:
+        raise ModelError(f"{path} holds a {type(content).__name__}, expected tensors by name")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ModelError(f"{path}: {name!r} is a {type(value).__name__}, expected a tensor")
+    return {name: _own(value) for name, value in content.items()}
+
+
+def _own(tensor: torch.Tensor) -> torch.Tensor:
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+    """Make `tensors` the parameters of `module`, which may have been built on `meta`.
+
+    Args:
+        module: every parameter and buffer of its state dict is replaced.
+        tensors: exactly one of the right shape for each.
+        source: says in messages where the tensors come from.
+
+    Raises:
+        ModelError: a tensor is missing, left over or of another shape.
+    """
+    wanted = module.state_dict()
+    problems = [
+        _few("missing", [name for name in wanted if name not in tensors]),
+        _few("unexpected", [name for name in tensors if name not in wanted]),
+        _few(
+            "misshaped",
+            [
+                f"{name} {tuple(tensors[name].shape)} instead of {tuple(value.shape)}"
+                for name, value in wanted.items()
+                if name in tensors and tensors[name].shape != value.shape
+            ],
+        ),
+    ]
+    if any(problems):
+        details = "; ".join(problem for problem in problems if problem)
+        raise ModelError(f"{source} does not fit the network: {details}")
+    module.load_state_dict(dict(tensors), strict=True, assign=True)
+
+
+def _few(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(names[:_NAMES_IN_MESSAGE])
+    more = len(names) - _NAMES_IN_MESSAGE
+    return f"{len(names)} {what}: {shown}" + (f" and {more} more" if more > 0 else "")

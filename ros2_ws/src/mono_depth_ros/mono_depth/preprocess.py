@@ -1,0 +1,126 @@
+"""From camera pixels to the input of a network: size rule, resize, normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil, floor
+
+import torch
+import torch.nn.functional as F
+
+from mono_depth.errors import ConfigError, FrameError
+
+SIZE_RULES = ("fixed", "lower_bound", "upper_bound", "minimal")
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+# A 1x2000 image under lower_bound 518 would ask for 518x1036000 pixels.
+_MAX_ELONGATION = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a network wants to see. Values are given for RGB in 0..1.
+
+    Rules, all but `fixed` keep the aspect ratio up to rounding to `multiple_of`:
+    `fixed` is width x height whatever the image; `lower_bound` covers width x height;
+    `upper_bound` fits into it; `minimal` matches the side that needs the least scaling.
+
+    Source: MiDaS `midas/transforms.py` Resize, used by DPT and Depth Anything.
+    """
+
+    width: int  # pixels
+    height: int  # pixels
+    rule: str = "fixed"
+    multiple_of: int = 1
+    interpolation: str = "bilinear"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.rule not in SIZE_RULES:
+            raise ConfigError(f"input rule {self.rule!r} is not one of {', '.join(SIZE_RULES)}")
+        if self.interpolation not in INTERPOLATIONS:
+            known = ", ".join(INTERPOLATIONS)
+            raise ConfigError(f"interpolation {self.interpolation!r} is not one of {known}")
+        if self.multiple_of < 1 or min(self.width, self.height) < self.multiple_of:
+            size = f"{self.width}x{self.height}"
+            raise ConfigError(f"input of {size} pixels in multiples of {self.multiple_of}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0.0:
+            raise ConfigError(f"mean {self.mean} and std {self.std} must be 3 values each, std > 0")
+
+    def with_short_side(self, pixels: int) -> InputSpec:
+        """Return this spec scaled so that its shorter side is `pixels` long."""
+        scale = pixels / min(self.width, self.height)
+        width, height = round(self.width * scale), round(self.height * scale)
+        return replace(self, width=width, height=height)
+
+    def size_for(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) of the network's input for an image of that size.
+
+        Raises:
+            FrameError: the image is so elongated that its input would be huge.
+        """
+        if self.rule == "fixed":
+            return self.width, self.height
+        scale_x, scale_y = self.width / width, self.height / height
+        if self.rule == "lower_bound":
+            scale = max(scale_x, scale_y)
+        elif self.rule == "upper_bound":
+            scale = min(scale_x, scale_y)
+        else:
+            scale = min(scale_y, scale_x, key=lambda factor: abs(1.0 - factor))
+        size = self._side(scale * width, self.width), self._side(scale * height, self.height)
+        if size[0] * size[1] > _MAX_ELONGATION * self.width * self.height:
+            raise FrameError(
+                f"an image of {width}x{height} would need a network input of {size[0]}x{size[1]}; "
+                f"crop it to an aspect ratio below {_MAX_ELONGATION}"
+            )
+        return size
+
+    def _side(self, pixels: float, bound: int) -> int:
+        step = self.multiple_of
+        side = round(pixels / step) * step
+        if self.rule == "lower_bound" and side < bound:
+            side = ceil(pixels / step) * step
+        if self.rule == "upper_bound" and side > bound:
+            side = floor(pixels / step) * step
+        return max(side, step)
+
+
+class Preprocess:
+    """Turns camera images into network input on one device."""
+
+    def __init__(self, spec: InputSpec, device: torch.device) -> None:
+        self.spec = spec
+        std = torch.tensor(spec.std, dtype=torch.float64).view(1, 3, 1, 1)
+        mean = torch.tensor(spec.mean, dtype=torch.float64).view(1, 3, 1, 1)
+        # (rgb / 255 - mean) / std as one multiply-add
+        self._factor = (1.0 / (255.0 * std)).to(device, torch.float32)
+        self._offset = (-mean / std).to(device, torch.float32)
+
+    def __call__(self, rgb: torch.Tensor) -> torch.Tensor:
+        """Resize and normalise one image.
+
+        Args:
+            rgb: (H, W, 3) uint8 on any device.
+
+        Returns:
+            (1, 3, h, w) float32 on this object's device.
+
+        Raises:
+            FrameError: `rgb` is not such an image, or too elongated.
+        """
+        if rgb.dtype != torch.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.numel() == 0:
+            raise FrameError(
+                f"image of shape {tuple(rgb.shape)} {rgb.dtype}, expected (H, W, 3) torch.uint8"
+            )
+        height, width = rgb.shape[:2]
+        net_width, net_height = self.spec.size_for(width, height)
+        planes = rgb.to(self._factor.device).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
+        if (net_height, net_width) != (height, width):
+            # Not antialiased: equals cv2.INTER_LINEAR and cv2.INTER_CUBIC, which the
+            # published networks were trained and measured with.
+            planes = F.interpolate(
+                planes, (net_height, net_width), mode=self.spec.interpolation, align_corners=False
+            )
+        return torch.addcmul(self._offset, planes, self._factor)
