@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from mono_depth.data import RgbImage
 
-Points = npt.NDArray[np.float32]  # (N, 3) metres, optical frame (x right, y down, z forward)
+Points = npt.NDArray[np.floating[Any]]  # (N, 3) metres, optical frame (x right, y down, z forward)
 
 _BACKGROUND_TOP = (30, 33, 40)
 _BACKGROUND_BOTTOM = (12, 13, 16)
@@ -64,7 +65,7 @@ def render_cloud_oblique(
 
 def _viewpoint(
     reach_m: float, yaw_deg: float, pitch_deg: float
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
     """Return rotation and position of a camera that looks at the middle of the scene."""
     yaw, pitch = math.radians(yaw_deg), math.radians(pitch_deg)
     turn = np.array(
@@ -86,8 +87,8 @@ def _background(width: int, height: int) -> RgbImage:
 
 
 def _project(
-    points: npt.NDArray[np.float32], focal: float, width: int, height: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    points: npt.NDArray[np.floating[Any]], focal: float, width: int, height: int
+) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
     scale = focal / points[:, 2]
     return points[:, 0] * scale + 0.5 * width, points[:, 1] * scale + 0.5 * height
 
@@ -126,8 +127,8 @@ def _splat(image: RgbImage, points: Points, colors: RgbImage, focal: float, poin
 
 def _draw_grid(
     image: RgbImage,
-    rotation: npt.NDArray[np.float32],
-    eye: npt.NDArray[np.float32],
+    rotation: npt.NDArray[np.floating[Any]],
+    eye: npt.NDArray[np.floating[Any]],
     focal: float,
     reach: float,
     ground: float,
@@ -144,8 +145,8 @@ def _draw_grid(
 
 def _draw_camera(
     image: RgbImage,
-    rotation: npt.NDArray[np.float32],
-    eye: npt.NDArray[np.float32],
+    rotation: npt.NDArray[np.floating[Any]],
+    eye: npt.NDArray[np.floating[Any]],
     focal: float,
     size: float,
 ) -> None:
@@ -162,8 +163,8 @@ def _line(
     image: RgbImage,
     start: tuple[float, float, float],
     end: tuple[float, float, float],
-    rotation: npt.NDArray[np.float32],
-    eye: npt.NDArray[np.float32],
+    rotation: npt.NDArray[np.floating[Any]],
+    eye: npt.NDArray[np.floating[Any]],
     focal: float,
     color: tuple[int, int, int] = _GRID_RGB,
 ) -> None:

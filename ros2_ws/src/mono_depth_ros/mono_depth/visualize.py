@@ -63,7 +63,7 @@ def colorize_depth(
     # Level 255 is near_m, level 1 far_m; 0 is kept for pixels without depth.
     slope = -254.0 / math.log(far_m / near_m)
     offset = 255.0 - slope * math.log(near_m)
-    known = cv2.compare(depth_m, 0.0, cv2.CMP_GT)  # 255 or 0; a comparison with NaN fails
+    known = (depth_m > 0.0).view(np.uint8) * np.uint8(255)  # a comparison with NaN is false
     within = np.clip(depth_m, near_m, far_m)
     log_depth = cv2.log(within)
     cv2.patchNaNs(log_depth, 0.0)
@@ -155,8 +155,9 @@ def _colors(colormap: str) -> RgbImage:
         raise ConfigError(f"colour map {colormap!r} is not one of {', '.join(COLORMAPS)}")
     ramp = np.arange(256, dtype=np.uint8)[:, None]
     if COLORMAPS[colormap] == _GREY:
-        table = np.repeat(ramp[..., None], 3, axis=2)
+        table = np.asarray(np.repeat(ramp[..., None], 3, axis=2))
     else:
-        table = cv2.cvtColor(cv2.applyColorMap(ramp, COLORMAPS[colormap]), cv2.COLOR_BGR2RGB)
+        bgr = cv2.applyColorMap(ramp, COLORMAPS[colormap])
+        table = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     table[0] = _UNKNOWN_RGB
-    return np.asarray(table, np.uint8)
+    return table
