@@ -7,25 +7,23 @@ over its elements, 235 ms for one cloud.
 from __future__ import annotations
 
 import struct
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from mono_depth.data import DepthImage, RgbImage
-from mono_depth.errors import ConfigError
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from mono_depth.data import DepthImage, RgbImage
+from mono_depth.errors import ConfigError
+
 DepthEncoding = Literal["32FC1", "16UC1"]
-CloudFields = Literal["xyz", "xyzrgb"]
 
 _MAX_UINT16 = 65535
 
 
-def encode_depth(
-    depth_m: DepthImage, header: Header, *, encoding: DepthEncoding = "32FC1"
-) -> Image:
+def encode_depth(depth_m: DepthImage, header: Header, encoding: DepthEncoding = "32FC1") -> Image:
     """Make a depth message of REP 118.
 
     Args:
@@ -50,27 +48,34 @@ def encode_rgb(rgb: RgbImage, header: Header) -> Image:
 
 
 def encode_cloud(
-    points: npt.NDArray[np.uint8], header: Header, *, fields: CloudFields, is_dense: bool
+    points: npt.NDArray[np.float32 | np.uint8],
+    header: Header,
+    *,
+    has_rgb: bool,
+    is_dense: bool = False,
 ) -> PointCloud2:
-    """Make a point cloud of the packed bytes of its points.
+    """Make a point cloud.
 
     Args:
-        points: (H, W, point_step) uint8, H = 1 for a cloud without the order of an image. A
-            point is x, y, z in little-endian float32 metres (12 bytes), and for "xyzrgb" the
-            bytes blue, green, red, 0 behind them (16 bytes).
+        points: (H, W, 3 or 4) float32, H = 1 for a cloud without the order of an image: x, y, z
+            in metres and with `has_rgb` the colour, 0x00RRGGBB in the bits of a float32. Or the
+            same memory as (H, W, 12 or 16) uint8.
         header: stamp and optical frame of the points.
-        fields: which of the two.
+        has_rgb: whether the points have a colour.
         is_dense: True only where no point is NaN.
 
     Raises:
-        ConfigError: the bytes per point do not fit `fields`.
+        ConfigError: the bytes per point do not fit `has_rgb`.
 
     Source: sensor_msgs/PointCloud2; PCL reads `rgb` as 0x00RRGGBB stored in a float32.
     """
-    names = ("x", "y", "z", "rgb") if fields == "xyzrgb" else ("x", "y", "z")
-    height, width, point_step = points.shape
+    names = ("x", "y", "z", "rgb") if has_rgb else ("x", "y", "z")
+    height, width = points.shape[:2]
+    point_step = points.shape[2] * points.itemsize
     if point_step != 4 * len(names):
-        raise ConfigError(f"{point_step} bytes per {fields} point, expected {4 * len(names)}")
+        raise ConfigError(
+            f"{point_step} bytes per point, expected {4 * len(names)} for {' '.join(names)}"
+        )
     msg = PointCloud2(header=header, height=height, width=width)
     msg.fields = [
         PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
@@ -79,7 +84,7 @@ def encode_cloud(
     msg.point_step = point_step
     msg.row_step = point_step * width
     msg.is_dense = is_dense
-    msg.data.frombytes(np.ascontiguousarray(points).data)
+    msg.data.frombytes(_bytes(points))
     return msg
 
 
@@ -117,7 +122,7 @@ def encode_compressed_depth(
         raise ConfigError(f"OpenCV cannot write a PNG of {values.shape} pixels")
     msg = CompressedImage(header=header, format=f"{encoding}; compressedDepth png")
     msg.data.frombytes(struct.pack("<iff", 0, scale, offset))  # 0 = INV_DEPTH, also for 16UC1
-    msg.data.frombytes(png.data)
+    msg.data.frombytes(_bytes(png))
     return msg
 
 
@@ -139,10 +144,13 @@ def _millimetres(depth_m: DepthImage, depth_max_m: float) -> npt.NDArray[np.uint
     return np.rint(depth_mm, out=depth_mm).astype(np.uint16)
 
 
-def _image(pixels: npt.NDArray[np.generic], header: Header, encoding: str) -> Image:
-    pixels = np.ascontiguousarray(pixels)
+def _image(pixels: npt.NDArray[Any], header: Header, encoding: str) -> Image:
     msg = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding)
-    msg.step = pixels.strides[0]
+    msg.step = pixels[0].nbytes
     msg.is_bigendian = 0
-    msg.data.frombytes(pixels.data)
+    msg.data.frombytes(_bytes(pixels))
     return msg
+
+
+def _bytes(array: npt.NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
