@@ -16,9 +16,6 @@ from mono_depth.errors import FrameError
 if TYPE_CHECKING:
     from cv2.typing import MatLike
 
-if TYPE_CHECKING:
-    pass
-
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
