@@ -128,6 +128,7 @@ class DepthResult:
     stamp_ns: int  # of the input image, unchanged
     frame_id: str  # of the input image, unchanged
     rgb: RgbImage  # (H, W, 3) uint8, the image that the depth pixels lie on
+    rgb_tensor: torch.Tensor  # the same on the pipeline's device
     intrinsics: Intrinsics | None
     scale: ScaleStatus
     limits: DepthLimits

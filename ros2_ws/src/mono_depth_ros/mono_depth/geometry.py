@@ -12,10 +12,14 @@ from mono_depth.data import Intrinsics
 
 @dataclass(frozen=True, kw_only=True)
 class PointCloud:
-    """Organised points in the optical frame (REP 103); a point without depth is NaN."""
+    """Organised points in the optical frame (REP 103); a point without depth is NaN.
 
-    xyz_m: torch.Tensor  # (h, w, 3) float32
-    rgb: torch.Tensor | None  # (h, w, 3) uint8
+    The last axis of `points` holds x, y, z in metres and, where `has_rgb`, the colour as
+    0x00RRGGBB in the bits of a float32: the memory layout of the usual PointCloud2.
+    """
+
+    points: torch.Tensor  # (h, w, 3 or 4) float32
+    has_rgb: bool
 
 
 def ray_grid(
@@ -87,8 +91,13 @@ class CloudBuilder:
         step = config.stride
         z = torch.where(limits, depth_m, torch.nan)[::step, ::step]
         x, y = self._rays_of(intrinsics, step, depth_m.device)
-        xyz_m = torch.stack((x * z, y * z, z), dim=-1)
-        return PointCloud(xyz_m=xyz_m, rgb=None if rgb is None else rgb[::step, ::step])
+        points = torch.empty((*z.shape, 3 if rgb is None else 4), device=z.device)
+        torch.mul(x, z, out=points[..., 0])
+        torch.mul(y, z, out=points[..., 1])
+        points[..., 2] = z
+        if rgb is not None:
+            points[..., 3] = _packed_rgb(rgb[::step, ::step])
+        return PointCloud(points=points, has_rgb=rgb is not None)
 
     def _rays_of(
         self, intrinsics: Intrinsics, stride: int, device: torch.device
@@ -97,3 +106,9 @@ class CloudBuilder:
         if self._rays is None or self._key != key:
             self._key, self._rays = key, ray_grid(intrinsics, stride=stride, device=device)
         return self._rays
+
+
+def _packed_rgb(rgb: torch.Tensor) -> torch.Tensor:
+    """Return (h, w) float32 whose bits are 0x00RRGGBB."""
+    red, green, blue = rgb.to(torch.int32).unbind(-1)
+    return ((red << 16) | (green << 8) | blue).view(torch.float32)

@@ -45,6 +45,7 @@ class DepthPipeline:
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
             rgb=frame.rgb,
+            rgb_tensor=rgb,
             intrinsics=frame.intrinsics,
             scale=scale,
             limits=_limits(config),

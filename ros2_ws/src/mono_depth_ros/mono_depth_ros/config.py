@@ -1,0 +1,121 @@
+"""Every parameter of the depth node: those of the pipeline, and what only ROS needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from mono_depth.config import CloudConfig, Param, PipelineConfig, check_limits
+from mono_depth.visualize import COLORMAPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorConfig:
+    """The picture of depth for people."""
+
+    colormap: Annotated[
+        str, Param("Colours of depth/color, near to far.", choices=tuple(COLORMAPS), live=True)
+    ] = "inferno"
+    near_m: Annotated[
+        float,
+        Param("Depth of the nearest colour [m]; 0 = follow the picture.", 0.0, 1000.0, live=True),
+    ] = 0.0
+    far_m: Annotated[
+        float,
+        Param("Depth of the farthest colour [m]; 0 = follow the picture.", 0.0, 1000.0, live=True),
+    ] = 0.0
+    blend: Annotated[
+        float,
+        Param("Share of the camera image mixed into depth/color.", 0.0, 1.0, live=True),
+    ] = 0.0
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedDepthConfig:
+    """The compressedDepth transport of depth/image."""
+
+    png_level: Annotated[
+        int, Param("PNG compression, 1 = fast, 9 = small and very slow.", 1, 9, live=True)
+    ] = 1
+    quantization: Annotated[
+        float,
+        Param(
+            "Depth resolution parameter of the 32FC1 format, larger = finer.",
+            1.0,
+            1000.0,
+            live=True,
+        ),
+    ] = 100.0
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnosticsConfig:
+    """What /diagnostics tells."""
+
+    period_s: Annotated[
+        float, Param("Time between two messages on /diagnostics [s].", 0.1, 60.0)
+    ] = 1.0
+    nan_ratio_warn: Annotated[
+        float,
+        Param("Warn when a larger share of depth pixels has no value.", 0.0, 1.0, live=True),
+    ] = 0.5
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeConfig(PipelineConfig):
+    """All parameters of the depth node."""
+
+    autostart: Annotated[
+        bool, Param("Configure and activate at start, without a lifecycle manager.")
+    ] = True
+    image_transport: Annotated[
+        str,
+        Param(
+            "Type of the image topic: raw = sensor_msgs/Image, compressed = CompressedImage.",
+            choices=("raw", "compressed"),
+        ),
+    ] = "raw"
+    rectify: Annotated[
+        bool,
+        Param("Undistort the image by its camera_info. Leave off when it is rectified already."),
+    ] = False
+    depth_encoding: Annotated[
+        str,
+        Param(
+            "Encoding of depth/image: 32FC1 in metres, NaN = unknown; 16UC1 in millimetres, "
+            "0 = unknown.",
+            choices=("32FC1", "16UC1"),
+            live=True,
+        ),
+    ] = "32FC1"
+    max_pixels: Annotated[
+        int,
+        Param(
+            "Larger images are refused before memory is taken for them.", 1, 2**31 - 1, live=True
+        ),
+    ] = 64_000_000
+    max_age_s: Annotated[
+        float,
+        Param(
+            "Skip images older than this by the node's clock [s]; 0 = accept any age.",
+            0.0,
+            3600.0,
+            live=True,
+        ),
+    ] = 0.0
+    snapshot_dir: Annotated[
+        str, Param("Folder of the snapshot service; empty = ~/.ros/mono_depth.", live=True)
+    ] = ""
+    cloud: CloudConfig = field(default_factory=CloudConfig)
+    color: ColorConfig = field(default_factory=ColorConfig)
+    compressed_depth: CompressedDepthConfig = field(default_factory=CompressedDepthConfig)
+    diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)

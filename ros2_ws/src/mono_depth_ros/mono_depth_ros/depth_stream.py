@@ -1,0 +1,145 @@
+"""One active stream: from the image message to the published depth, on one worker thread."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rclpy.clock import Clock
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from mono_depth.data import ScaleStatus
+from mono_depth.errors import FrameError, MonoDepthError
+from mono_depth.pipeline import DepthPipeline
+from mono_depth.stream import StampGuard
+from mono_depth.worker import LatestWorker
+from mono_depth_ros.config import NodeConfig
+from mono_depth_ros.frames import FrameReader
+from mono_depth_ros.outputs import HostResult, Outputs
+from mono_depth_ros.snapshots import SnapshotDesk
+from mono_depth_ros.stats import FrameStats
+from mono_depth_ros.throttle import Throttle
+
+_SKIP_LOG_PERIOD_S = 5.0
+
+
+class DepthStream:
+    """Takes messages on the executor thread; decodes, computes and publishes on its own.
+
+    Args:
+        pipeline: finds depth; used by the worker thread only.
+        outputs: encodes and publishes.
+        snapshots: serves requests for files.
+        config: returns the parameters of this moment.
+        clock: of the node, for latency and age.
+        logger: of the node.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline: DepthPipeline,
+        outputs: Outputs,
+        snapshots: SnapshotDesk,
+        config: Callable[[], NodeConfig],
+        clock: Clock,
+        logger: RcutilsLogger,
+    ) -> None:
+        self._pipeline, self._outputs, self._snapshots = pipeline, outputs, snapshots
+        self._config, self._clock, self._logger = config, clock, logger
+        self._reader = FrameReader(rectify=config().rectify)
+        self._stamps = StampGuard()
+        self._throttle = Throttle(_SKIP_LOG_PERIOD_S)
+        self._reset_reason = "activated"
+        self.stats = FrameStats()
+        self.scale: ScaleStatus | None = None
+        self.failures_in_a_row = 0
+        self.last_failure = ""
+        self._worker: LatestWorker[Image | CompressedImage] = LatestWorker(
+            self._handle, on_drop=lambda _: self.stats.on_dropped()
+        )
+
+    def submit(self, msg: Image | CompressedImage) -> None:
+        """Hand over the newest image; one that still waits is dropped."""
+        self.stats.on_received()
+        self._worker.submit(msg)
+
+    def set_info(self, info: CameraInfo) -> None:
+        """Hand over the newest calibration."""
+        self._reader.set_info(info)
+
+    def reset(self, reason: str) -> None:
+        """Forget the past before the next frame."""
+        self._reset_reason = reason
+
+    def stop(self) -> None:
+        """Finish the frame in work and end the worker."""
+        self._worker.stop()
+
+    def _handle(self, msg: Image | CompressedImage) -> None:
+        self.stats.on_started()
+        try:
+            self._process(msg)
+            self.failures_in_a_row = 0
+        except MonoDepthError as error:
+            self._skip(f"frame skipped: {error}", str(error))
+        except Exception as error:  # noqa: BLE001 - the node outlives one bad frame
+            self.failures_in_a_row += 1
+            self.last_failure = repr(error)
+            self._skip(f"frame failed: {traceback.format_exc()}", repr(error))
+
+    def _process(self, msg: Image | CompressedImage) -> None:
+        wanted = self._outputs.wanted()
+        if not wanted and not self._snapshots.is_wanted:
+            self.stats.on_skipped("", idle=True)
+            return
+        start_s, config = time.perf_counter(), self._config()
+        self._check_age(msg, config.max_age_s)
+        frame = self._reader.read(msg, max_pixels=config.max_pixels)
+        self._forget_if_needed(self._stamps.admit(frame.stamp_ns, config.stream))
+        decode_ms = (time.perf_counter() - start_s) * 1e3
+
+        result = self._pipeline.process(frame)
+        host = HostResult(result)
+        publish_ms = self._outputs.publish(host, msg.header, config, wanted)
+        total_ms = (time.perf_counter() - start_s) * 1e3
+
+        self.scale = result.scale
+        depth_m = host.depth_m if "depth/image" in wanted else None
+        self.stats.on_published(
+            latency_ms=(self._clock.now().nanoseconds - frame.stamp_ns) * 1e-6,
+            stage_ms={
+                "decode": decode_ms,
+                **result.stage_ms,
+                **publish_ms,
+                "beyond_inference": total_ms - result.stage_ms["infer"],
+                "total": total_ms,
+            },
+            nan_ratio=None if depth_m is None else float(np.isnan(depth_m).mean()),
+        )
+        if self._snapshots.is_wanted:
+            root = Path(config.snapshot_dir or Path.home() / ".ros" / "mono_depth")
+            self._snapshots.serve(result, root)
+
+    def _check_age(self, msg: Image | CompressedImage, max_age_s: float) -> None:
+        age_s = (self._clock.now() - Time.from_msg(msg.header.stamp)).nanoseconds * 1e-9
+        if 0.0 < max_age_s < age_s:
+            raise FrameError(f"the image is {age_s:.3f} s old, max_age_s is {max_age_s}")
+
+    def _forget_if_needed(self, stream_reason: str) -> None:
+        reason = self._reset_reason or stream_reason
+        if reason:
+            self._reset_reason = ""
+            self._pipeline.reset()
+            self._outputs.reset()
+            self.stats.on_reset(reason)
+
+    def _skip(self, log_line: str, reason: str) -> None:
+        self.stats.on_skipped(reason)
+        if self._throttle.is_due(reason):
+            self._logger.warning(log_line)
