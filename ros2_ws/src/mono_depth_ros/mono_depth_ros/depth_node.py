@@ -97,7 +97,8 @@ class DepthNode(LifecycleNode):
         self._problem = ""
         model = pipeline.model
         self.get_logger().info(
-            f"model {model.name} ({model.kind.value}) on {model.device}, {warm_up_ms:.0f} ms a frame"
+            f"model {model.name} ({model.kind.value}) on {model.device}, "
+            f"{warm_up_ms:.0f} ms a frame"
         )
         return TransitionCallbackReturn.SUCCESS
 
