@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 Tensors = dict[str, torch.Tensor]
 
-_MAX_BYTES = 8 << 30
+MAX_BYTES = 8 << 30
 _NAMES_IN_MESSAGE = 4
 # CVE-2026-24747: before 2.10 the weights_only unpickler could be made to corrupt memory.
 _SAFE_PICKLE_TORCH = (2, 10)
@@ -44,9 +44,9 @@ def open_weights(path: Path, expected_sha256: str = "") -> Iterator[tuple[Binary
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise ModelError(f"the weights {path} are not a regular file")
-        if not 0 < before.st_size <= _MAX_BYTES:
+        if not 0 < before.st_size <= MAX_BYTES:
             raise ModelError(
-                f"the weights {path} have {before.st_size} bytes, expected 1 to {_MAX_BYTES}"
+                f"the weights {path} have {before.st_size} bytes, expected 1 to {MAX_BYTES}"
             )
         if before.st_mode & stat.S_IWOTH:
             _LOG.warning("every user of this machine can change %s (chmod o-w)", path)
@@ -66,7 +66,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def sha256_of(file: BinaryIO) -> str:
+def sha256_of(file: IO[bytes]) -> str:
     """Return the SHA-256 of the rest of `file` as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     while chunk := file.read(1 << 20):

@@ -1,0 +1,128 @@
+"""The command `mono-depth models`: what there is, what is here, and fetching it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mono_depth.models.download import pull, url_of
+from mono_depth.models.registry import ModelEntry, WeightsSource, read_registry
+from mono_depth.models.weights import sha256_of
+from mono_depth.resources import weights_dir
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_command(commands: Subparsers) -> None:
+    """Add `models` and its subcommands."""
+    models = commands.add_parser("models", help="list, inspect and download depth models")
+    actions = models.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, handler, text in (
+        ("list", _list, "all models and whether their weights are here"),
+        ("info", _info, "everything the registry says about one model"),
+        ("path", _path, "path of the weights of one model; fails if they are not here"),
+        ("pull", _pull, "download the weights of one model, or go on with it"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        if name != "list":
+            action.add_argument("name", metavar="NAME", help="name of the model")
+        action.add_argument("--registry", type=Path, help="file of further registry entries")
+        action.add_argument(
+            "--weights-dir",
+            type=Path,
+            default=None,
+            help="folder of weights (default: $MONO_DEPTH_WEIGHTS or ~/.cache/mono_depth)",
+        )
+        action.set_defaults(handler=handler)
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    return Path(args.weights_dir or weights_dir())
+
+
+def _list(args: argparse.Namespace) -> int:
+    folder = _folder(args)
+    rows = [("NAME", "KIND", "COMMERCIAL USE", "WEIGHTS", "CHECKSUM")]
+    rows += [_row(entry, folder) for entry in read_registry(args.registry).values()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    return 0
+
+
+def _row(entry: ModelEntry, folder: Path) -> tuple[str, str, str, str, str]:
+    found = entry.find_weights(folder)
+    source = found[0] if found else entry.weights[0]
+    return (
+        entry.name,
+        entry.kind.value,
+        _commercial(entry),
+        "here" if found else "-",
+        _checksum(source),
+    )
+
+
+def _commercial(entry: ModelEntry) -> str:
+    return {True: "yes", False: "no", None: "unknown"}[entry.commercial]
+
+
+def _checksum(source: WeightsSource) -> str:
+    return "pinned" if source.sha256 else "unverified"
+
+
+def _info(args: argparse.Namespace) -> int:
+    entry, folder = read_registry(args.registry)[args.name], _folder(args)
+    lines = [
+        ("name", entry.name),
+        ("description", entry.description),
+        ("family", f"{entry.family} {entry.variant}".rstrip()),
+        ("kind", entry.kind.value),
+        ("licence", entry.licence),
+        ("commercial use", _commercial(entry)),
+    ]
+    if entry.input is not None:
+        spec = entry.input
+        lines.append(
+            (
+                "input",
+                f"{spec.rule} {spec.width}x{spec.height}, multiples of {spec.multiple_of}, "
+                f"{spec.interpolation}",
+            )
+        )
+    if entry.max_depth_m is not None:
+        lines.append(("farthest", f"{entry.max_depth_m:g} m"))
+    rank = "never" if entry.auto_rank is None else f"rank {entry.auto_rank}"
+    lines.append(("chosen by auto", rank))
+    for source in entry.weights:
+        path = entry.path_of(source, folder)
+        lines.append(("weights", f"{path} ({'here' if path.is_file() else 'not here'})"))
+        if source.is_download:
+            lines.append(("  from", url_of(source)))
+        lines.append(("  sha256", source.sha256 or "not known (unverified)"))
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
+        print(f"{label.ljust(width)}  {text}")
+    return 0
+
+
+def _path(args: argparse.Namespace) -> int:
+    entry, folder = read_registry(args.registry)[args.name], _folder(args)
+    found = entry.find_weights(folder)
+    print(found[1] if found else entry.path_of(entry.weights[0], folder))
+    return 0 if found else 1
+
+
+def _pull(args: argparse.Namespace) -> int:
+    entry = read_registry(args.registry)[args.name]
+    print(f"{entry.name}: weights under {entry.licence} (commercial use: {_commercial(entry)})")
+    path = pull(entry, _folder(args))
+    source = next(source for source in entry.weights if source.is_download)
+    if source.sha256:
+        print(f"{path}, sha256 as pinned")
+    else:
+        with path.open("rb") as file:
+            print(f"{path}, unverified, sha256 {sha256_of(file)}")
+    return 0
