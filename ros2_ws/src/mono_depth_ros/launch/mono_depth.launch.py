@@ -1,0 +1,117 @@
+"""Depth from one camera: starts the depth node on the topics of a camera.
+
+    ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_raw
+
+An argument that is left empty is not passed on, so the node's own default holds.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.parameter_descriptions import ParameterValue
+
+SHARE = Path(__file__).parents[1]
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # segments of camera, depth node and two more processes
+
+INPUTS = {
+    "image": "image topic of the camera (without /compressed)",
+    "camera_info": "calibration topic; empty = camera_info beside the image topic",
+}
+PARAMETERS: dict[str, tuple[type, str]] = {
+    "model": (str, "name in models/registry.yaml, or auto"),
+    "device": (str, "auto, cpu or cuda"),
+    "image_transport": (str, "raw or compressed"),
+    "autostart": (bool, "configure and activate without a lifecycle manager"),
+    "use_sim_time": (bool, "take the time from /clock"),
+}
+OTHERS = {
+    "namespace": ("", "namespace of the node"),
+    "name": ("mono_depth", "name of the node, and of its topics"),
+    "params_file": (str(SHARE / "config" / "mono_depth.yaml"), "YAML file of parameters"),
+    "log_level": ("", "debug, info, warn, error or fatal, for this node alone"),
+    "dds_profile": (
+        str(SHARE / "config" / "fastdds_large_messages.xml"),
+        "Fast DDS profile, used unless the environment names one; empty = none",
+    ),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; what depends on their values is made when they are known."""
+    arguments = [
+        *(_argument(name, "", text) for name, text in INPUTS.items()),
+        *(_argument(name, "", text) for name, (_, text) in PARAMETERS.items()),
+        *(_argument(name, default, text) for name, (default, text) in OTHERS.items()),
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_start)])
+
+
+def _argument(name: str, default: str, description: str) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(name, default_value=default, description=description)
+
+
+def _start(context: LaunchContext) -> list[Action]:
+    names = [*INPUTS, *PARAMETERS, *OTHERS]
+    given = {name: LaunchConfiguration(name).perform(context) for name in names}
+    overrides: dict[str, Any] = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if given[name]
+    }
+    node = LifecycleNode(
+        package="mono_depth_ros",
+        executable="depth_node",
+        name=given["name"],
+        namespace=given["namespace"],
+        remappings=list(_topics(given).items()),
+        parameters=[item for item in (given["params_file"], overrides) if item],
+        ros_arguments=_log_arguments(given),
+        output="screen",
+        emulate_tty=True,
+    )
+    return [*_dds_settings(given["dds_profile"]), node]
+
+
+def _topics(given: dict[str, str]) -> dict[str, str]:
+    """Map the node's input names to the topics of the camera."""
+    topics = {name: given[name] for name in INPUTS if given[name]}
+    image = given["image"].removesuffix("/compressed")
+    if image:
+        topics["image"] = (
+            f"{image}/compressed" if given["image_transport"] == "compressed" else image
+        )
+        topics.setdefault("camera_info", "/".join([*image.split("/")[:-1], "camera_info"]))
+    return topics
+
+
+def _log_arguments(given: dict[str, str]) -> list[str]:
+    if not given["log_level"]:
+        return []
+    path = f"{given['namespace']}/{given['name']}".split("/")
+    return ["--log-level", f"{'.'.join(part for part in path if part)}:={given['log_level']}"]
+
+
+def _dds_settings(profile: str) -> list[Action]:
+    if not profile or any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return []
+    actions: list[Action] = [SetEnvironmentVariable(name, profile) for name in PROFILE_VARIABLES]
+    if SHARED_MEMORY.is_dir():
+        size = os.statvfs(SHARED_MEMORY)
+        free_bytes = size.f_bavail * size.f_frsize
+        if free_bytes < SHARED_MEMORY_NEEDED_BYTES:
+            message = (
+                f"only {free_bytes >> 20} MiB of shared memory are free in {SHARED_MEMORY}: "
+                "Fast DDS may lose large images and clouds (container: docker run --shm-size=1g)"
+            )
+            actions.append(LogInfo(msg=message))
+    return actions
