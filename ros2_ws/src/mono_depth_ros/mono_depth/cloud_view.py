@@ -17,7 +17,7 @@ _BACKGROUND_TOP = (30, 33, 40)
 _BACKGROUND_BOTTOM = (12, 13, 16)
 _GRID_RGB = (58, 64, 74)
 _FIELD_OF_VIEW_DEG = 52.0
-_MAX_RADIUS = 4
+_MAX_SIDE = 4  # pixels of the square that a point is drawn as
 
 
 def render_cloud_oblique(
@@ -30,7 +30,7 @@ def render_cloud_oblique(
     pitch_deg: float = 18.0,
     reach_m: float | None = None,
     ground_m: float | None = None,
-    point_m: float = 0.012,
+    spacing_rad: float = 1.0 / 500.0,
 ) -> RgbImage:
     """Draw a cloud from a raised viewpoint to the side of the camera.
 
@@ -43,7 +43,8 @@ def render_cloud_oblique(
         pitch_deg: how far it is raised.
         reach_m: depth of the scene that fills the picture; None = 80 % quantile of z.
         ground_m: height of the grid below the camera; None = 98 % quantile of y.
-        point_m: size of a point in metres at 1 m reach; grows with the reach.
+        spacing_rad: angle between neighbouring points as the camera saw them, 1 / fx for a
+            cloud with a point for every pixel; makes surfaces close.
 
     Returns:
         (height, width, 3) uint8.
@@ -58,7 +59,8 @@ def render_cloud_oblique(
     rotation, eye = _viewpoint(reach, yaw_deg, pitch_deg)
     focal = 0.5 * width / math.tan(math.radians(_FIELD_OF_VIEW_DEG) / 2)
     _draw_grid(image, rotation, eye, focal, reach, ground)
-    _splat(image, (points - eye) @ rotation.T, colors, focal, point_m * max(1.0, reach / 3.0))
+    sizes_m = 1.3 * spacing_rad * points[:, 2]
+    _splat(image, (points - eye) @ rotation.T, colors, focal, sizes_m)
     _draw_camera(image, rotation, eye, focal, 0.05 * reach)
     return image
 
@@ -93,36 +95,42 @@ def _project(
     return points[:, 0] * scale + 0.5 * width, points[:, 1] * scale + 0.5 * height
 
 
-def _splat(image: RgbImage, points: Points, colors: RgbImage, focal: float, point_m: float) -> None:
+def _splat(
+    image: RgbImage,
+    points: Points,
+    colors: RgbImage,
+    focal: float,
+    sizes_m: npt.NDArray[np.floating[Any]],
+) -> None:
     """Paint each point as a square of its size, the nearest on top."""
     height, width = image.shape[:2]
     front = points[:, 2] > 0.05
-    points, colors = points[front], colors[front]
+    points, colors, sizes_m = points[front], colors[front], sizes_m[front]
+    if not len(points):
+        return
     u, v = _project(points, focal, width, height)
-    size = focal * point_m / points[:, 2]
-    radius = np.clip(size, 1, _MAX_RADIUS).astype(np.int8)
-    seen = (u > -8) & (u < width + 8) & (v > -8) & (v < height + 8)
-    order = np.flatnonzero(seen)
-    # Far to near: where several points meet, numpy keeps the one assigned last.
-    order = order[np.argsort(-points[order, 2], kind="stable")]
-    haze = np.clip(1.15 - 0.35 * points[:, 2] / np.median(points[:, 2]), 0.35, 1.0)
-    shaded = (colors * haze[:, None]).astype(np.uint8)
-    left, top = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
-    flat = image.reshape(-1, 3)
-    painted = np.full(height * width, -1, np.int32)
-    rank = np.empty(len(points), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    for dy in range(_MAX_RADIUS):
-        for dx in range(_MAX_RADIUS):
-            big = order[radius[order] > max(dx, dy)]
-            x, y = left[big] + dx, top[big] + dy
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            pixel, who = y[inside] * width + x[inside], rank[big[inside]]
+    side = np.clip(np.ceil(focal * sizes_m / points[:, 2]), 1, _MAX_SIDE).astype(np.int32)
+    left = np.floor(u - 0.5 * (side - 1)).astype(np.int32)
+    top = np.floor(v - 0.5 * (side - 1)).astype(np.int32)
+    seen = (left > -_MAX_SIDE) & (left < width) & (top > -_MAX_SIDE) & (top < height)
+    # Far to near: a point of higher rank covers one of lower rank, and of several points
+    # written to one pixel numpy keeps the last.
+    ranked = np.flatnonzero(seen)
+    ranked = ranked[np.argsort(-points[ranked, 2], kind="stable")]
+    side, left, top = side[ranked], left[ranked], top[ranked]
+    winner = np.full(height * width, -1, np.int32)
+    for dy in range(_MAX_SIDE):
+        for dx in range(_MAX_SIDE):
+            x, y = left + dx, top + dy
+            covers = (side > max(dx, dy)) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            rank = np.flatnonzero(covers).astype(np.int32)
             layer = np.full(height * width, -1, np.int32)
-            layer[pixel] = who
-            np.maximum(painted, layer, out=painted)
-    hit = painted >= 0
-    flat[hit] = shaded[order[painted[hit]]]
+            layer[y[rank] * width + x[rank]] = rank
+            np.maximum(winner, layer, out=winner)
+    hit = np.flatnonzero(winner >= 0)
+    chosen = ranked[winner[hit]]
+    haze = np.clip(1.15 - 0.35 * points[chosen, 2] / np.median(points[:, 2]), 0.35, 1.0)
+    image.reshape(-1, 3)[hit] = (colors[chosen] * haze[:, None]).astype(np.uint8)
 
 
 def _draw_grid(

@@ -18,6 +18,7 @@ __all__ = [
     "add_color_bar",
     "blend",
     "colorize_depth",
+    "draw_text",
     "render_cloud_oblique",
 ]
 
@@ -126,11 +127,12 @@ def add_color_bar(
         label = f"{value:g} {unit}".rstrip()
         (label_width, label_height), _ = cv2.getTextSize(label, _FONT, font, 1)
         cv2.line(drawn, (left - 4, y), (left, y), (235, 235, 235), 1)
-        _text(drawn, label, (left - 8 - label_width, y + label_height // 2), font)
+        draw_text(drawn, label, (left - 8 - label_width, y + label_height // 2), font)
     return drawn
 
 
-def _text(image: RgbImage, text: str, at: tuple[int, int], font: float) -> None:
+def draw_text(image: RgbImage, text: str, at: tuple[int, int], font: float) -> None:
+    """Write on a picture in place, light on a dark rim; `at` is the lower left corner."""
     for color, thickness in (((0, 0, 0), 3), ((245, 245, 245), 1)):
         cv2.putText(image, text, at, _FONT, font, color, thickness, cv2.LINE_AA)
 

@@ -1,0 +1,143 @@
+"""What a recorder has seen: when each message arrived, and small copies to look at later."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import cpu_count
+from typing import Any
+
+import numpy as np
+
+from mono_depth.data import DepthImage, RgbImage
+
+
+@dataclass(kw_only=True)
+class Moment:
+    """Everything that carries one stamp, reduced in size."""
+
+    stamp_ns: int
+    rgb: RgbImage | None = None  # (h, w, 3)
+    depth: DepthImage | None = None  # (h, w) metres, or inverse depth without unit
+    is_metric: bool = True
+    cloud: DepthImage | None = None  # (h, w, 3 or 4) as the PointCloud2: x y z rgb
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether there is a camera image and its depth."""
+        return self.rgb is not None and self.depth is not None
+
+
+@dataclass
+class Channel:
+    """Arrivals of one topic."""
+
+    stamps_ns: list[int] = field(default_factory=list)
+    latencies_ms: list[float] = field(default_factory=list)
+
+    def add(self, stamp_ns: int, arrival_ns: int) -> None:
+        """Note one message."""
+        self.stamps_ns.append(stamp_ns)
+        self.latencies_ms.append((arrival_ns - stamp_ns) * 1e-6)
+
+    @property
+    def rate_hz(self) -> float | None:
+        """Mean rate by stamps, None with fewer than two messages."""
+        span_ns = max(self.stamps_ns, default=0) - min(self.stamps_ns, default=0)
+        return (len(self.stamps_ns) - 1) * 1e9 / span_ns if span_ns > 0 else None
+
+    def summary(self) -> dict[str, Any]:
+        """Return count, rate and latency from stamp to arrival."""
+        p50, p99, worst = (
+            np.percentile(self.latencies_ms, (50, 99, 100)).round(2).tolist()
+            if self.latencies_ms
+            else (None, None, None)
+        )
+        return {
+            "frames": len(self.stamps_ns),
+            "rate_hz": None if self.rate_hz is None else round(self.rate_hz, 3),
+            "latency_p50_ms": p50,
+            "latency_p99_ms": p99,
+            "latency_max_ms": worst,
+        }
+
+
+class Recording:
+    """Pairs messages by their exact stamp and counts what is missing.
+
+    Args:
+        max_moments: paired moments that are kept to look at; later ones are only counted.
+    """
+
+    def __init__(self, *, max_moments: int) -> None:
+        self.channels = {name: Channel() for name in ("camera", "depth", "points")}
+        self._moments: dict[int, Moment] = {}
+        self._max_moments = max_moments
+        self._first_diagnosis: tuple[int, int] | None = None
+        self._last_diagnosis: tuple[int, int] = (0, 0)
+        self.facts: dict[str, str] = {}
+
+    def moment(self, stamp_ns: int) -> Moment | None:
+        """Return the moment of a stamp to be filled, None once enough are kept."""
+        known = self._moments.get(stamp_ns)
+        if known is None and len(self._moments) < self._max_moments:
+            self._forget_unanswered(stamp_ns)
+            known = self._moments[stamp_ns] = Moment(stamp_ns=stamp_ns)
+        return known
+
+    def complete_moments(self) -> list[Moment]:
+        """Return the moments that have image and depth, in the order of their stamps."""
+        moments = sorted(self._moments.values(), key=lambda moment: moment.stamp_ns)
+        return [moment for moment in moments if moment.is_complete]
+
+    def on_diagnosis(self, values: Mapping[str, str]) -> None:
+        """Note what the depth node says of itself."""
+        self.facts |= values
+        if "published" in values:
+            self._last_diagnosis = int(values["published"]), len(self.channels["depth"].stamps_ns)
+            self._first_diagnosis = self._first_diagnosis or self._last_diagnosis
+
+    def dropped(self) -> int:
+        """Count camera images, up to the last depth, that have no depth."""
+        answered = set(self.channels["depth"].stamps_ns)
+        last_ns = max(answered, default=0)
+        return sum(
+            stamp_ns <= last_ns and stamp_ns not in answered
+            for stamp_ns in self.channels["camera"].stamps_ns
+        )
+
+    def lost(self) -> int | None:
+        """Count depth images that the node published and that did not arrive here.
+
+        None without diagnostics. Exact when the stream was quiet at the first and at the last
+        diagnostic message, else a frame on its way may count.
+        """
+        if self._first_diagnosis is None:
+            return None
+        published = self._last_diagnosis[0] - self._first_diagnosis[0]
+        received = self._last_diagnosis[1] - self._first_diagnosis[1]
+        return max(0, published - received)
+
+    def summary(self) -> dict[str, Any]:
+        """Return all measurements in a form that JSON can hold."""
+        return {
+            **{name: channel.summary() for name, channel in self.channels.items()},
+            "dropped": self.dropped(),
+            "lost": self.lost(),
+            "kept_moments": len(self.complete_moments()),
+            "model": self.facts.get("model"),
+            "device": self.facts.get("device"),
+            "scale": {key: self.facts.get(f"scale_{key}") for key in ("source", "state", "reason")},
+            "node": {key: value for key, value in sorted(self.facts.items()) if "_ms" in key},
+            "machine": {"cpu": platform.machine(), "cores": cpu_count(), "os": platform.platform()},
+        }
+
+    def _forget_unanswered(self, stamp_ns: int, patience_ns: int = 10 * 10**9) -> None:
+        """Drop images whose depth never came, so that they do not fill the memory."""
+        oldest = next(iter(self._moments.values()), None)
+        while oldest is not None and not oldest.is_complete:
+            if stamp_ns - oldest.stamp_ns < patience_ns:
+                return
+            del self._moments[oldest.stamp_ns]
+            oldest = next(iter(self._moments.values()), None)
