@@ -40,7 +40,9 @@ def shared_files() -> list[tuple[str, list[str]]]:
         for folder in [HERE / name, *sorted((HERE / name).rglob("*"))]:
             if not folder.is_dir() or folder.name == "__pycache__":
                 continue
-            files = [f.relative_to(HERE).as_posix() for f in sorted(folder.iterdir()) if f.is_file()]
+            files = [
+                f.relative_to(HERE).as_posix() for f in sorted(folder.iterdir()) if f.is_file()
+            ]
             if files:
                 entries.append((f"{SHARE}/{folder.relative_to(HERE).as_posix()}", files))
     return entries
