@@ -74,7 +74,13 @@ def _png(data: bytes) -> ImageHeader:
     if data[12:16] != b"IHDR":
         raise FrameError(f"PNG begins with chunk {data[12:16]!r}, expected b'IHDR'")
     width, height = struct.unpack_from(">II", data, 16)
-    return ImageHeader(kind="PNG", width=width, height=height, is_complete=b"IEND" in data[-64:])
+    # OpenCV allocates what a chunk claims to hold, up to 4 GB, before it looks for the bytes.
+    at, name = 8, b""
+    while at + 12 <= len(data) and name != b"IEND":
+        chunk_bytes, name = struct.unpack_from(">I4s", data, at)
+        at += 12 + chunk_bytes
+    is_complete = name == b"IEND" and at <= len(data)
+    return ImageHeader(kind="PNG", width=width, height=height, is_complete=is_complete)
 
 
 def _webp(data: bytes) -> ImageHeader:

@@ -390,6 +390,13 @@ def test_garbage_is_refused(data: bytes, text: str) -> None:
     assert text in str(error.value)
 
 
+def test_a_png_chunk_that_claims_gigabytes_is_refused() -> None:
+    png = FILES["PNG"]
+    at = png.index(b"IDAT") - 4
+    with pytest.raises(FrameError, match="PNG of 96x64 in .* is cut off"):
+        decode_compressed(compressed(png[:at] + b"\xff\xff\xff\x00" + png[at + 4 :]))
+
+
 def test_depth_is_not_a_picture() -> None:
     with pytest.raises(FrameError, match="'32FC1; compressedDepth png' holds depth"):
         decode_compressed(compressed(bytes(12) + FILES["PNG"], "32FC1; compressedDepth png"))
