@@ -1,0 +1,1 @@
+"""Synthetic cameras: procedural scenes with exact depth, poses and sparse points."""

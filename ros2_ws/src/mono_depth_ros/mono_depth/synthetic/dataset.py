@@ -1,0 +1,124 @@
+"""Training pictures: a pure function of a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mono_depth.errors import ConfigError
+from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
+from mono_depth.synthetic.render import render
+from mono_depth.synthetic.scene import Scene, make_scene
+from mono_depth.synthetic.sensor import SensorEffects
+from mono_depth.synthetic.solids import unit_maps
+from mono_depth.synthetic.trajectory import camera_pose, free_position
+from mono_depth.synthetic.types import F64
+from mono_depth.synthetic.visibility import Grid, draw
+
+# how often each kind of scene comes: mostly where small robots and people are
+SCENE_SHARES = {
+    "room": 0.38,
+    "office": 0.16,
+    "corridor": 0.16,
+    "warehouse": 0.06,
+    "street": 0.12,
+    "yard": 0.12,
+}
+_MAP_SIZE = 320  # pixels of shadow maps: coarser than for recordings, and faster
+_TRIES = 4
+_SPARSE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class _View:
+    pose: F64
+    worth: float
+
+
+def training_sample(seed: int, width: int, height: int) -> SyntheticFrame:
+    """Return one picture of a random scene; see `training_views` for many at less cost."""
+    return training_views(seed, width, height, 1)[0]
+
+
+def training_views(
+    seed: int, width: int, height: int, count: int, samples_per_pixel: int = 3
+) -> list[SyntheticFrame]:
+    """Return pictures of one random scene by random cameras in random places.
+
+    Args:
+        seed: decides everything.
+        width: of the images in pixels.
+        height: of the images in pixels.
+        count: number of pictures; making the scene costs as much as one or two of them.
+        samples_per_pixel: 1 to 9, where faces meet.
+    """
+    rng = np.random.default_rng([seed, 77])
+    kinds, shares = list(SCENE_SHARES), list(SCENE_SHARES.values())
+    scene = make_scene(str(rng.choice(kinds, p=np.array(shares) / sum(shares))), rng, _MAP_SIZE)
+    return [_picture(scene, rng, width, height, samples_per_pixel) for _ in range(count)]
+
+
+def _picture(
+    scene: Scene, rng: np.random.Generator, width: int, height: int, samples: int
+) -> SyntheticFrame:
+    intrinsics = intrinsics_of(width, height, float(rng.uniform(40.0, 110.0)))
+    tangent = 0.5 * width / intrinsics.fx
+    pose = _place(scene, rng, tangent, tangent * height / width)
+    time_s = float(rng.uniform(0.0, 60.0))
+    seen = render(scene, intrinsics, pose, time_s, samples)
+    effects = SensorEffects.random(rng, width)
+    return SyntheticFrame(
+        rgb=effects.apply(seen.rgb_linear, rng),
+        depth_m=seen.depth_m,
+        intrinsics=intrinsics,
+        T_odom_camera=pose,
+        stamp_ns=round(time_s * 1e9),
+        sparse_points_m=sample_points(seen.depth_m, intrinsics, rng, _SPARSE_POINTS, 0.01),
+        mover_mask=seen.mover_mask,
+    )
+
+
+def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> F64:
+    """Return a pose from which there is something to see."""
+    best: _View | None = None
+    for _ in range(_TRIES):
+        view = _try_place(scene, rng, tan_x, tan_y)
+        if best is None or view.worth > best.worth:
+            best = view
+        if best.worth > 0.8:
+            break
+    assert best is not None  # noqa: S101
+    return best.pose
+
+
+def _try_place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View:
+    kind = rng.uniform()
+    if kind < 0.4:  # robot
+        height_m, flies = float(rng.uniform(0.08, 1.2)), False
+        pitch, roll = float(rng.normal(0.03, 0.1)), float(rng.normal(0.0, 0.04))
+    elif kind < 0.8:  # hand-held
+        height_m, flies = float(rng.uniform(0.8, 1.8)), False
+        pitch, roll = float(rng.normal(0.18, 0.22)), float(rng.normal(0.0, 0.12))
+    else:
+        height_m = float(rng.uniform(0.5, max(min(scene.high_m[2] - 0.4, 6.0), 0.6)))
+        flies, pitch = True, float(rng.normal(0.2, 0.2))
+        roll = float(rng.normal(0.0, 0.15))
+    try:
+        spot, yaw = free_position(scene, rng, height_m, 0.3, flies=flies)
+    except ConfigError:
+        spot, yaw = free_position(scene, rng, height_m, 0.02, flies=False)
+    pose = camera_pose(spot, yaw + float(rng.normal(0.0, 0.4)), pitch, roll)
+    return _View(pose, _worth(scene, pose, tan_x, tan_y))
+
+
+def _worth(scene: Scene, pose: F64, tan_x: float, tan_y: float) -> float:
+    """Return how much there is to see, 0..1: many things, none right before the lens."""
+    x = np.linspace(-tan_x, tan_x, 24, dtype=np.float32)
+    y = np.linspace(-tan_y, tan_y, 18, dtype=np.float32)
+    seen = draw(scene.solids, pose, Grid.pinhole(x, y), unit_maps(scene.solids, pose))
+    _, pixels = np.unique(seen.solid, return_counts=True)
+    things = min(1.0, float((pixels >= 3).sum()) / 8.0)
+    share = float(pixels.max()) / seen.solid.size
+    close = float((seen.depth_m < 0.3).mean())
+    return things * (1.0 if share < 0.75 else 0.5) * (1.0 if close < 0.08 else 0.2)
