@@ -84,9 +84,13 @@ class Rectifier:
             size,
             cv2.CV_32FC1,
         )
+        edge = 1.0 / 64.0  # half a step of the maps below
         # (H, W) bool, False where the camera saw nothing and the rectified image is black.
         self.is_visible: npt.NDArray[np.bool_] = (
-            (columns >= 0) & (columns <= raw.width - 1) & (rows >= 0) & (rows <= raw.height - 1)
+            (columns > -edge)
+            & (columns < raw.width - 1 + edge)
+            & (rows > -edge)
+            & (rows < raw.height - 1 + edge)
         )
         # Fixed point: twice as fast as float maps, exact to 1/32 pixel.
         self._maps = cv2.convertMaps(columns, rows, cv2.CV_16SC2)

@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from mono_depth.data import RgbImage
 from sensor_msgs.msg import Image
+
+from mono_depth.data import RgbImage
 
 # What cv_bridge raises for an encoding it does not know depends on its version; CvBridgeError is
 # a TypeError.

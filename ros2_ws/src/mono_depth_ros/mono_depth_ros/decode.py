@@ -10,11 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from mono_depth.data import DepthImage, RgbImage
-from mono_depth.errors import FrameError
 from numpy.lib.stride_tricks import as_strided
 from sensor_msgs.msg import CompressedImage, Image
 
+from mono_depth.data import DepthImage, RgbImage
+from mono_depth.errors import FrameError
 from mono_depth_ros import bridge
 from mono_depth_ros.image_header import read_header
 
@@ -203,7 +203,7 @@ def decode_depth(msg: Image, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
     """
     _check_size(msg.width, msg.height, max_pixels)
     if msg.encoding in ("16UC1", "mono16"):
-        depth_m = _view(msg, "u2", 1, msg.height) * np.float32(0.001)
+        depth_m = np.divide(_view(msg, "u2", 1, msg.height), 1000.0, dtype=np.float32)
     elif msg.encoding == "32FC1":
         depth_m = _view(msg, "f4", 1, msg.height).astype(np.float32)
     else:

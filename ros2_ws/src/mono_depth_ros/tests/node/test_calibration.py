@@ -1,0 +1,199 @@
+"""The camera of an image, from every kind of camera_info."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from std_msgs.msg import Header
+
+from mono_depth.data import Intrinsics
+from mono_depth.errors import FrameError
+from mono_depth_ros.calibration import calibration_from_info, camera_info_from
+
+pytestmark = pytest.mark.ros
+
+TUM_D = [0.2624, -0.9531, -0.0054, 0.0026, 1.1633]
+NAN = math.nan
+
+
+def k_of(fx: float, fy: float, cx: float, cy: float) -> list[float]:
+    return [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+
+
+def p_of(fx: float, fy: float, cx: float, cy: float, tx: float = 0.0) -> list[float]:
+    return [fx, 0.0, cx, tx, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def info(**changes: object) -> CameraInfo:
+    """Return the calibration of TUM freiburg1, but for the fields that are given."""
+    fields: dict[str, object] = {
+        "width": 640,
+        "height": 480,
+        "distortion_model": "plumb_bob",
+        "d": TUM_D,
+        "k": k_of(517.3, 516.5, 318.6, 255.3),
+        "r": np.eye(3).ravel().tolist(),
+    }
+    return CameraInfo(**{**fields, **changes})
+
+
+def camera(fx: float, fy: float, cx: float, cy: float, width: int, height: int) -> Intrinsics:
+    return Intrinsics(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
+
+
+def test_k_is_the_camera_where_p_is_zero() -> None:
+    calibration = calibration_from_info(info(), 640, 480)
+    assert calibration is not None
+    assert calibration.intrinsics == camera(517.3, 516.5, 318.6, 255.3, 640, 480)
+    assert calibration.rectifier is None
+
+
+def test_p_is_the_camera_of_a_rectified_image() -> None:
+    msg = info(p=p_of(500.0, 501.0, 320.0, 240.0, tx=-60.0))  # the right camera of a stereo pair
+    calibration = calibration_from_info(msg, 640, 480)
+    assert calibration is not None
+    assert calibration.intrinsics == camera(500.0, 501.0, 320.0, 240.0, 640, 480)
+
+
+def test_an_uncalibrated_camera_has_no_calibration() -> None:
+    assert calibration_from_info(CameraInfo(), 640, 480) is None
+    assert calibration_from_info(CameraInfo(), 640, 480, rectify=True) is None
+
+
+def test_binning_keeps_pixel_edges_in_place() -> None:
+    calibration = calibration_from_info(info(binning_x=2, binning_y=4), 320, 120)
+    assert calibration is not None
+    # The centre of the first bin of 2 pixels is column 0.5 of the sensor.
+    assert calibration.intrinsics == camera(
+        258.65, 129.125, (318.6 - 0.5) / 2, (255.3 - 1.5) / 4, 320, 120
+    )
+
+
+def test_a_region_of_interest_moves_the_principal_point() -> None:
+    roi = RegionOfInterest(x_offset=100, y_offset=50, width=200, height=300)
+    msg = info(roi=roi, p=p_of(500.0, 501.0, 320.0, 240.0))
+    calibration = calibration_from_info(msg, 200, 300)
+    assert calibration is not None
+    assert calibration.intrinsics == camera(500.0, 501.0, 220.0, 190.0, 200, 300)
+
+
+def test_region_and_binning_see_the_same_rays_as_the_whole_sensor() -> None:
+    roi = RegionOfInterest(x_offset=100, y_offset=50, width=200, height=300)
+    whole = calibration_from_info(info(), 640, 480)
+    part = calibration_from_info(info(roi=roi, binning_x=2, binning_y=2), 100, 150)
+    assert whole is not None
+    assert part is not None
+    # Pixel 10 of the part covers sensor columns 120 and 121, so its centre is 120.5.
+    part_x = (10 - part.intrinsics.cx) / part.intrinsics.fx
+    whole_x = (120.5 - whole.intrinsics.cx) / whole.intrinsics.fx
+    assert part_x == pytest.approx(whole_x, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "d"),
+    [
+        ("plumb_bob", TUM_D),
+        ("plumb_bob", TUM_D[:4]),
+        ("rational_polynomial", [0.4, -0.2, 1e-3, -5e-4, 0.03, 0.7, -0.2, 0.05]),
+        ("equidistant", [0.05, -0.02, 0.004, -0.001]),
+        ("fisheye", [0.05, -0.02, 0.004, -0.001]),
+    ],
+)
+def test_every_known_lens_is_rectified(model: str, d: list[float]) -> None:
+    calibration = calibration_from_info(info(distortion_model=model, d=d), 640, 480, rectify=True)
+    assert calibration is not None
+    assert calibration.rectifier is not None
+    assert calibration.rectifier.intrinsics == calibration.intrinsics
+    rgb = calibration.rectifier.apply(np.full((480, 640, 3), 90, np.uint8))
+    assert rgb[240, 320].tolist() == [90, 90, 90]
+
+
+@pytest.mark.parametrize(
+    ("model", "d"),
+    [("", []), ("none", []), ("", [0.0] * 5), ("plumb_bob", []), ("plumb_bob", [0.0] * 5)],
+)
+def test_no_distortion_needs_no_rectifier(model: str, d: list[float]) -> None:
+    calibration = calibration_from_info(info(distortion_model=model, d=d), 640, 480, rectify=True)
+    assert calibration is not None
+    assert calibration.rectifier is None
+
+
+def test_another_p_needs_a_rectifier_even_without_distortion() -> None:
+    msg = info(d=[0.0] * 5, p=p_of(258.65, 258.25, 318.6, 255.3))
+    calibration = calibration_from_info(msg, 640, 480, rectify=True)
+    assert calibration is not None
+    assert calibration.rectifier is not None
+    marked = np.zeros((480, 640, 3), np.uint8)
+    marked[250:261, 410:431] = 255  # centre (420, 255)
+    columns = np.nonzero(calibration.rectifier.apply(marked)[255, :, 0] > 127)[0]
+    # Half the focal length: half as far from the principal point.
+    assert columns.mean() == pytest.approx(318.6 + (420 - 318.6) / 2, abs=0.5)
+
+
+def test_the_maps_are_computed_once_for_a_camera() -> None:
+    first = calibration_from_info(info(header=Header(frame_id="a")), 640, 480, rectify=True)
+    second = calibration_from_info(info(header=Header(frame_id="b")), 640, 480, rectify=True)
+    assert first is not None
+    assert second is not None
+    assert first.rectifier is second.rectifier
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"k": k_of(NAN, 516.5, 318.6, 255.3)}, "K of camera_info is not finite"),
+        ({"k": k_of(517.3, 516.5, math.inf, 255.3)}, "K of camera_info is not finite"),
+        ({"k": k_of(-517.3, 516.5, 318.6, 255.3)}, "fx, fy, skew = -517.3, 516.5, 0, expected > 0"),
+        ({"k": k_of(517.3, 0.0, 318.6, 255.3)}, "fx, fy, skew = 517.3, 0, 0"),
+        ({"k": [517.3, 2.0, *k_of(517.3, 516.5, 318.6, 255.3)[2:]]}, "skew = 517.3, 516.5, 2"),
+        ({"p": p_of(NAN, 501.0, 320.0, 240.0)}, "P of camera_info is not finite"),
+        ({"p": p_of(500.0, -501.0, 320.0, 240.0)}, "P of camera_info has fx, fy, skew = 500, -501"),
+        ({"width": 1280, "height": 720}, "image of 640x480, but camera_info is for 1280x720"),
+        ({"width": 0, "height": 0}, "image of 640x480, but camera_info is for 0x0"),
+        ({"binning_x": 2, "binning_y": 2}, "image of 640x480, but camera_info is for 320x240"),
+        (
+            {"roi": RegionOfInterest(width=320, height=240)},
+            r"is for 320x240 \(640x480, region 320x240, binning 1x1\)",
+        ),
+        (
+            {"roi": RegionOfInterest(x_offset=400, width=320, height=240)},
+            "region of interest 320x240 at 400, 0 leaves the 640x480 image",
+        ),
+        (
+            {"distortion_model": "omni"},
+            "distortion model 'omni' of camera_info, expected one of plumb",
+        ),
+        ({"distortion_model": ""}, "distortion model '' of camera_info"),
+        ({"d": [0.1, 0.2, 0.3]}, "D of camera_info has 3 numbers, plumb_bob has 4 or 5"),
+        ({"distortion_model": "equidistant"}, "has 5 numbers, equidistant has 4"),
+        ({"d": [0.1, NAN, 0.0, 0.0, 0.0]}, "D of camera_info is not finite"),
+        ({"r": [2.0] * 9}, "R of camera_info is not a rotation"),
+    ],
+)
+def test_an_impossible_calibration_is_refused(changes: dict[str, object], text: str) -> None:
+    with pytest.raises(FrameError, match=text):
+        calibration_from_info(info(**changes), 640, 480, rectify=True)
+
+
+def test_the_lens_of_a_rectified_image_does_not_matter() -> None:
+    assert calibration_from_info(info(distortion_model="omni"), 640, 480) is not None
+
+
+def test_camera_info_of_the_output_says_what_the_pixels_are() -> None:
+    header = Header(frame_id="camera_optical")
+    header.stamp.sec, header.stamp.nanosec = 12, 345
+    intrinsics = camera(500.0, 501.0, 320.0, 240.0, 640, 480)
+    msg = camera_info_from(intrinsics, header)
+    assert msg.header == header
+    assert (msg.width, msg.height, msg.distortion_model) == (640, 480, "plumb_bob")
+    assert list(msg.d) == [0.0] * 5
+    assert list(msg.k) == k_of(500.0, 501.0, 320.0, 240.0)
+    assert list(msg.r) == np.eye(3).ravel().tolist()
+    assert list(msg.p) == p_of(500.0, 501.0, 320.0, 240.0)
+    back = calibration_from_info(msg, 640, 480, rectify=True)
+    assert back is not None
+    assert back.intrinsics == intrinsics
+    assert back.rectifier is None
