@@ -1,0 +1,178 @@
+"""The launch files run for real: launch starts the node, and ROS is asked what came of it."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rcl_interfaces.srv import GetParameters
+from sensor_msgs.msg import Image
+
+pytest.importorskip("launch_ros", reason="launch_ros is part of a ROS 2 installation only")
+pytestmark = pytest.mark.ros
+
+PACKAGE = Path(__file__).resolve().parents[2]
+EXECUTABLES = ("depth_node", "camera_node", "synthetic_camera")
+PROFILE = str(PACKAGE / "config" / "fastdds_large_messages.xml")
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+RUN = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+file, *arguments = sys.argv[1:]
+source = PythonLaunchDescriptionSource(file)
+pairs = [tuple(argument.split(":=", 1)) for argument in arguments]
+service = LaunchService(noninteractive=True)
+include = IncludeLaunchDescription(source, launch_arguments=pairs)
+service.include_launch_description(LaunchDescription([include]))
+sys.exit(service.run())
+"""
+
+
+@pytest.fixture
+def start(ros: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Start a launch file as `ros2 launch` does; the executables run the code of this tree."""
+    marker = tmp_path / "share" / "ament_index" / "resource_index" / "packages" / "mono_depth_ros"
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    folder = tmp_path / "lib" / "mono_depth_ros"
+    folder.mkdir(parents=True)
+    for name in EXECUTABLES:
+        file = folder / name
+        file.write_text(f"#!{sys.executable}\nfrom mono_depth_ros.{name} import main\nmain()\n")
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    for name in PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        ros.env.pop(name, None)
+    prefixes = f"{tmp_path}:{ros.env.get('AMENT_PREFIX_PATH', '')}"
+
+    def start(file: str, *arguments: str, **env: str) -> Any:
+        path = str(PACKAGE / "launch" / file)
+        environment = {"AMENT_PREFIX_PATH": prefixes, "ROS_LOG_DIR": str(tmp_path / "log"), **env}
+        return ros.run("-c", RUN, path, *arguments, **environment)
+
+    return start
+
+
+def parameters_of(ros: Any, node_name: str, *names: str) -> list[Any]:
+    """Ask a running node for its parameters, as `ros2 param get` does."""
+    client = ros.node("asks").create_client(GetParameters, f"{node_name}/get_parameters")
+    ros.wait_until(client.service_is_ready, 40.0, what=f"{node_name} answers")
+    answer = client.call_async(GetParameters.Request(names=list(names)))
+    ros.wait_until(answer.done, 40.0, what=f"{node_name} tells its parameters")
+    readers = {1: "bool_value", 2: "integer_value", 3: "double_value", 4: "string_value"}
+    return [getattr(value, readers[value.type]) for value in answer.result().values]
+
+
+def environment_of(executable: str, domain_id: int) -> dict[str, str]:
+    """Read the environment of the process that launch started in this domain."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text()
+            entries = (process / "environ").read_text().split("\0")
+        except OSError:
+            continue
+        environment = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+        if f"/{executable}\0" in command and environment.get("ROS_DOMAIN_ID") == str(domain_id):
+            return environment
+    pytest.fail(f"no process {executable} in domain {domain_id}")
+
+
+def test_camera_info_is_looked_for_beside_the_image(ros: Any, start: Callable[..., Any]) -> None:
+    start("mono_depth.launch.py", "image:=/eye/image_raw", "model:=nano", "device:=cpu")
+    node = ros.node("looks")
+    for topic in ("/eye/image_raw", "/eye/camera_info"):
+        ros.wait_until(
+            lambda topic=topic: node.get_subscriptions_info_by_topic(topic),
+            60.0,
+            what=f"the node subscribes to {topic}",
+        )
+    environment = environment_of("depth_node", ros.domain_id)
+    assert {environment.get(name) for name in PROFILE_VARIABLES} == {PROFILE}
+
+
+def test_compressed_transport_takes_the_topic_that_image_transport_takes(
+    ros: Any, start: Callable[..., Any]
+) -> None:
+    start(
+        "mono_depth.launch.py",
+        "image:=/eye/image_raw",
+        "camera_info:=/eye/right/info",
+        "image_transport:=compressed",
+        "model:=nano",
+        "device:=cpu",
+    )
+    node = ros.node("looks")
+    for topic, kind in {
+        "/eye/image_raw/compressed": "sensor_msgs/msg/CompressedImage",
+        "/eye/right/info": "sensor_msgs/msg/CameraInfo",
+    }.items():
+        ros.wait_until(
+            lambda topic=topic: node.get_subscriptions_info_by_topic(topic),
+            60.0,
+            what=f"the node subscribes to {topic}",
+        )
+        assert [info.topic_type for info in node.get_subscriptions_info_by_topic(topic)] == [kind]
+
+
+def test_arguments_reach_the_node_and_empty_ones_leave_its_defaults(
+    ros: Any, start: Callable[..., Any]
+) -> None:
+    start(
+        "mono_depth.launch.py",
+        "namespace:=front",
+        "name:=eye",
+        "device:=cpu",
+        "autostart:=false",
+        "use_sim_time:=true",
+        "dds_profile:=",
+    )
+    names = ("device", "autostart", "use_sim_time", "model", "image_transport")
+    values = parameters_of(ros, "/front/eye", *names)
+    assert values == ["cpu", False, True, "auto", "raw"]
+    environment = environment_of("depth_node", ros.domain_id)
+    assert not set(PROFILE_VARIABLES) & set(environment)
+
+
+def test_an_argument_wins_over_the_parameter_file_and_the_users_dds_profile_stays(
+    ros: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    mine = {"autostart": False, "device": "cuda", "depth_encoding": "16UC1"}
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": mine}}))
+    profile = tmp_path / "mine.xml"
+    profile.write_text(Path(PROFILE).read_text())
+    start(
+        "mono_depth.launch.py",
+        f"params_file:={file}",
+        "device:=cpu",
+        FASTRTPS_DEFAULT_PROFILES_FILE=str(profile),
+    )
+    values = parameters_of(ros, "/mono_depth", "autostart", "device", "depth_encoding")
+    assert values == [False, "cpu", "16UC1"]
+    environment = environment_of("depth_node", ros.domain_id)
+    assert environment.get("FASTRTPS_DEFAULT_PROFILES_FILE") == str(profile)
+    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in environment
+
+
+def test_demo_makes_depth_of_its_own_camera(ros: Any, start: Callable[..., Any]) -> None:
+    process = start("demo.launch.py", "rviz:=true", "model:=nano", "device:=cpu")
+    received: list[Image] = []
+    ros.node("looks").create_subscription(Image, "/mono_depth/depth/image", received.append, 1)
+    ros.wait_until(lambda: received, 90.0, what="a depth image arrives")
+    assert received[0].encoding == "32FC1"
+    assert received[0].header.frame_id == "camera_optical_frame"
+    try:
+        from ament_index_python.packages import get_package_prefix
+
+        get_package_prefix("rviz2")
+    except LookupError:
+        assert "no view" in ros.output(process)
