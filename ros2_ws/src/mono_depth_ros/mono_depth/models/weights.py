@@ -35,15 +35,8 @@ def open_weights(path: Path, expected_sha256: str = "") -> Iterator[tuple[Binary
         ModelError: it is not a readable regular file of a sane size, its hash is not the
             expected one, or it changed while it was open.
     """
-    try:
-        # O_NONBLOCK: opening a FIFO must not wait for a writer
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        raise ModelError(f"cannot read the weights {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise ModelError(f"the weights {path} are not a regular file")
+    with _open_regular(path) as file:
+        before = os.fstat(file.fileno())
         if not 0 < before.st_size <= MAX_BYTES:
             raise ModelError(
                 f"the weights {path} have {before.st_size} bytes, expected 1 to {MAX_BYTES}"
@@ -60,6 +53,18 @@ def open_weights(path: Path, expected_sha256: str = "") -> Iterator[tuple[Binary
         yield file, sha256
         if not path.exists() or _identity(before) != _identity(path.stat()):
             raise ModelError(f"the weights {path} changed while they were read")
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for a writer
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path}: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ModelError(f"the weights {path} are not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

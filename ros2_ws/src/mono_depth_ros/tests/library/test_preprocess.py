@@ -1,0 +1,103 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mono_depth.errors import ConfigError, FrameError
+from mono_depth.models import pseudo_random
+from mono_depth.preprocess import InputSpec, Preprocess
+
+CPU = torch.device("cpu")
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "side", "multiple", "image", "expected"),
+    [
+        # (width, height), from the sizes that the original projects state for VGA
+        ("lower_bound", 518, 14, (640, 480), (686, 518)),
+        ("lower_bound", 518, 14, (480, 640), (518, 686)),
+        ("lower_bound", 518, 14, (518, 518), (518, 518)),
+        ("lower_bound", 252, 14, (640, 480), (336, 252)),
+        ("lower_bound", 252, 14, (1280, 720), (448, 252)),
+        ("lower_bound", 260, 14, (640, 480), (350, 266)),
+        ("upper_bound", 256, 32, (640, 480), (256, 192)),
+        ("upper_bound", 384, 32, (480, 640), (288, 384)),
+        ("minimal", 384, 32, (640, 480), (512, 384)),
+        ("fixed", 224, 1, (640, 480), (224, 224)),
+        ("upper_bound", 64, 32, (1000, 10), (64, 32)),
+    ],
+)
+def test_the_size_rule_gives_the_input_size_of_the_original(rule, side, multiple, image, expected):
+    spec = InputSpec(width=side, height=side, rule=rule, multiple_of=multiple)
+
+    assert spec.size_for(*image) == expected
+
+
+def test_short_side_scales_both_sides_of_the_input():
+    spec = InputSpec(width=768, height=384, multiple_of=32)
+
+    assert spec.with_short_side(192) == InputSpec(width=384, height=192, multiple_of=32)
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "flag"), [("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC)]
+)
+@pytest.mark.parametrize("size", [(336, 252), (700, 525)])
+def test_the_resize_is_that_of_opencv(interpolation, flag, size):
+    rgb = pseudo_random.image(480, 640)
+    spec = InputSpec(width=size[0], height=size[1], interpolation=interpolation, **IMAGENET)
+
+    planes = Preprocess(spec, CPU)(torch.from_numpy(rgb))
+
+    expected = cv2.resize(rgb / 255.0, size, interpolation=flag)
+    expected = (expected - IMAGENET["mean"]) / IMAGENET["std"]
+    assert planes.shape == (1, 3, size[1], size[0])
+    # 1e-3 is a twentieth of a grey level; coordinates are float32 here and the image all edges
+    np.testing.assert_allclose(planes[0].permute(1, 2, 0).numpy(), expected, atol=1e-3)
+
+
+def test_an_image_of_the_right_size_is_only_normalised():
+    rgb = torch.tensor([[[0, 51, 255]]], dtype=torch.uint8)
+    spec = InputSpec(width=1, height=1, mean=(0.5, 0.2, 0.0), std=(0.5, 0.1, 2.0))
+
+    planes = Preprocess(spec, CPU)(rgb)
+
+    torch.testing.assert_close(planes.flatten(), torch.tensor([-1.0, 0.0, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.zeros(4, 4, 3), r"shape \(4, 4, 3\) torch.float32, expected \(H, W, 3\)"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), r"shape \(3, 4, 4\)"),
+        (torch.zeros(0, 4, 3, dtype=torch.uint8), r"shape \(0, 4, 3\)"),
+        (torch.zeros(4, 4, dtype=torch.uint8), r"shape \(4, 4\)"),
+    ],
+)
+def test_anything_but_an_rgb_image_is_refused(image, message):
+    preprocess = Preprocess(InputSpec(width=4, height=4), CPU)
+
+    with pytest.raises(FrameError, match=message):
+        preprocess(image)
+
+
+def test_a_line_of_pixels_cannot_ask_for_a_huge_input():
+    spec = InputSpec(width=518, height=518, rule="lower_bound", multiple_of=14)
+
+    with pytest.raises(FrameError, match="would need a network input of 1036000x518"):
+        spec.size_for(2000, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rule": "lower"}, "rule 'lower' is not one of fixed, lower_bound"),
+        ({"interpolation": "area"}, "'area' is not one of bilinear, bicubic"),
+        ({"multiple_of": 300}, "224x224 pixels in multiples of 300"),
+        ({"std": (1.0, 0.0, 1.0)}, "std > 0"),
+    ],
+)
+def test_a_wrong_input_description_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        InputSpec(**{"width": 224, "height": 224, **values})
