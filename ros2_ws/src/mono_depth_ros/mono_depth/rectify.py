@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,9 +12,6 @@ import numpy.typing as npt
 
 from mono_depth.data import DepthImage, Intrinsics, RgbImage
 from mono_depth.errors import FrameError
-
-if TYPE_CHECKING:
-    from cv2.typing import MatLike
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -72,11 +69,8 @@ class Rectifier:
                 f"expected the {raw.width}x{raw.height} of the raw image"
             )
         self.intrinsics = rectified
-        columns, rows = (
-            cv2.fisheye.initUndistortRectifyMap
-            if lens.model is LensModel.FISHEYE
-            else cv2.initUndistortRectifyMap
-        )(
+        module = cv2.fisheye if lens.model is LensModel.FISHEYE else cv2
+        columns, rows = module.initUndistortRectifyMap(
             raw.matrix(),
             np.array(lens.coefficients),
             np.reshape(rotation, (3, 3)),
@@ -94,31 +88,27 @@ class Rectifier:
         )
         # Fixed point: twice as fast as float maps, exact to 1/32 pixel.
         self._maps = cv2.convertMaps(columns, rows, cv2.CV_16SC2)
+        # Given the map above, older releases of OpenCV round down to find the nearest pixel.
+        self._nearest = cv2.convertMaps(columns, rows, cv2.CV_16SC2, nninterpolation=True)
 
     def apply(self, rgb: RgbImage) -> RgbImage:
         """Return the rectified image; black where the camera saw nothing."""
-        return self._remap(rgb, cv2.INTER_LINEAR, 0.0).astype(np.uint8, copy=False)
+        self._check_size(rgb)
+        return cv2.remap(rgb, *self._maps, cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
     def apply_to_depth(self, depth_m: DepthImage) -> DepthImage:
         """Return rectified depth, the nearest value of each pixel; NaN where there is none.
 
         The values stay distances along the raw camera's axis: right without `rotation` only.
         """
-        return self._remap(depth_m, cv2.INTER_NEAREST, np.nan).astype(np.float32, copy=False)
+        self._check_size(depth_m)
+        rectified = cv2.remap(depth_m, *self._nearest, cv2.INTER_NEAREST, borderValue=(np.nan,) * 4)
+        return rectified.astype(np.float32, copy=False)
 
-    def _remap(self, image: MatLike, mode: int, outside: float) -> MatLike:
+    def _check_size(self, image: npt.NDArray[Any]) -> None:
         height, width = image.shape[:2]
-        if (width, height) != (self.intrinsics.width, self.intrinsics.height):
+        expected = (self.intrinsics.width, self.intrinsics.height)
+        if (width, height) != expected:
             raise FrameError(
-                f"image of {width}x{height}, this camera makes "
-                f"{self.intrinsics.width}x{self.intrinsics.height}"
+                f"image of {width}x{height}, this camera makes {expected[0]}x{expected[1]}"
             )
-        columns, rows = self._maps
-        return cv2.remap(
-            image,
-            columns,
-            rows,
-            mode,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(outside,) * 4,
-        )

@@ -173,18 +173,17 @@ def decode_compressed(msg: CompressedImage, *, max_pixels: int = MAX_PIXELS) -> 
     what = f"{header.kind} of {header.width}x{header.height} in {len(data)} bytes"
     if not header.is_complete:
         raise FrameError(f"{what} is cut off")
-    # compressed_image_transport leaves a mosaic as it is unless it says that it made colour.
+    to_rgb, flags = _BGR, cv2.IMREAD_COLOR
     source, _, target = msg.format.partition(";")
-    mosaic = _ENCODINGS[source] if source.startswith("bayer_") and source in _ENCODINGS else None
-    is_mosaic = mosaic is not None and "compressed bgr" not in target
-    flags = cv2.IMREAD_GRAYSCALE if is_mosaic else cv2.IMREAD_COLOR
+    # compressed_image_transport leaves a mosaic as it is unless it says that it made colour.
+    if source.startswith("bayer_") and source in _ENCODINGS and "compressed bgr" not in target:
+        to_rgb, flags = _ENCODINGS[source].to_rgb, cv2.IMREAD_GRAYSCALE
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise FrameError(f"{what} cannot be decoded: {error.err}") from error
+        raise FrameError(f"{what} cannot be decoded: {error}") from error
     if pixels is None:
         raise FrameError(f"{what} cannot be decoded, it is damaged or cut off")
-    to_rgb = mosaic.to_rgb if mosaic is not None and is_mosaic else _BGR
     return np.ascontiguousarray(to_rgb(_as_uint8(pixels)))
 
 
@@ -203,7 +202,8 @@ def decode_depth(msg: Image, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
     """
     _check_size(msg.width, msg.height, max_pixels)
     if msg.encoding in ("16UC1", "mono16"):
-        depth_m = np.divide(_view(msg, "u2", 1, msg.height), 1000.0, dtype=np.float32)
+        depth_mm = _view(msg, "u2", 1, msg.height)
+        depth_m: DepthImage = np.divide(depth_mm, 1000.0, dtype=np.float32)
     elif msg.encoding == "32FC1":
         depth_m = _view(msg, "f4", 1, msg.height).astype(np.float32)
     else:
