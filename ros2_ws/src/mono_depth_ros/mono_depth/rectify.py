@@ -69,8 +69,12 @@ class Rectifier:
                 f"expected the {raw.width}x{raw.height} of the raw image"
             )
         self.intrinsics = rectified
-        module = cv2.fisheye if lens.model is LensModel.FISHEYE else cv2
-        columns, rows = module.initUndistortRectifyMap(
+        make_maps = (
+            cv2.fisheye.initUndistortRectifyMap
+            if lens.model is LensModel.FISHEYE
+            else cv2.initUndistortRectifyMap
+        )
+        columns, rows = make_maps(
             raw.matrix(),
             np.array(lens.coefficients),
             np.reshape(rotation, (3, 3)),
