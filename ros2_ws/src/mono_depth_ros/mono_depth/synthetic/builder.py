@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.materials import Material
 from mono_depth.synthetic.movers import Mover, rotation_y, rotation_z
 from mono_depth.synthetic.solids import Shape, Solids
-from mono_depth.synthetic.types import F64
 
 Faces = int | Sequence[int]  # one material, or one per face -x +x -y +y -z +z
 

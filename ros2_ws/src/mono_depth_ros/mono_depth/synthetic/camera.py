@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from mono_depth.errors import ConfigError
+from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
 from mono_depth.synthetic.render import Rendered, render
 from mono_depth.synthetic.scene import make_scene
 from mono_depth.synthetic.sensor import SensorEffects, auto_gain
 from mono_depth.synthetic.trajectory import make_trajectory
-from mono_depth.synthetic.types import F64
 
 _EXPOSURE_VIEWS = 5
 _EXPOSURE_WIDTH = 64

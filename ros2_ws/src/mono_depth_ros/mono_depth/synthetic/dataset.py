@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mono_depth.errors import ConfigError
+from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
 from mono_depth.synthetic.render import render
 from mono_depth.synthetic.scene import Scene, make_scene
 from mono_depth.synthetic.sensor import SensorEffects
 from mono_depth.synthetic.solids import unit_maps
 from mono_depth.synthetic.trajectory import camera_pose, free_position
-from mono_depth.synthetic.types import F64
 from mono_depth.synthetic.visibility import Grid, draw
 
 # how often each kind of scene comes: mostly where small robots and people are
@@ -94,7 +94,11 @@ def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -
 
 def _try_place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View:
     kind = rng.uniform()
-    if kind < 0.4:  # robot
+    if kind < 0.15:
+        view = _close_look(scene, rng, tan_x, tan_y)
+        if view is not None:
+            return view
+    if kind < 0.45:  # robot
         height_m, flies = float(rng.uniform(0.08, 1.2)), False
         pitch, roll = float(rng.normal(0.03, 0.1)), float(rng.normal(0.0, 0.04))
     elif kind < 0.8:  # hand-held
@@ -109,6 +113,22 @@ def _try_place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: floa
     except ConfigError:
         spot, yaw = free_position(scene, rng, height_m, 0.02, flies=False)
     pose = camera_pose(spot, yaw + float(rng.normal(0.0, 0.4)), pitch, roll)
+    return _View(pose, _worth(scene, pose, tan_x, tan_y))
+
+
+def _close_look(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View | None:
+    """Return a view of some small thing from 0.4 to 1.6 m, None where it is hemmed in."""
+    small = np.flatnonzero(scene.solids.half_size_m.max(axis=1) < 0.3)
+    if not len(small):
+        return None
+    target = scene.solids.center_m[int(rng.choice(small))]
+    angle, rise = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.0, 0.9))
+    away = np.array([np.cos(angle) * np.cos(rise), np.sin(angle) * np.cos(rise), np.sin(rise)])
+    spot = target + float(rng.uniform(0.4, 1.6)) * away
+    if float(scene.clearance_m(spot[None])[0]) < 0.12:
+        return None
+    yaw, pitch = angle + np.pi + float(rng.normal(0, 0.15)), rise + float(rng.normal(0, 0.1))
+    pose = camera_pose(spot, yaw, pitch, float(rng.normal(0.0, 0.15)))
     return _View(pose, _worth(scene, pose, tan_x, tan_y))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mono_depth.data import DepthImage, Intrinsics, RgbImage
+from mono_depth.synthetic.arrays import F32, F64, Bool
 from mono_depth.synthetic.render import ray_grid
-from mono_depth.synthetic.types import F32, F64, Bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,9 +81,8 @@ def table(f: Frame, dx: float = 0.8, dy: float = 1.4, height: float = 0.74) -> N
     for sx in (-1, 1):
         for sy in (-1, 1):
             x, y = sx * (dx / 2 - thick), sy * (dy / 2 - thick)
-            if rng.uniform() < 0.999:
-                f.box(x, y, 0, thick, thick, height - 0.04, leg)
-    clutter_on(f, dx, dy, height, int(rng.integers(1, 6)))
+            f.box(x, y, 0, thick, thick, height - 0.04, leg)
+    clutter_on(f, dx, dy, height, int(rng.integers(2, 9)))
 
 
 def chair(f: Frame) -> None:
@@ -242,14 +241,16 @@ def person(f: Frame) -> tuple[list[float], list[float]]:
     shirt, trousers, hair = soft(b), soft(b), b.material(look.plastic(rng))
     f.ball(0, 0, 1.5 * k, 0.2 * k, 0.17 * k, 0.25 * k, skin)
     f.ball(-0.02 * k, 0, 1.56 * k, 0.21 * k, 0.19 * k, 0.21 * k, hair)
-    f.ball(0, 0, 0.85 * k, 0.26 * k, 0.44 * k, 0.72 * k, shirt)
+    f.ball(0, 0, 0.82 * k, 0.27 * k, 0.42 * k, 0.72 * k, shirt)
+    f.ball(0, 0, 1.25 * k, 0.2 * k, 0.48 * k, 0.22 * k, shirt)
+    f.cylinder(0, 0, 1.4 * k, 0.1 * k, 0.15 * k, skin)
     f.ball(0, 0, 0.75 * k, 0.27 * k, 0.36 * k, 0.3 * k, trousers)
-    swing, pivot = [0.0] * 4, [0.0] * 4
+    swing, pivot = [0.0] * 6, [0.0] * 6
     for s in (-1, 1):
         f.ball(0, s * 0.1 * k, 0.02, 0.17 * k, 0.17 * k, 0.92 * k, trousers)
         f.box(0.05 * k, s * 0.1 * k, 0.0, 0.26 * k, 0.1 * k, 0.08 * k, hair)
-        f.ball(0, s * 0.25 * k, 0.72 * k, 0.1 * k, 0.1 * k, 0.7 * k, shirt)
-        f.ball(0, s * 0.25 * k, 0.68 * k, 0.08 * k, 0.08 * k, 0.12 * k, skin)
+        f.ball(0, s * 0.225 * k, 0.74 * k, 0.11 * k, 0.11 * k, 0.7 * k, shirt)
+        f.ball(0, s * 0.225 * k, 0.68 * k, 0.08 * k, 0.08 * k, 0.12 * k, skin)
         swing += [0.45 * s, 0.45 * s, -0.4 * s, -0.4 * s]
         pivot += [0.88 * k, 0.88 * k, 1.4 * k, 1.4 * k]
     return swing, pivot

@@ -38,9 +38,10 @@ def make_room(rng: np.random.Generator, map_size: int) -> Scene:
         put.crates,
     ]
     area = size[0] * size[1]
-    for _ in range(int(area / 4.0) + 2):
+    _alcove(b, size)
+    for _ in range(int(area / 2.8) + 2):
         _against_wall(b, size, makers[int(rng.integers(len(makers)))])
-    for _ in range(int(area / 7.0) + 1):
+    for _ in range(int(area / 6.0) + 1):
         maker = [put.table, put.chair, put.chair, put.crates, put.plant][int(rng.integers(5))]
         _in_the_open(b, size, maker, 0.6)
     _floor_clutter(b, size, int(rng.integers(3, 12)))
@@ -157,8 +158,23 @@ def _shell(b: Builder, size: Size) -> None:
             f.box(0.008, 0, 0, 0.016, length, float(rng.uniform(0.05, 0.14)), skirting)
     if rng.uniform() < 0.6:  # rug
         dx, dy = rng.uniform(0.3, 0.7, 2) * size[:2]
-        f = b.frame(*(float(v) for v in rng.normal(0, 0.3, 2)), 0.0, float(rng.normal(0, 0.1)))
+        x, y = rng.normal(0, 0.3, 2).tolist()
+        f = b.frame(x, y, 0.0, float(rng.normal(0, 0.1)))
         f.box(0, 0, 0, float(dx), float(dy), 0.012, put.soft(b))
+
+
+def _alcove(b: Builder, size: Size) -> None:
+    """Sometimes fill a corner of the room, so that it is not a plain box."""
+    rng = b.rng
+    if rng.uniform() < 0.55:
+        return
+    dx, dy = (rng.uniform(0.15, 0.4, 2) * np.array(size[:2])).tolist()
+    sx, sy = rng.choice([-1.0, 1.0], 2).tolist()
+    x, y = sx * (size[0] - dx) / 2, sy * (size[1] - dy) / 2
+    b.frame().box(x, y, 0, dx, dy, size[2], b.rows[0][4][0])
+    for u in np.arange(x - dx / 2, x + dx / 2 + 0.3, 0.6):
+        for v in np.arange(y - dy / 2, y + dy / 2 + 0.3, 0.6):
+            b.take(float(u), float(v), 0.3)
 
 
 def _wall_frame(b: Builder, size: Size, side: int) -> tuple[Frame, float]:

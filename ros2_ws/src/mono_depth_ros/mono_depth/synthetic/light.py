@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mono_depth.synthetic.arrays import F32, F64
 from mono_depth.synthetic.solids import Shape, Solids
-from mono_depth.synthetic.types import F32, F64
 from mono_depth.synthetic.visibility import Grid, draw
 
 Rgb = tuple[float, float, float]
@@ -68,9 +68,10 @@ class ShadowMap:
         position = np.array(key.position_m)
         self._pose[:3, 3] = position - axis * self._distance_m if key.sun else position
         steps = ((np.arange(size) + 0.5) / size * 2.0 - 1.0).astype(np.float32)
+        self._texel_m = 2.0 * radius_m / size
         self._half = float(radius_m / self._distance_m) if key.sun else 0.95
         steps *= self._half
-        slopes = steps if key.sun else steps / (1.0 - np.abs(steps))
+        slopes = np.asarray(steps if key.sun else steps / (1.0 - np.abs(steps)), np.float32)
         self._grid = Grid.pinhole(slopes, slopes)
         casters = solids[solids.shape != Shape.ROOM]
         self.depth_m = draw(casters, self._pose, self._grid).depth_m
@@ -84,7 +85,7 @@ class ShadowMap:
 
     def lit(self, depth_m: F32, point: Triple, normal: Triple) -> F32:
         """Return the share of light, 0..1, that reaches the points (odom frame)."""
-        bias = np.float32(0.012 if not self._sun else 0.02)
+        bias = np.float32(1.2 * self._texel_m if self._sun else 0.012)
         to_light = [point[i] + bias * normal[i] for i in range(3)]
         rotation, position = self._pose[:3, :3], self._pose[:3, 3]
         row = rotation.T.astype(np.float32)
@@ -100,7 +101,7 @@ class ShadowMap:
         scale = 0.5 * self._size / self._half
         column = np.clip(sx * scale + (0.5 * self._size - 0.5), 0.0, self._size - 1.001)
         line = np.clip(sy * scale + (0.5 * self._size - 0.5), 0.0, self._size - 1.001)
-        slack = 0.02 * z if not self._sun else np.float32(0.05)
+        slack = np.float32(0.6 * self._texel_m) if self._sun else np.float32(0.015) * z
         return _filtered_compare(depth_m, column, line, z - slack)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mono_depth.synthetic.arrays import F32
 from mono_depth.synthetic.noise import Tile
-from mono_depth.synthetic.types import F32
 
 Rgb = tuple[float, float, float]  # linear reflectance, 0..1
 NO_CELLS_M = 1e4
@@ -100,20 +100,20 @@ def _linear(hue: float, saturation: float, value: float) -> Rgb:
 def paint(rng: np.random.Generator, value: tuple[float, float] = (0.6, 0.97)) -> Material:
     """Wall paint, plaster or wallpaper."""
     base = Material(
-        color=color(rng, value, 0.45),
+        color=color(rng, value, 0.15 if rng.uniform() < 0.7 else 0.5),
         fine_gain=float(rng.uniform(0.015, 0.06)),
         mid_gain=float(rng.uniform(0.015, 0.06)),
         coarse_gain=float(rng.uniform(0.05, 0.25)),
     )
     kind = rng.uniform()
-    if kind < 0.15:  # wallpaper stripes
+    if kind < 0.08:  # wallpaper stripes
         width = float(rng.uniform(0.05, 0.3))
         return replace(
             base, cell_width_m=width, joint_m=0.45 * width, joint_color=color(rng, value, 0.5)
         )
-    if kind < 0.25:
+    if kind < 0.16:
         return replace(base, mid=Tile.LEAF, mid_gain=float(rng.uniform(0.1, 0.3)))
-    if kind < 0.35:  # panels
+    if kind < 0.26:  # panels
         return replace(
             base,
             cell_width_m=float(rng.uniform(0.4, 1.2)),
@@ -254,6 +254,17 @@ def paving(rng: np.random.Generator) -> Material:
         joint_m=0.01,
         joint_color=(0.08, 0.08, 0.06),
         cell_jitter=float(rng.uniform(0.05, 0.25)),
+    )
+
+
+def gravel(rng: np.random.Generator) -> Material:
+    """Gravel, cobbles or dry earth."""
+    return replace(
+        concrete(rng, (0.3, 0.7)),
+        mid=Tile.STONE,
+        mid_gain=float(rng.uniform(0.1, 0.3)),
+        mid_period_m=float(rng.uniform(0.4, 2.0)),
+        gloss=0.0,
     )
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.solids import Solids
-from mono_depth.synthetic.types import F64
 
 
 def rotation_z(angle_rad: float) -> F64:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mono_depth.synthetic.types import F32, F64, U8
+from mono_depth.synthetic.arrays import F32, F64, U8
 
 TILE = 256
 _LEVELS = 9
@@ -26,7 +26,7 @@ class Tile(IntEnum):
     FRACTAL = 0
     GRAIN = 1
     BLOTCH = 2
-    FIBRE = 3  # stretched along u
+    FIBRE = 3  # stretched along v
     WEAVE = 4
     PRINT = 5  # text and marks
     STONE = 6
@@ -72,7 +72,8 @@ def look_up(tile: F32, u: F32, v: F32, footprint: F32) -> F32:
     column = (u - np.floor(u)) * size + offsets.take(level)
     row = (v - np.floor(v)) * size + tile * _SLOT
     stored = cv2.remap(image, column[None], row[None], cv2.INTER_LINEAR)
-    return (stored[0].astype(np.float32) - 128.0) * (1.0 / _GAIN)
+    noise = (stored[0].astype(np.float32) - 128.0) * (1.0 / _GAIN)
+    return np.asarray(noise, np.float32)
 
 
 _SIZES = (TILE / 2.0 ** np.arange(_LEVELS)).astype(np.float32)
@@ -105,7 +106,7 @@ def _make(kind: Tile, rng: np.random.Generator) -> F64:
 
 def _spectral(rng: np.random.Generator, power: float, stretch: float = 1.0) -> F64:
     frequency = np.fft.fftfreq(TILE) * TILE
-    radius = np.hypot(frequency[None, :] * stretch, frequency[:, None])
+    radius = np.hypot(frequency[None, :], frequency[:, None] * stretch)
     radius[0, 0] = 1.0
     spectrum = np.fft.fft2(rng.standard_normal((TILE, TILE))) / radius**power
     spectrum[0, 0] = 0.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from mono_depth.synthetic import furniture as put
 from mono_depth.synthetic import materials as look
+from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.builder import Builder, Frame
 from mono_depth.synthetic.indoor import walk
 from mono_depth.synthetic.light import KeyLight, Lighting
@@ -62,7 +64,7 @@ def make_yard(rng: np.random.Generator, map_size: int) -> Scene:
     b = Builder(rng)
     sx, sy = (float(v) for v in rng.uniform(9, 22, 2))
     _ground(b, look.grass(rng) if rng.uniform() < 0.6 else look.paving(rng))
-    path = b.material([look.paving, look.concrete, look.grass][int(rng.integers(3))](rng))
+    path = b.material([look.paving, look.gravel, look.grass][int(rng.integers(3))](rng))
     b.frame(0, float(rng.normal(0, 1)), 0, float(rng.normal(0, 0.2))).box(
         0, 0, 0, 1.3 * sx, float(rng.uniform(1, 3)), 0.01, path
     )
@@ -138,11 +140,9 @@ def _house(f: Frame, width: float) -> None:
         replace(look.bricks(rng), cell_width_m=0.3, cell_height_m=0.3, joint_color=(0.03,) * 3)
     )
     if rng.uniform() < 0.6:
-        slope = float(rng.uniform(0.4, 0.8))
-        for s in (-1, 1):
-            side = f.at(0, -depth / 2, height, np.pi / 2 * s, slope)
-            run = depth / 2 / np.cos(slope) + 0.4
-            side.box(run / 2, 0, np.tan(slope) * depth / 2 * np.cos(slope), run, width, 0.15, roof)
+        edge = depth / np.sqrt(2.0) + 0.4  # a bar turned by 45 degrees, half sunk in the house
+        bar = f.at(0, -depth / 2, height, np.pi / 2, np.pi / 4)
+        bar.box(0, 0, -edge / 2, edge, width + 0.4, edge, (roof, roof, plain, plain, roof, roof))
     else:
         f.box(0, -depth / 2, height, width + 0.3, depth + 0.3, 0.25, trim)
 
@@ -159,9 +159,9 @@ def _tree(f: Frame) -> None:
         return
     for _ in range(int(rng.integers(5, 10))):
         x, y, z = rng.normal(0, 0.13 * tall, 3)
-        s = tall * rng.uniform(0.22, 0.45, 3)
+        dx, dy, dz = (tall * rng.uniform(0.22, 0.45, 3)).tolist()
         turned = f.at(float(x), float(y), 0.62 * tall + float(z), float(rng.uniform(0, 6)))
-        turned.at(0, 0, 0, 0, float(rng.normal(0, 0.5))).ball(0, 0, 0, *(float(v) for v in s), leaf)
+        turned.at(0, 0, 0, 0, float(rng.normal(0, 0.5))).ball(0, 0, 0, dx, dy, dz, leaf)
 
 
 def _bush(f: Frame) -> None:
@@ -181,9 +181,14 @@ def _car(f: Frame) -> None:
     tyre = b.material(Material(color=(0.02, 0.02, 0.02), fine_gain=0.1))
     light = b.material(Material(color=(0.8, 0.75, 0.7), gloss=0.9))
     long, wide = float(rng.uniform(3.8, 4.7)), float(rng.uniform(1.65, 1.85))
-    f.box(0, 0, 0.28, long, wide, 0.5, paint)
-    f.ball(-0.1 * long, 0, 0.35, 0.75 * long, 0.96 * wide, 1.15, glass)
-    f.box(-0.08 * long, 0, 1.25, 0.32 * long, 0.75 * wide, 0.2, paint)
+    f.box(0, 0, 0.28, long, wide, 0.52, paint)
+    tall = float(rng.uniform(0.5, 0.75))
+    back = float(rng.uniform(-0.2, -0.05)) * long
+    f.box(back, 0, 0.78, 0.42 * long, 0.86 * wide, tall, glass)
+    f.box(back, 0, 0.78 + tall, 0.40 * long, 0.84 * wide, 0.05, paint)
+    for s in (-1, 1):
+        pane = f.at(back + s * 0.2 * long, 0, 0.76 + tall, 0.0 if s > 0 else np.pi, 0.7)
+        pane.box(0.5 * tall, 0, -0.25, 1.25 * tall, 0.84 * wide, 0.27, glass)
     for s in (-1, 1):
         f.box(s * long / 2, 0, 0.25, 0.12, wide * 0.96, 0.2, tyre)
         for t in (-1, 1):
@@ -266,7 +271,7 @@ def _border(f: Frame, span: float) -> None:
 
 def _yard_thing(b: Builder, sx: float, sy: float) -> None:
     rng = b.rng
-    makers = [
+    makers: list[Callable[[Frame], None]] = [
         _tree,
         _bush,
         _bush,
@@ -287,7 +292,7 @@ def _yard_thing(b: Builder, sx: float, sy: float) -> None:
             return
 
 
-def _finish(b: Builder, kind: str, low: np.ndarray, high: np.ndarray, map_size: int) -> Scene:
+def _finish(b: Builder, kind: str, low: F64, high: F64, map_size: int) -> Scene:
     rng = b.rng
     clouds = float(rng.uniform())
     elevation, azimuth = float(rng.uniform(0.35, 1.2)), float(rng.uniform(0, 2 * np.pi))
@@ -310,8 +315,8 @@ def _finish(b: Builder, kind: str, low: np.ndarray, high: np.ndarray, map_size: 
         ),
         sky_rgb=blue,
         ground_rgb=(0.45 * sky, 0.42 * sky, 0.38 * sky),
-        haze_per_m=float(rng.choice([0.0005, 0.002, 0.008])),
-        haze_rgb=grey,
+        haze_per_m=float(rng.choice([0.0003, 0.001, 0.003, 0.006])),
+        haze_rgb=(1.3 * sky, 1.35 * sky, 1.4 * sky),
     )
     painted = Sky(
         zenith_rgb=(0.12, 0.28, 0.65),

@@ -9,11 +9,11 @@ import numpy as np
 
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
+from mono_depth.synthetic.arrays import F32, F64, I32, Bool, Rows
 from mono_depth.synthetic.noise import Tile, look_up
 from mono_depth.synthetic.scene import Scene, Sky
 from mono_depth.synthetic.solids import Solids, unit_maps
 from mono_depth.synthetic.surfaces import SurfaceTable
-from mono_depth.synthetic.types import F32, F64, I32, Bool
 from mono_depth.synthetic.visibility import Grid, draw, draw_rays
 
 _CHUNK = 16384  # samples shaded at once: what fits the cache
@@ -114,9 +114,9 @@ def undistorted(intrinsics: Intrinsics, distortion: F64, u: F64, v: F64) -> tupl
     """Return the slopes x/z, y/z of the rays that a lens brings to pixels (u, v)."""
     pixels = np.stack([u, v], axis=1)[:, None]
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
-    rays = cv2.undistortPointsIter(
-        pixels, intrinsics.matrix(), np.asarray(distortion, np.float64), None, None, criteria
-    )[:, 0]
+    lens = np.asarray(distortion, np.float64)
+    same = np.eye(3)
+    rays = cv2.undistortPointsIter(pixels, intrinsics.matrix(), lens, same, same, criteria)[:, 0]
     return rays[:, 0].astype(np.float32), rays[:, 1].astype(np.float32)
 
 
@@ -133,7 +133,7 @@ def _edges(face: I32) -> Bool:
 
 
 def _extra_rays(
-    intrinsics: Intrinsics, distortion: F64 | None, pixels: I32, width: int, count: int
+    intrinsics: Intrinsics, distortion: F64 | None, pixels: Rows, width: int, count: int
 ) -> tuple[F32, F32]:
     steps = np.array(_SUBPIXELS[:count])
     u = ((pixels % width)[None] + steps[:, :1]).reshape(-1)
@@ -257,10 +257,11 @@ class _Shader:
         d = self._directions(x, y)
         up = d[2] / np.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2)
         high = np.sqrt(np.clip(up, 0.0, 1.0))
-        far = 1.0 / np.maximum(d[2], np.float32(0.05))
-        u, v = d[0] * far * np.float32(0.06), d[1] * far * np.float32(0.06)
+        far = np.asarray(1.0 / np.maximum(d[2], np.float32(0.05)), np.float32)
+        scale = np.asarray(far * np.float32(0.06), np.float32)
+        u, v = d[0] * scale, d[1] * scale
         kind = np.full_like(x, float(Tile.FRACTAL))
-        flat = np.full_like(x, self._pixel * 0.05) * far
+        flat = scale * np.float32(self._pixel)
         cloud = look_up(kind, u, v, flat) + 0.5 * look_up(kind, 3 * u, 3 * v, 3 * flat)
         share = np.clip(0.6 * cloud + 2.4 * sky.cloudiness - 0.9, 0.0, 1.0)
         rgb = np.empty((len(x), 3), np.float32)

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from mono_depth.errors import ConfigError
+from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.light import ContactMap, Lighting, ShadowMap
 from mono_depth.synthetic.materials import MaterialTable
 from mono_depth.synthetic.movers import Mover
 from mono_depth.synthetic.solids import Shape, Solids
-from mono_depth.synthetic.types import F64
 
 Rgb = tuple[float, float, float]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mono_depth.synthetic.types import F32, U8
+from mono_depth.synthetic.arrays import F32, U8
 
 _CURVE_STEPS = 4096
 _CURVE_TOP = 2.0  # light beyond this is white in every exposure
@@ -37,16 +37,16 @@ class SensorEffects:
         green = float(rng.normal(0.0, 0.03))
         poor = rng.uniform() < 0.25
         return SensorEffects(
-            defocus_px=scale * float(rng.exponential(0.9 if poor else 0.3)),
-            motion_px=scale * float(rng.exponential(4.0)) if rng.uniform() < 0.25 else 0.0,
+            defocus_px=scale * float(rng.exponential(0.7 if poor else 0.2)),
+            motion_px=scale * float(rng.exponential(2.5)) if rng.uniform() < 0.15 else 0.0,
             motion_rad=float(rng.uniform(0.0, np.pi)),
             vignetting=float(rng.uniform(0.0, 0.4)),
             exposure=float(np.exp(rng.normal(0.0, 0.3))),
             white_balance=(1.0 + warmth, 1.0 + green, 1.0 - warmth),
-            shot_noise=float(rng.exponential(0.03 if poor else 0.01)),
-            read_noise=float(rng.exponential(0.012 if poor else 0.003)),
+            shot_noise=float(rng.exponential(0.02 if poor else 0.006)),
+            read_noise=float(rng.exponential(0.006 if poor else 0.002)),
             contrast=float(rng.uniform(0.8, 1.35)),
-            saturation=float(rng.uniform(0.0, 1.2)) if rng.uniform() < 0.3 else 1.0,
+            saturation=float(rng.uniform(0.0, 1.2)) if rng.uniform() < 0.25 else 1.0,
             jpeg_quality=int(rng.integers(35, 96)) if rng.uniform() < 0.4 else None,
         )
 
@@ -61,9 +61,10 @@ class SensorEffects:
         height, width = rgb_linear.shape[:2]
         light = rgb_linear
         if self.motion_px > 0.7:
-            light = cv2.filter2D(light, -1, _streak(self.motion_px, self.motion_rad))
+            streak = _streak(self.motion_px, self.motion_rad)
+            light = np.asarray(cv2.filter2D(light, -1, streak), np.float32)
         if self.defocus_px > 0.2:
-            light = cv2.GaussianBlur(light, (0, 0), self.defocus_px)
+            light = np.asarray(cv2.GaussianBlur(light, (0, 0), self.defocus_px), np.float32)
         total = self.exposure * (auto_gain(rgb_linear) if gain is None else gain)
         channel_gain = np.array(self.white_balance, np.float32) * np.float32(total)
         light = light * channel_gain
@@ -82,7 +83,7 @@ class SensorEffects:
             image = np.clip(mixed, 0, 255).astype(np.uint8)
         if self.jpeg_quality is not None:
             _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
         return np.asarray(image, np.uint8)
 
     def _curve(self) -> U8:

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from mono_depth.synthetic.types import F32, F64, I32, Bool
+from mono_depth.synthetic.arrays import F32, F64, I32, Bool, Rows
 
 NEAR_M = 0.02  # nothing nearer than this is drawn
 
@@ -41,7 +41,7 @@ class Solids:
     def __len__(self) -> int:
         return len(self.shape)
 
-    def __getitem__(self, rows: Bool | I32) -> Solids:
+    def __getitem__(self, rows: Bool | Rows | slice) -> Solids:
         return Solids(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @staticmethod

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mono_depth.synthetic.arrays import F32, F64, I32, Rows
 from mono_depth.synthetic.materials import MaterialTable
 from mono_depth.synthetic.noise import look_up
 from mono_depth.synthetic.solids import Shape, Solids, UnitMaps
-from mono_depth.synthetic.types import F32, F64, I32
 
 FINE_PERIOD_M = 0.064
 
@@ -65,7 +65,9 @@ class SurfaceTable:
         self._bend_normals(normal, q, solid)
 
         slant = np.abs(self._facing(normal, x, y))
-        footprint = depth_m * np.float32(pixel) / np.maximum(slant, 0.04) ** 0.6
+        # a compromise between sharp across and smooth along a slanted surface
+        stretched = np.maximum(slant, np.float32(0.04)) ** np.float32(0.6)
+        footprint = np.asarray(depth_m * np.float32(pixel) / stretched, np.float32)
         u = np.where(axis == 0, p[1], p[0]) + self.offset[0].take(solid)
         v = np.where(axis == 2, p[1], p[2]) + self.offset[1].take(solid)
         material = self.face_material.take(face)
@@ -135,7 +137,7 @@ class SurfaceTable:
         for i in range(3):
             normal[i][rows] = n[i] / length
 
-    def _corner_distance(self, q: list[F32], axis: I32, solid: I32, rows: I32) -> F32:
+    def _corner_distance(self, q: list[F32], axis: I32, solid: I32, rows: Rows) -> F32:
         s, a = solid[rows], axis[rows]
         edge = [(1.0 - np.abs(q[i][rows])) * self.half[i].take(s) for i in range(3)]
         for i in range(3):

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth.errors import ConfigError
+from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.movers import rotation_y, rotation_z
 from mono_depth.synthetic.scene import Scene
-from mono_depth.synthetic.types import F64
 
 TRAJECTORY_STYLES = ("robot", "drone", "handheld")
 # optical axes (x right, y down, z forward) in a body frame (x forward, y left, z up), REP 103
@@ -137,10 +137,11 @@ class _Walker:
         self._spot, self._yaw = self._start(height)
         self._speed = self._turn = self._climb = 0.0
         self._pitch = self._roll = 0.0
+        self._stalled_s = self._spin_s = self._spin_rad_s = 0.0
         self._new_goal()
 
     def _start(self, height: float) -> tuple[F64, float]:
-        for share in (1.6, 1.2, 1.0, 0.75):
+        for share in (2.5, 1.6, 1.2, 1.0, 0.75):
             try:
                 return free_position(
                     self._scene, self._rng, height, share * self._radius, flies=self._flies
@@ -166,9 +167,15 @@ class _Walker:
         if self._patience_s < 0.0 or np.hypot(way[0], way[1]) < 0.7:
             self._new_goal()
         turn, room = self._choose_turn(way)
+        if self._spin_s > 0.0:  # look for another way out
+            self._spin_s -= dt_s
+            turn, room = self._spin_rad_s, 0.0
+        elif self._stalled_s > 0.5:
+            self._stalled_s, self._spin_s = 0.0, float(self._rng.uniform(1.2, 2.6))
+            self._spin_rad_s = float(self._rng.choice([-0.8, 0.8])) * style.turn_rad_s
         settle = min(1.0, dt_s / 0.35)
         self._turn += settle * (turn - self._turn)
-        wish = style.speed_m_s * float(np.clip(room / 0.9, 0.0, 1.0))
+        wish = style.speed_m_s * float(np.clip(room / 0.6, 0.0, 1.0))
         wish *= 1.0 - 0.6 * abs(self._turn) / style.turn_rad_s
         change = float(
             np.clip(
@@ -178,6 +185,8 @@ class _Walker:
             )
         )
         self._speed += change
+        slow = self._spin_s <= 0.0 and self._speed < 0.25 * style.speed_m_s
+        self._stalled_s = self._stalled_s + dt_s if slow else 0.0
         self._yaw += self._turn * dt_s
         self._move(dt_s, float(way[2]) if self._flies else 0.0)
         if self._flies:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mono_depth.synthetic.arrays import F32, F64, I32
 from mono_depth.synthetic.solids import Solids, UnitMaps, intersect, unit_maps
-from mono_depth.synthetic.types import F32, F64, I32
 
 
 @dataclass(frozen=True)
