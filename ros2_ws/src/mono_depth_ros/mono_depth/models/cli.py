@@ -39,7 +39,7 @@ def add_command(commands: Subparsers) -> None:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    return Path(args.weights_dir or weights_dir())
+    return Path(args.weights_dir or weights_dir()).expanduser()
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -54,8 +54,8 @@ def load_model(
             not the expected ones, or the device is not there.
         ConfigError: a registry file is wrong.
     """
-    folder = weights_folder or weights_dir()
-    entries = read_registry(registry)
+    folder = (weights_folder or weights_dir()).expanduser()
+    entries = read_registry(registry.expanduser() if registry else None)
     if name == "auto":
         entry = choose(entries, folder, allow_noncommercial=allow_noncommercial)
     else:

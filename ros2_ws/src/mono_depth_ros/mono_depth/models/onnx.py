@@ -67,7 +67,6 @@ class OnnxDepth:
         """
         try:
             import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as state
         except ImportError as error:
             raise ModelError(
                 f"model {entry.name} needs onnxruntime: pip install 'mono-depth-ros[onnx]'"
@@ -83,14 +82,7 @@ class OnnxDepth:
                 options,
                 providers=_providers(onnxruntime.get_available_providers(), device),
             )
-        except (
-            state.Fail,
-            state.InvalidProtobuf,
-            state.InvalidGraph,
-            state.InvalidArgument,
-            state.NotImplemented,
-            state.RuntimeException,
-        ) as error:
+        except _runtime_errors() as error:
             raise ModelError(f"ONNX Runtime cannot load {weights}: {error}") from error
         return cls(session, entry, device, digest)
 
@@ -98,7 +90,15 @@ class OnnxDepth:
         """Predict depth for one image. See `DepthModel.infer`."""
         del intrinsics
         image = self._preprocess(rgb).contiguous()
-        (output,) = self._session.run([self._output_name], {self._input_name: image.cpu().numpy()})
+        try:
+            (output,) = self._session.run(
+                [self._output_name], {self._input_name: image.cpu().numpy()}
+            )
+        except _runtime_errors() as error:
+            size = "x".join(map(str, image.shape))
+            raise FrameError(
+                f"{self.name}: ONNX Runtime failed on a {size} input: {error}"
+            ) from error
         values = torch.from_numpy(output)
         if values.ndim < 2 or values.shape[:-2].numel() != 1:
             raise FrameError(
@@ -107,6 +107,17 @@ class OnnxDepth:
             )
         values = values.reshape(values.shape[-2:]).to(self.device, torch.float32)
         return Prediction(values=values, kind=self.kind)
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of ONNX Runtime, which have no common base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return tuple(
+        item
+        for item in vars(state).values()
+        if isinstance(item, type) and issubclass(item, Exception)
+    )
 
 
 def _providers(available: list[str], device: torch.device) -> list[Any]:

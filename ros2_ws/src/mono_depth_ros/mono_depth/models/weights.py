@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,7 +111,8 @@ def _read_safetensors(path: Path) -> Tensors:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             # a copy: a mapped file that shrinks later would kill the process
-            return {name: _own(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            return {name: _plain(file.get_tensor(name), copy=True) for name in names}
     except SafetensorError as error:
         raise ModelError(f"{path} is not a safetensors file: {error}") from error
 
@@ -126,7 +126,7 @@ def _read_pickle(file: BinaryIO, path: Path) -> Tensors:
         )
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # the unpickler runs into any kind of error in a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path} is not a file of plain tensors: {reason}") from error
     if not isinstance(content, dict) or not content:
@@ -134,12 +134,12 @@ def _read_pickle(file: BinaryIO, path: Path) -> Tensors:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise ModelError(f"{path}: {name!r} is a {type(value).__name__}, expected a tensor")
-    return {name: _own(value) for name, value in content.items()}
+    return {name: _plain(value, copy=False) for name, value in content.items()}
 
 
-def _own(tensor: torch.Tensor) -> torch.Tensor:
+def _plain(tensor: torch.Tensor, *, copy: bool) -> torch.Tensor:
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+    return tensor.detach().to(dtype, copy=copy).contiguous()
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:

@@ -162,6 +162,14 @@ def test_an_output_that_turns_out_to_be_no_map_is_refused(tmp_path):
         model.infer(RED_TO_WHITE, None)
 
 
+def test_a_network_that_fails_on_an_image_says_so(tmp_path):
+    model = load(onnx_file(tmp_path / "sum.onnx"))
+    model._preprocess = lambda rgb: torch.zeros(1, 3, 5, 5)
+
+    with pytest.raises(FrameError, match="mine: ONNX Runtime failed on a 1x3x5x5 input"):
+        model.infer(RED_TO_WHITE, None)
+
+
 @pytest.mark.parametrize("content", [b"<html>404</html>", struct.pack("<64d", *range(64))])
 def test_a_file_that_is_not_onnx_is_refused(tmp_path, content):
     path = tmp_path / "sum.onnx"

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import pickle
+import random
 
 import pytest
 import torch
@@ -105,6 +106,27 @@ def test_a_truncated_file_is_refused(weights):
 
     with pytest.raises(ModelError, match="is not a"):
         read_tensors(weights)
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_flipped_bytes_anywhere_are_refused_or_read_never_a_crash(tmp_path, is_zip):
+    path = tmp_path / "net.pth"
+    torch.save(tensors(), path, _use_new_zipfile_serialization=is_zip)
+    intact = path.read_bytes()
+    generator = random.Random(0)
+    refused = 0
+
+    for _ in range(300):
+        damaged = bytearray(intact)
+        for _ in range(8):
+            damaged[generator.randrange(min(600, len(damaged)))] = generator.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_tensors(path)
+        except ModelError:
+            refused += 1
+
+    assert refused > 200
 
 
 def test_an_unknown_type_of_file_is_refused(tmp_path):
