@@ -108,6 +108,7 @@ def test_a_truncated_file_is_refused(weights):
         read_tensors(weights)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("is_zip", [True, False])
 def test_flipped_bytes_anywhere_are_refused_or_read_never_a_crash(tmp_path, is_zip):
     path = tmp_path / "net.pth"
