@@ -119,6 +119,44 @@ class StreamConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemporalConfig:
+    """How depth is kept calm over time."""
+
+    mode: Annotated[
+        str,
+        Param(
+            "Where the camera's motion comes from: pose = odometry at the image stamps, flow = the "
+            "picture itself, static = the camera stands still, off = every frame by itself, "
+            "auto = pose where odometry reaches the stamp, else flow.",
+            choices=("auto", "pose", "flow", "static", "off"),
+            live=True,
+        ),
+    ] = "auto"
+    memory_frames: Annotated[
+        int,
+        Param(
+            "Frames that a depth value stands for at most; more is calmer and slower to follow.",
+            1,
+            100,
+            live=True,
+        ),
+    ] = 20
+    scale_time_constant_s: Annotated[
+        float,
+        Param(
+            "Time over which the scale of the network is averaged [s].", 0.01, 100.0, live=True
+        ),
+    ] = 3.0
+    max_gap_s: Annotated[
+        float,
+        Param("Start over when frames are farther apart than this [s].", 0.01, 10.0, live=True),
+    ] = 0.5
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
     """All values of the depth pipeline. ROS names follow the nesting: `scale.factor`."""
 

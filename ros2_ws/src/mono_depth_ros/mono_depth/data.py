@@ -15,6 +15,7 @@ from torch.nn import functional
 from mono_depth.errors import FrameError
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3), row 0 on top
+Mask = npt.NDArray[np.bool_]  # (H, W)
 DepthImage = npt.NDArray[np.float32]  # (H, W) metres, NaN = no value
 
 
@@ -68,6 +69,12 @@ class Frame:
     stamp_ns: int  # acquisition time, clock of the camera's stamps
     frame_id: str  # optical frame, REP 103
     intrinsics: Intrinsics | None = None  # None = uncalibrated camera, no metric output
+    is_visible: Mask | None = None  # (H, W) bool, False where rectification left no picture
+    # What else is known at the stamp; all of it optional. Optical frame: REP 103.
+    T_odom_camera: npt.NDArray[np.float64] | None = None  # (4, 4), camera = optical frame
+    sparse_points_m: npt.NDArray[np.float32] | None = None  # (N, 3) in the optical frame
+    down_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
+    camera_height_m: float | None = None  # of the optical centre over the ground
 
 
 class OutputKind(str, Enum):
@@ -133,6 +140,7 @@ class DepthResult:
     scale: ScaleStatus
     limits: DepthLimits
     kind: OutputKind  # of the model; tells in which domain values are interpolated
+    is_visible: torch.Tensor | None = None  # (H, W) bool, False = no picture there
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
@@ -144,21 +152,29 @@ class DepthResult:
         if self.network_depth_m is None:
             return None
         if self.kind is OutputKind.INVERSE_AFFINE:
-            return self.limits.apply(1.0 / self._resized(1.0 / self.network_depth_m))
-        return self.limits.apply(self._resized(self.network_depth_m))
+            depth_m = 1.0 / self._resized(1.0 / self.network_depth_m)
+        else:
+            depth_m = self._resized(self.network_depth_m)
+        return self._where_visible(self.limits.apply(depth_m), torch.nan)
 
     @cached_property
     def relative(self) -> torch.Tensor:
         """(H, W) float32 inverse depth without unit, larger = nearer, NaN = unknown."""
-        return self._resized(self.network_relative)
+        return self._where_visible(self._resized(self.network_relative), torch.nan)
 
     @cached_property
     def confidence(self) -> torch.Tensor:
         """(H, W) float32, 0..1; 1 where the model gives none, 0 where it gives no depth."""
         unknown = self.network_relative.isnan()
-        if self.network_confidence is None:
-            return self._resized((~unknown).float())
-        return self._resized(self.network_confidence.masked_fill(unknown, 0.0))
+        confidence = (~unknown).float()
+        if self.network_confidence is not None:
+            confidence = self.network_confidence.masked_fill(unknown, 0.0)
+        return self._where_visible(self._resized(confidence), 0.0)
+
+    def _where_visible(self, values: torch.Tensor, otherwise: float) -> torch.Tensor:
+        if self.is_visible is None:
+            return values
+        return torch.where(self.is_visible, values, otherwise)
 
     def _resized(self, values: torch.Tensor) -> torch.Tensor:
         """Resize (h, w) to the image; bilinear, pixel edges kept in place (no half-pixel shift)."""

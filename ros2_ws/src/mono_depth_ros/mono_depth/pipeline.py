@@ -8,7 +8,7 @@ import time
 import torch
 
 from mono_depth.config import PipelineConfig
-from mono_depth.data import DepthLimits, DepthResult, Frame
+from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import check_informative, to_metres, to_relative
 
@@ -50,6 +50,7 @@ class DepthPipeline:
             scale=scale,
             limits=_limits(config),
             kind=prediction.kind,
+            is_visible=_mask_on(frame.is_visible, self.model.device),
             network_depth_m=depth_m,
             network_relative=relative,
             network_confidence=prediction.confidence,
@@ -63,6 +64,10 @@ class DepthPipeline:
 def _limits(config: PipelineConfig) -> DepthLimits:
     beyond = math.inf if config.out_of_range == "inf" else math.nan
     return DepthLimits(min_m=config.min_depth_m, max_m=config.max_depth_m, beyond=beyond)
+
+
+def _mask_on(mask: Mask | None, device: torch.device) -> torch.Tensor | None:
+    return None if mask is None else torch.from_numpy(mask).to(device)
 
 
 class _StopWatch:

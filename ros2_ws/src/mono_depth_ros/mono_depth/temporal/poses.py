@@ -1,0 +1,144 @@
+"""Poses of the camera at the stamps of its images."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import threading
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+Pose = npt.NDArray[np.float64]  # (4, 4), T_a_b turns points of frame b into frame a
+
+
+class PoseBuffer:
+    """Keeps recent poses of one frame and interpolates between them.
+
+    Odometry comes at its own rate and with its own delay; an image needs the pose at exactly
+    its stamp. Safe to fill and to ask from different threads.
+
+    Args:
+        keep_s: how far back poses are kept.
+        max_gap_s: the largest time between two poses that is interpolated.
+        max_ahead_s: how far behind the newest pose may lie, which is then carried on with its
+            last velocity.
+        max_speed_mps: a faster step between two poses is a jump of the odometry; poses before
+            it are forgotten.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep_s: float = 10.0,
+        max_gap_s: float = 0.25,
+        max_ahead_s: float = 0.1,
+        max_speed_mps: float = 50.0,
+    ) -> None:
+        self._keep_ns = int(keep_s * 1e9)
+        self._max_gap_ns = int(max_gap_s * 1e9)
+        self._max_ahead_ns = int(max_ahead_s * 1e9)
+        self._max_speed_mps = max_speed_mps
+        self._poses: deque[tuple[int, Pose]] = deque()
+        self._lock = threading.Lock()
+        self.jumps = 0  # how often the odometry jumped
+
+    def add(self, stamp_ns: int, T_odom_body: Pose) -> bool:
+        """Take in one pose.
+
+        Returns:
+            False if it is unusable and was left out: not finite, or not newer than the last.
+            A stamp far in the past or a jump in space starts the buffer anew and is kept.
+        """
+        if not np.isfinite(T_odom_body).all():
+            return False
+        with self._lock:
+            if self._poses:
+                last_ns, T_last = self._poses[-1]
+                if -self._keep_ns < stamp_ns - last_ns <= 0:
+                    return False
+                elapsed_s = (stamp_ns - last_ns) * 1e-9
+                step_m = float(np.linalg.norm(T_odom_body[:3, 3] - T_last[:3, 3]))
+                if elapsed_s < 0.0 or step_m > self._max_speed_mps * elapsed_s:
+                    self._poses.clear()
+                    self.jumps += 1
+            self._poses.append((stamp_ns, np.asarray(T_odom_body, np.float64)))
+            while stamp_ns - self._poses[0][0] > self._keep_ns:
+                self._poses.popleft()
+        return True
+
+    def at(self, stamp_ns: int) -> Pose | None:
+        """Return the pose at a stamp, None where the buffer does not reach or has a gap."""
+        with self._lock:
+            poses = list(self._poses)
+        if not poses or stamp_ns < poses[0][0]:
+            return None
+        stamps = [stamp for stamp, _ in poses]
+        after = bisect.bisect_left(stamps, stamp_ns)
+        if after < len(poses) and stamps[after] == stamp_ns:
+            return poses[after][1]
+        if after == len(poses):
+            if stamp_ns - stamps[-1] > self._max_ahead_ns or len(poses) < 2:
+                return None
+            after -= 1
+        (before_ns, T_before), (after_ns, T_after) = poses[after - 1], poses[after]
+        if after_ns - before_ns > self._max_gap_ns:
+            return None
+        return interpolate(T_before, T_after, (stamp_ns - before_ns) / (after_ns - before_ns))
+
+
+def interpolate(T_a: Pose, T_b: Pose, share: float) -> Pose:
+    """Return the pose at `share` of the way from `T_a` to `T_b`, beyond 1 carried on.
+
+    Translation linearly, rotation at constant angular velocity.
+    """
+    T = np.eye(4)
+    T[:3, 3] = (1.0 - share) * T_a[:3, 3] + share * T_b[:3, 3]
+    T[:3, :3] = T_a[:3, :3] @ rotation(share * rotation_vector(T_a[:3, :3].T @ T_b[:3, :3]))
+    return T
+
+
+def rotation(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the 3x3 rotation about `vector` by its length in radians (Rodrigues)."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    turned = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
+    return np.asarray(turned)
+
+
+def rotation_vector(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return axis times angle of a 3x3 rotation, angle below pi."""
+    skew = np.array(
+        [
+            matrix[2, 1] - matrix[1, 2],
+            matrix[0, 2] - matrix[2, 0],
+            matrix[1, 0] - matrix[0, 1],
+        ]
+    )
+    sine, cosine = float(np.linalg.norm(skew)) / 2.0, (float(np.trace(matrix)) - 1.0) / 2.0
+    if sine < 1e-12:
+        return skew / 2.0
+    return np.asarray(skew / (2.0 * sine) * math.atan2(sine, cosine))
+
+
+def pose_from(
+    position_m: tuple[float, float, float], quaternion_xyzw: tuple[float, float, float, float]
+) -> Pose | None:
+    """Return the 4x4 pose of a position and a unit quaternion, None if either is no number."""
+    quaternion = np.asarray(quaternion_xyzw, np.float64)
+    norm = float(np.linalg.norm(quaternion))
+    if not np.isfinite([*position_m, norm]).all() or not 0.5 < norm < 2.0:
+        return None
+    x, y, z, w = quaternion / norm
+    T = np.eye(4)
+    T[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    T[:3, 3] = position_m
+    return T
