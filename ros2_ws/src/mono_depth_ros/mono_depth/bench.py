@@ -1,0 +1,175 @@
+"""Measures the pipeline without ROS: one frame after the other, as fast as they go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mono_depth.config import CloudConfig, PipelineConfig
+from mono_depth.data import DepthResult, Frame, Intrinsics, RgbImage
+from mono_depth.errors import ConfigError
+from mono_depth.factory import build_pipeline, warm_up
+from mono_depth.geometry import CloudBuilder
+from mono_depth.machine import cpu_seconds, hardware, resident_mib, versions
+
+_IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+_WARM_UP_FRAMES = 5
+_FRAME_PERIOD_NS = 33_333_333
+
+
+def run_bench(
+    config: PipelineConfig, images: Sequence[RgbImage], *, seconds: float
+) -> dict[str, Any]:
+    """Run the pipeline and a coloured cloud over `images` again and again.
+
+    Returns:
+        Model, sizes, times of each stage, frame rate, memory, hardware and versions, ready for
+        JSON. `beyond_inference` is everything but the network and what prepares its input.
+    """
+    pipeline = build_pipeline(config)
+    warm_up(pipeline)
+    camera, cloud_builder = assumed_camera(images[0]), CloudBuilder()
+    stages_ms: dict[str, list[float]] = {}
+    machine, rss_before_mib = hardware(), resident_mib()
+    is_cuda = pipeline.model.device.type == "cuda"
+    if is_cuda:
+        torch.cuda.reset_peak_memory_stats(pipeline.model.device)
+    for index in range(_WARM_UP_FRAMES):
+        _run_once(pipeline.process(_frame(images, index, camera)), cloud_builder)
+    cpu_before_s, began_s = cpu_seconds(), time.perf_counter()
+    index, spent_s = 0, 0.0
+    with tqdm(total=round(seconds, 1), unit="s", bar_format=_BAR) as bar:
+        while spent_s < seconds:
+            start_s = time.perf_counter()
+            result = pipeline.process(_frame(images, index, camera))
+            spent_ms = {**result.stage_ms, **_run_once(result, cloud_builder)}
+            spent_ms["total"] = (time.perf_counter() - start_s) * 1e3
+            spent_ms["beyond_inference"] = spent_ms["total"] - spent_ms["infer"]
+            for stage, value_ms in spent_ms.items():
+                stages_ms.setdefault(stage, []).append(value_ms)
+            index, before_s = index + 1, spent_s
+            spent_s = time.perf_counter() - began_s
+            bar.update(round(min(spent_s, seconds) - min(before_s, seconds), 6))
+    height, width = images[0].shape[:2]
+    return {
+        "hardware": machine,
+        "versions": versions(),
+        "model": {
+            "name": pipeline.model.name,
+            "kind": pipeline.model.kind.value,
+            "device": str(pipeline.model.device),
+            "sha256": pipeline.model.weights_sha256,
+            "network_size": list(reversed(result.network_relative.shape)),
+        },
+        "image_size": [width, height],
+        "threads": config.threads or None,
+        "frames": index,
+        "frames_per_second": round(index / spent_s, 2),
+        "stages_ms": summaries(stages_ms),
+        "cpu_cores_used": round((cpu_seconds() - cpu_before_s) / spent_s, 2),
+        "memory": {
+            "rss_before_mib": round(rss_before_mib, 1),
+            "rss_after_mib": round(resident_mib(), 1),
+            "gpu_peak_mib": round(torch.cuda.max_memory_allocated() / 2**20) if is_cuda else None,
+        },
+    }
+
+
+def load_images(folder: Path, most: int = 60) -> list[RgbImage]:
+    """Read up to `most` pictures of a folder, by name.
+
+    Raises:
+        ConfigError: there are none, or they differ in size.
+    """
+    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in _IMAGE_TYPES)
+    if not files:
+        raise ConfigError(f"no picture in {folder}, expected one of {', '.join(_IMAGE_TYPES)}")
+    images = [_read(file) for file in files[:most]]
+    sizes = {image.shape for image in images}
+    if len(sizes) > 1:
+        raise ConfigError(f"the pictures in {folder} have different sizes: {sorted(sizes)}")
+    return images
+
+
+def soft_noise(width: int, height: int, count: int = 8) -> list[RgbImage]:
+    """Make pictures of soft coloured noise: without content, but the same everywhere."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (count, max(2, height // 16), max(2, width // 16), 3))
+    pictures = coarse.astype(np.uint8)
+    return [np.asarray(cv2.resize(picture, (width, height)), np.uint8) for picture in pictures]
+
+
+def assumed_camera(image: RgbImage) -> Intrinsics:
+    """Return an ideal camera of 60 degrees for images of this size."""
+    height, width = image.shape[:2]
+    focal = 0.5 * width / float(np.tan(np.radians(30.0)))
+    return Intrinsics(
+        width=width, height=height, fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2
+    )
+
+
+def summaries(stages_ms: Mapping[str, Iterable[float]]) -> dict[str, dict[str, float]]:
+    """Return median and 99th percentile of each stage [ms]."""
+    return {stage: summary(values_ms) for stage, values_ms in stages_ms.items()}
+
+
+def summary(values_ms: Iterable[float]) -> dict[str, float]:
+    """Return `{"p50": ..., "p99": ...}`; NaN without values."""
+    known = np.fromiter(values_ms, np.float64)
+    if not known.size:
+        return {"p50": float("nan"), "p99": float("nan")}
+    p50, p99 = np.percentile(known, (50.0, 99.0))
+    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3)}
+
+
+def stage_table(stages_ms: Mapping[str, Mapping[str, float]]) -> str:
+    """Return lines for people: stage, median, 99th percentile."""
+    width = max(map(len, stages_ms), default=0)
+    lines = [f"{'':{width}}  {'p50 ms':>8}  {'p99 ms':>8}"]
+    lines += [
+        f"{stage:{width}}  {value['p50']:8.2f}  {value['p99']:8.2f}"
+        for stage, value in stages_ms.items()
+    ]
+    return "\n".join(lines)
+
+
+_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s"
+
+
+def _frame(images: Sequence[RgbImage], index: int, camera: Intrinsics) -> Frame:
+    return Frame(
+        rgb=images[index % len(images)],
+        stamp_ns=(index + 1) * _FRAME_PERIOD_NS,
+        frame_id="camera",
+        intrinsics=camera,
+    )
+
+
+def _run_once(result: DepthResult, cloud_builder: CloudBuilder) -> dict[str, float]:
+    """Make what robots use of a result, in the memory of the CPU; return the times [ms]."""
+    spent_ms: dict[str, float] = {}
+    start_s = time.perf_counter()
+    if result.depth_m is None or result.intrinsics is None:
+        result.relative.cpu()
+        return {"relative": (time.perf_counter() - start_s) * 1e3}
+    result.depth_m.cpu()
+    middle_s = time.perf_counter()
+    spent_ms["depth"] = (middle_s - start_s) * 1e3
+    cloud = cloud_builder.build(result.depth_m, result.intrinsics, CloudConfig(), result.rgb_tensor)
+    cloud.points.cpu()
+    spent_ms["cloud"] = (time.perf_counter() - middle_s) * 1e3
+    return spent_ms
+
+
+def _read(file: Path) -> RgbImage:
+    bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ConfigError(f"{file} is not a picture that OpenCV can read")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

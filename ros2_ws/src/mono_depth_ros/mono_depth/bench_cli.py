@@ -1,0 +1,114 @@
+"""The command `mono-depth bench`: how fast the pipeline is on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mono_depth.bench import load_images, run_bench, soft_noise, stage_table
+from mono_depth.config import PipelineConfig
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_command(commands: Subparsers) -> None:
+    """Add `bench`."""
+    text = "time of each stage, frame rate and memory; JSON with the hardware in it"
+    bench = commands.add_parser(
+        "bench",
+        help=text,
+        description=f"{text}. Without ROS: `python -m mono_depth_ros.bench` measures the node.",
+    )
+    bench.set_defaults(handler=_bench)
+    add_model_options(bench)
+    add_run_options(bench)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses the network and where it runs."""
+    parser.add_argument("--model", default="auto", help="entry of the registry (default: auto)")
+    parser.add_argument("--registry", default="", help="file of further registry entries")
+    parser.add_argument("--weights-dir", default="", help="folder of weights")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = one for each core")
+    parser.add_argument(
+        "--input-size", type=int, default=0, help="short side of the input [pixels]"
+    )
+    parser.add_argument(
+        "--allow-noncommercial", action="store_true", help="accept weights with such a licence"
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what is measured and where the figures go."""
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="pictures to use (default: soft noise)"
+    )
+    parser.add_argument(
+        "--size", type=image_size, default=(640, 480), metavar="WxH", help="of the soft noise"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of the measurement")
+    parser.add_argument(
+        "--json", default="-", metavar="FILE", help="where the figures go (default: stdout)"
+    )
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Read "640x480"."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 640x480")
+    return int(match[1]), int(match[2])
+
+
+def write_report(report: Mapping[str, Any], target: str, table: str) -> None:
+    """Write the figures to a file or stdout, and a table for people to stderr."""
+    sys.stderr.write(table + "\n")
+    text = json.dumps(report, indent=2) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+    else:
+        Path(target).write_text(text, encoding="utf-8")
+
+
+def machine_line(report: Mapping[str, Any]) -> str:
+    """Return one line about the machine of a report."""
+    machine = report["hardware"]
+    return (
+        f"{machine['cpu']}, {machine['cores_usable']} cores, {machine['ram_gib']:g} GiB, "
+        f"GPU {machine['gpu'] or 'none'}, load {machine['load_average_1min']:g}"
+    )
+
+
+def _bench(args: argparse.Namespace) -> int:
+    config = PipelineConfig(
+        model=args.model,
+        registry=args.registry,
+        weights_dir=args.weights_dir,
+        device=args.device,
+        threads=args.threads,
+        input_size=args.input_size,
+        allow_noncommercial=args.allow_noncommercial,
+    )
+    images = load_images(args.images) if args.images else soft_noise(*args.size)
+    report = run_bench(config, images, seconds=args.seconds)
+    report = {"command": "mono-depth bench", **report}
+    model, (width, height) = report["model"], report["image_size"]
+    table = "\n".join(
+        (
+            machine_line(report),
+            f"{model['name']} at {model['network_size'][0]}x{model['network_size'][1]} on "
+            f"{model['device']}, images {width}x{height}",
+            stage_table(report["stages_ms"]),
+            f"{report['frames_per_second']:g} frames/s, {report['cpu_cores_used']:g} cores, "
+            f"{report['memory']['rss_after_mib']:.0f} MiB",
+        )
+    )
+    write_report(report, args.json, table)
+    return 0
