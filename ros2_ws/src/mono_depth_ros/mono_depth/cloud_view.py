@@ -30,6 +30,7 @@ def render_cloud_oblique(
     pitch_deg: float = 18.0,
     reach_m: float | None = None,
     ground_m: float | None = None,
+    centre_m: tuple[float, float] | None = None,
     spacing_rad: float = 1.0 / 500.0,
 ) -> RgbImage:
     """Draw a cloud from a raised viewpoint to the side of the camera.
@@ -43,6 +44,7 @@ def render_cloud_oblique(
         pitch_deg: how far it is raised.
         reach_m: depth of the scene that fills the picture; None = 80 % quantile of z.
         ground_m: height of the grid below the camera; None = 98 % quantile of y.
+        centre_m: x and y to look at; None = the median point.
         spacing_rad: angle between neighbouring points as the camera saw them, 1 / fx for a
             cloud with a point for every pixel; makes surfaces close.
 
@@ -56,7 +58,8 @@ def render_cloud_oblique(
         return image
     reach = float(np.quantile(points[:, 2], 0.8)) if reach_m is None else reach_m
     ground = float(np.quantile(points[:, 1], 0.98)) if ground_m is None else ground_m
-    rotation, eye = _viewpoint(reach, yaw_deg, pitch_deg)
+    x, y = np.median(points[:, :2], axis=0) if centre_m is None else centre_m
+    rotation, eye = _viewpoint((x, y, 0.62 * reach), 1.45 * reach, yaw_deg, pitch_deg)
     focal = 0.5 * width / math.tan(math.radians(_FIELD_OF_VIEW_DEG) / 2)
     _draw_grid(image, rotation, eye, focal, reach, ground)
     sizes_m = 1.3 * spacing_rad * points[:, 2]
@@ -66,9 +69,9 @@ def render_cloud_oblique(
 
 
 def _viewpoint(
-    reach_m: float, yaw_deg: float, pitch_deg: float
+    target_m: tuple[float, float, float], distance_m: float, yaw_deg: float, pitch_deg: float
 ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
-    """Return rotation and position of a camera that looks at the middle of the scene."""
+    """Return rotation and position of a camera that looks at a target."""
     yaw, pitch = math.radians(yaw_deg), math.radians(pitch_deg)
     turn = np.array(
         [[math.cos(yaw), 0, -math.sin(yaw)], [0, 1, 0], [math.sin(yaw), 0, math.cos(yaw)]]
@@ -77,8 +80,7 @@ def _viewpoint(
         [[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]]
     )
     rotation = (tilt @ turn).astype(np.float32)
-    target = np.array([0.0, 0.0, 0.62 * reach_m], np.float32)
-    eye = target - 1.4 * reach_m * rotation[2]
+    eye = np.array(target_m, np.float32) - distance_m * rotation[2]
     return rotation, eye.astype(np.float32)
 
 

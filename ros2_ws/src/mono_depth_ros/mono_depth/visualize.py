@@ -81,7 +81,7 @@ class DisplayRange:
     """Picks the range of depth to show; follows the scene slowly, so that colours stay."""
 
     def __init__(self, *, time_constant_frames: float = 15.0) -> None:
-        self._gain = 1.0 / max(1.0, time_constant_frames)
+        self._frames = max(1.0, time_constant_frames)
         self._log_range: tuple[float, float] | None = None
 
     def update(self, depth_m: DepthImage) -> tuple[float, float]:
@@ -98,14 +98,18 @@ class DisplayRange:
                 self._log_range = near, far
             was_near, was_far = self._log_range
             self._log_range = (
-                was_near + self._gain * (near - was_near),
-                was_far + self._gain * (far - was_far),
+                was_near + self._gain_of(is_wider=near < was_near) * (near - was_near),
+                was_far + self._gain_of(is_wider=far > was_far) * (far - was_far),
             )
         near, far = self._log_range or (math.log(0.5), math.log(10.0))
         missing = max(
             0.0, math.log(1.5) - (far - near)
         )  # one flat wall is not noise in all colours
         return math.exp(near - missing / 2), math.exp(far + missing / 2)
+
+    def _gain_of(self, *, is_wider: bool) -> float:
+        """Widen four times as fast as narrow: what is out of range shows nothing."""
+        return min(1.0, (4.0 if is_wider else 1.0) / self._frames)
 
 
 def add_color_bar(

@@ -32,7 +32,7 @@ class Film:
     def __init__(self, colormap: str = "inferno") -> None:
         self._colormap = colormap
         self._range = DisplayRange()
-        self._view: npt.NDArray[np.float64] | None = None  # log reach, ground
+        self._view: npt.NDArray[np.float64] | None = None  # log reach, ground, centre
         self._first_ns: int | None = None
 
     def compose(self, moment: Moment, caption: str = "") -> RgbImage:
@@ -77,12 +77,15 @@ class Film:
         width = height * 4 // 3
         if not len(points):
             return render_cloud_oblique(points, colors, width=width, height=height)
-        view = np.array([np.log(np.quantile(points[:, 2], 0.8)), np.quantile(points[:, 1], 0.98)])
+        x, y, z = points.T
+        view = np.array(
+            [np.log(np.quantile(z, 0.8)), np.quantile(y, 0.98), np.median(x), np.median(y)]
+        )
         was = view if self._view is None else self._view
         self._view = was + _SMOOTHING * (view - was)
         self._first_ns = moment.stamp_ns if self._first_ns is None else self._first_ns
         elapsed_s = (moment.stamp_ns - self._first_ns) * 1e-9
-        slopes = points[:, 0] / points[:, 2]
+        slopes = x / z
         return render_cloud_oblique(
             points,
             colors,
@@ -91,6 +94,7 @@ class Film:
             yaw_deg=22.0 + _SWAY_DEG * math.sin(2.0 * math.pi * elapsed_s / _SWAY_PERIOD_S),
             reach_m=math.exp(self._view[0]),
             ground_m=float(self._view[1]),
+            centre_m=(float(self._view[2]), float(self._view[3])),
             spacing_rad=float(slopes.max() - slopes.min()) / cloud.shape[1],
         )
 

@@ -59,7 +59,7 @@ def _write_film(
     title = f"{facts.get('model', '?')} on {facts.get('device', '?')}"
     chosen: RgbImage | None = None
     with VideoWriter(path, rate_hz) as video:
-        for moment in tqdm(moments, desc="film", unit="frame", leave=False):
+        for moment in tqdm(moments, desc="  film", unit="frame", leave=False, disable=None):
             elapsed_s = (moment.stamp_ns - moments[0].stamp_ns) * 1e-9
             late_ms = latency_ms[moment.stamp_ns]
             caption = f"{title}   {rate_hz:.1f} Hz   {late_ms:.0f} ms   t = {elapsed_s:.1f} s"
