@@ -13,8 +13,9 @@ from mono_depth.synthetic.render import render
 from mono_depth.synthetic.scene import Scene, make_scene
 from mono_depth.synthetic.sensor import SensorEffects
 from mono_depth.synthetic.solids import unit_maps
-from mono_depth.synthetic.trajectory import camera_pose, free_position
+from mono_depth.synthetic.trajectory import camera_pose
 from mono_depth.synthetic.visibility import Grid, draw
+from mono_depth.synthetic.walker import free_position
 
 # how often each kind of scene comes: mostly where small robots and people are
 SCENE_SHARES = {

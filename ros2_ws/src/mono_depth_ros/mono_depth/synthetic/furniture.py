@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mono_depth.synthetic import materials as look
+from mono_depth.synthetic import palette as look
 from mono_depth.synthetic.builder import Builder, Frame
 from mono_depth.synthetic.materials import Material
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from mono_depth.synthetic import furniture as put
-from mono_depth.synthetic import materials as look
+from mono_depth.synthetic import palette as look
+from mono_depth.synthetic import town
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.builder import Builder, Frame
-from mono_depth.synthetic.indoor import walk
+from mono_depth.synthetic.interior import walk
 from mono_depth.synthetic.light import KeyLight, Lighting
 from mono_depth.synthetic.materials import Material, MaterialTable
 from mono_depth.synthetic.movers import Mover
@@ -46,7 +47,7 @@ def make_street(rng: np.random.Generator, map_size: int) -> Scene:
             gap = float(rng.choice([0.0, 0.0, rng.uniform(1.5, 5.0)]))
             setback = float(rng.choice([0.0, 0.0, rng.uniform(1.0, 4.0)]))
             yaw = 0.0 if side < 0 else np.pi
-            _house(b.frame(x + width / 2, side * (edge + setback), 0.0, yaw), width)
+            town.house(b.frame(x + width / 2, side * (edge + setback), 0.0, yaw), width)
             x += width + gap
         _street_things(b, side, length, road, walk_width)
     for _ in range(int(rng.integers(1, 4))):
@@ -60,7 +61,7 @@ def make_street(rng: np.random.Generator, map_size: int) -> Scene:
 
 
 def make_yard(rng: np.random.Generator, map_size: int) -> Scene:
-    """A yard or garden with fences, trees, a house, crates and furniture."""
+    """A yard or garden with fences, trees, a town.house, crates and furniture."""
     b = Builder(rng)
     sx, sy = (float(v) for v in rng.uniform(9, 22, 2))
     _ground(b, look.grass(rng) if rng.uniform() < 0.6 else look.paving(rng))
@@ -68,22 +69,22 @@ def make_yard(rng: np.random.Generator, map_size: int) -> Scene:
     b.frame(0, float(rng.normal(0, 1)), 0, float(rng.normal(0, 0.2))).box(
         0, 0, 0, 1.3 * sx, float(rng.uniform(1, 3)), 0.01, path
     )
-    _house(b.frame(0, -sy / 2 - 0.2, 0.0, 0.0), float(rng.uniform(0.5, 1.0)) * sx)
+    town.house(b.frame(0, -sy / 2 - 0.2, 0.0, 0.0), float(rng.uniform(0.5, 1.0)) * sx)
     for side in range(3):
         x, y, yaw, span = [
             (-sx / 2, 0.0, np.pi / 2, sy),
             (sx / 2, 0.0, np.pi / 2, sy),
             (0.0, sy / 2, 0.0, sx),
         ][side]
-        _border(b.frame(x, y, 0.0, yaw), span)
+        town.border(b.frame(x, y, 0.0, yaw), span)
     for _ in range(12):  # the world goes on behind the fence
         angle, far = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(14, 60))
         f = b.frame(far * np.cos(angle), far * np.sin(angle) + 4.0, 0.0, float(rng.uniform(0, 6)))
         if max(abs(f.origin_m[0]) - sx / 2, abs(f.origin_m[1]) - sy / 2) > 4.0:
             if rng.uniform() < 0.6:
-                _tree(f)
+                town.tree(f)
             elif f.origin_m[1] > 0:
-                _house(b.frame(f.origin_m[0], f.origin_m[1] + 4.0, 0.0, np.pi), 9.0)
+                town.house(b.frame(f.origin_m[0], f.origin_m[1] + 4.0, 0.0, np.pi), 9.0)
     for _ in range(int(rng.integers(12, 26))):
         _yard_thing(b, sx, sy)
     for _ in range(int(rng.integers(0, 3))):
@@ -99,107 +100,9 @@ def _ground(b: Builder, material: Material) -> None:
     b.frame().add(Shape.BOX, (0, 0, -0.5), (2 * _GROUND_M, 2 * _GROUND_M, 1.0), m)
 
 
-def _house(f: Frame, width: float) -> None:
-    """A house whose front lies in the plane y = 0, facing +y."""
-    b, rng = f.builder, f.builder.rng
-    storeys, depth = int(rng.integers(1, 5)), float(rng.uniform(6, 10))
-    height = 3.0 * storeys + 0.3
-    wall = look.bricks(rng) if rng.uniform() < 0.5 else look.paint(rng, (0.45, 0.95))
-    plain = b.material(replace(wall, mid_gain=max(wall.mid_gain, 0.12), coarse_gain=0.3))
-    f.box(0, -depth / 2, 0, width, depth, height, plain)
-    glass = b.material(
-        Material(
-            color=(0.03, 0.04, 0.05),
-            second_color=(0.35, 0.4, 0.45),
-            coarse_gain=0.5,
-            coarse_period_m=3.0,
-            gloss=0.9,
-            fine_gain=0.01,
-            cell_width_m=0.6,
-            cell_height_m=0.7,
-            joint_m=0.06,
-            joint_color=(0.7, 0.7, 0.68),
-            cell_jitter=0.3,
-        )
-    )
-    trim = put.hard(b)
-    columns = max(1, int(width / float(rng.uniform(2.0, 3.0))))
-    w, h = float(rng.uniform(0.8, 1.4)), float(rng.uniform(1.2, 1.7))
-    door = int(rng.integers(columns))
-    for i in range(storeys):
-        for c in range(columns):
-            x = (c + 0.5 - columns / 2) * width / columns
-            if i == 0 and c == door:
-                f.box(x, 0.02, 0, 1.0, 0.06, 2.1, put.hard(b))
-                f.box(x, 0.3, 0, 1.3, 0.6, 0.15, trim)
-                continue
-            f.box(x, 0.0, 0.9 + 3.0 * i, w, 0.03, h, glass)
-            if i < 2:
-                f.box(x, 0.06, 0.82 + 3.0 * i, w + 0.2, 0.14, 0.07, trim)
-    roof = b.material(
-        replace(look.bricks(rng), cell_width_m=0.3, cell_height_m=0.3, joint_color=(0.03,) * 3)
-    )
-    if rng.uniform() < 0.6:
-        edge = depth / np.sqrt(2.0) + 0.4  # a bar turned by 45 degrees, half sunk in the house
-        bar = f.at(0, -depth / 2, height, np.pi / 2, np.pi / 4)
-        bar.box(0, 0, -edge / 2, edge, width + 0.4, edge, (roof, roof, plain, plain, roof, roof))
-    else:
-        f.box(0, -depth / 2, height, width + 0.3, depth + 0.3, 0.25, trim)
-
-
-def _tree(f: Frame) -> None:
-    b, rng = f.builder, f.builder.rng
-    bark = b.material(replace(look.wood(rng), color=look.tinted(0.07, 0.4, 0.35), mid_gain=0.4))
-    leaf = b.material(look.foliage(rng))
-    tall = float(rng.uniform(2.5, 8.0))
-    f.cylinder(0, 0, 0, 0.05 * tall, 0.6 * tall, bark)
-    if rng.uniform() < 0.3:
-        for i in range(3):
-            f.cone(0, 0, tall * (0.2 + 0.22 * i), tall * (0.55 - 0.13 * i), 0.4 * tall, leaf)
-        return
-    for _ in range(int(rng.integers(5, 10))):
-        x, y, z = rng.normal(0, 0.13 * tall, 3)
-        dx, dy, dz = (tall * rng.uniform(0.22, 0.45, 3)).tolist()
-        turned = f.at(float(x), float(y), 0.62 * tall + float(z), float(rng.uniform(0, 6)))
-        turned.at(0, 0, 0, 0, float(rng.normal(0, 0.5))).ball(0, 0, 0, dx, dy, dz, leaf)
-
-
-def _bush(f: Frame) -> None:
-    b, rng = f.builder, f.builder.rng
-    leaf = b.material(look.foliage(rng))
-    size = float(rng.uniform(0.4, 1.3))
-    for _ in range(4):
-        x, y = rng.normal(0, 0.25 * size, 2)
-        a, c, h = size * rng.uniform(0.5, 1.0, 3)
-        f.ball(float(x), float(y), -0.1 * size, float(a), float(c), float(h), leaf)
-
-
-def _car(f: Frame) -> None:
-    b, rng = f.builder, f.builder.rng
-    paint = b.material(replace(look.plastic(rng), gloss=0.9))
-    glass = b.material(Material(color=(0.02, 0.025, 0.03), gloss=0.9, fine_gain=0.01))
-    tyre = b.material(Material(color=(0.02, 0.02, 0.02), fine_gain=0.1))
-    light = b.material(Material(color=(0.8, 0.75, 0.7), gloss=0.9))
-    long, wide = float(rng.uniform(3.8, 4.7)), float(rng.uniform(1.65, 1.85))
-    f.box(0, 0, 0.28, long, wide, 0.52, paint)
-    tall = float(rng.uniform(0.5, 0.75))
-    back = float(rng.uniform(-0.2, -0.05)) * long
-    f.box(back, 0, 0.78, 0.42 * long, 0.86 * wide, tall, glass)
-    f.box(back, 0, 0.78 + tall, 0.40 * long, 0.84 * wide, 0.05, paint)
-    for s in (-1, 1):
-        pane = f.at(back + s * 0.2 * long, 0, 0.76 + tall, 0.0 if s > 0 else np.pi, 0.7)
-        pane.box(0.5 * tall, 0, -0.25, 1.25 * tall, 0.84 * wide, 0.27, glass)
-    for s in (-1, 1):
-        f.box(s * long / 2, 0, 0.25, 0.12, wide * 0.96, 0.2, tyre)
-        for t in (-1, 1):
-            f.box(s * long / 2, t * 0.36 * wide, 0.55, 0.03, 0.3, 0.13, light)
-            wheel = f.at(s * 0.31 * long, t * (wide / 2 - 0.08), 0.31, np.pi / 2, np.pi / 2)
-            wheel.cylinder(0, 0, -0.1, 0.62, 0.2, tyre)
-
-
 def _moving_car(b: Builder, y: float, length: float) -> None:
     mark = len(b.rows)
-    _car(b.frame())
+    town.car(b.frame())
     body = b.mover_body(mark)
     still = np.zeros(len(body))
     b.movers.append(
@@ -223,10 +126,10 @@ def _street_things(b: Builder, side: int, length: float, road: float, walk_width
         kerb = b.frame(x, side * (road / 2 + 0.4), 0.1, float(rng.uniform(0, 6.3)))
         back = b.frame(x, side * (road / 2 + walk_width - 0.5), 0.1, -side * np.pi / 2)
         if kind < 0.3:
-            _car(b.frame(x, side * (road / 2 - 1.0), 0.0, float(rng.choice([0.0, np.pi]))))
+            town.car(b.frame(x, side * (road / 2 - 1.0), 0.0, float(rng.choice([0.0, np.pi]))))
             x += 3.0
         elif kind < 0.42:
-            _tree(kerb)
+            town.tree(kerb)
         elif kind < 0.55:
             put.pole(kerb, float(rng.uniform(2.0, 6.0)), 0.09)
         elif kind < 0.65:  # bin
@@ -235,7 +138,7 @@ def _street_things(b: Builder, side: int, length: float, road: float, walk_width
         elif kind < 0.75:
             put.crates(back, 0.6)
         elif kind < 0.85:
-            _bush(back)
+            town.bush(back)
         else:  # bollards or sign
             m, sign = b.material(look.plastic(rng)), b.material(look.printed(rng))
             kerb.cylinder(0, 0, 0, 0.07, 2.4, m)
@@ -243,38 +146,12 @@ def _street_things(b: Builder, side: int, length: float, road: float, walk_width
         x += float(rng.uniform(1.5, 5.0))
 
 
-def _border(f: Frame, span: float) -> None:
-    """A fence, hedge or wall along x."""
-    b, rng = f.builder, f.builder.rng
-    kind, height = rng.uniform(), float(rng.uniform(0.9, 2.2))
-    if kind < 0.4:
-        post = b.material(look.wood(rng))
-        boards = b.material(
-            replace(
-                look.wood(rng),
-                cell_width_m=0.14,
-                joint_m=0.015,
-                cell_jitter=0.2,
-                joint_color=(0.02, 0.02, 0.02),
-            )
-        )
-        f.box(0, 0, 0.08, span, 0.03, height, boards)
-        for x in np.arange(-span / 2, span / 2, 2.0):
-            f.box(float(x), 0, 0, 0.1, 0.12, height + 0.15, post)
-    elif kind < 0.65:
-        f.box(0, 0, 0, span, 0.3, height, b.material(look.bricks(rng)))
-    else:
-        leaf = b.material(look.foliage(rng))
-        for x in np.arange(-span / 2, span / 2, 1.6):
-            f.ball(float(x), 0, -0.2, 2.3, 1.1, height * float(rng.uniform(1.0, 1.4)), leaf)
-
-
 def _yard_thing(b: Builder, sx: float, sy: float) -> None:
     rng = b.rng
     makers: list[Callable[[Frame], None]] = [
-        _tree,
-        _bush,
-        _bush,
+        town.tree,
+        town.bush,
+        town.bush,
         put.crates,
         put.chair,
         put.table,
