@@ -28,12 +28,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 SHARE = Path(__file__).parents[1]
-CAMERA = "/camera"
 CAMERA_FRAME, OPTICAL_FRAME = "camera_link", "camera_optical_frame"  # REP 103
 
 ARGUMENTS = {
     "source": ("synthetic", "synthetic, a video file, a folder of images, /dev/videoN, or none"),
-    "image": (f"{CAMERA}/image_raw", "image topic; with source:=none that of your camera"),
+    "image": ("/camera/image_raw", "image topic; with source:=none that of your camera"),
     "horizontal_fov_deg": ("60.0", "angle of view of a video, folder or webcam [deg]"),
     "model": ("", "passed on to mono_depth.launch.py, as is the next one"),
     "device": ("", "auto, cpu or cuda"),
@@ -74,12 +73,12 @@ def _camera(given: dict[str, str]) -> list[Action]:
             "source": given["source"],
             "horizontal_fov_deg": float(given["horizontal_fov_deg"]),
         }
-    folder = given["image"].rsplit("/", 1)[0]
     camera = Node(
         package="mono_depth_ros",
         executable=executable,
         name="camera",
-        remappings=[("image", given["image"]), ("camera_info", f"{folder}/camera_info")],
+        namespace="/".join(given["image"].split("/")[:-1]),
+        remappings=[("image", given["image"])],
         parameters=[{"frame_id": OPTICAL_FRAME, **parameters}],
         output="screen",
         emulate_tty=True,
