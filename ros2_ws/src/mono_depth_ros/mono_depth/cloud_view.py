@@ -59,7 +59,7 @@ def render_cloud_oblique(
     reach = float(np.quantile(points[:, 2], 0.8)) if reach_m is None else reach_m
     ground = float(np.quantile(points[:, 1], 0.98)) if ground_m is None else ground_m
     x, y = np.median(points[:, :2], axis=0) if centre_m is None else centre_m
-    rotation, eye = _viewpoint((x, y, 0.62 * reach), 1.45 * reach, yaw_deg, pitch_deg)
+    rotation, eye = _viewpoint((x, y, 0.62 * reach), 1.65 * reach, yaw_deg, pitch_deg)
     focal = 0.5 * width / math.tan(math.radians(_FIELD_OF_VIEW_DEG) / 2)
     _draw_grid(image, rotation, eye, focal, reach, ground)
     sizes_m = 1.3 * spacing_rad * points[:, 2]
