@@ -227,11 +227,11 @@ class DepthNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str] | None = None, *, node_type: type[DepthNode] = DepthNode) -> None:
     """Run the node until it is interrupted."""
     rclpy.init(args=args)
     try:
-        node = DepthNode()
+        node = node_type()
     except ConfigError as error:
         raise SystemExit(f"mono_depth: {error}") from error
     executor = SingleThreadedExecutor()
