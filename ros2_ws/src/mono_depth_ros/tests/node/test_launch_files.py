@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 from rcl_interfaces.srv import GetParameters
@@ -163,16 +165,41 @@ def test_an_argument_wins_over_the_parameter_file_and_the_users_dds_profile_stay
     assert "FASTDDS_DEFAULT_PROFILES_FILE" not in environment
 
 
-def test_demo_makes_depth_of_its_own_camera(ros: Any, start: Callable[..., Any]) -> None:
-    process = start("demo.launch.py", "rviz:=true", "model:=nano", "device:=cpu")
+def test_demo_makes_depth_of_a_folder_of_images(
+    ros: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "0.png"), np.full((48, 64, 3), 90, np.uint8))
+    start("demo.launch.py", f"source:={folder}", "rviz:=false", "model:=nano", "device:=cpu")
+    assert_depth_arrives(ros)
+
+
+@pytest.mark.slow
+def test_demo_makes_depth_of_the_synthetic_camera(ros: Any, start: Callable[..., Any]) -> None:
+    start("demo.launch.py", "rviz:=false", "model:=nano", "device:=cpu")
+    assert_depth_arrives(ros)
+    topics = [name for name, _ in ros.node("lists").get_topic_names_and_types()]
+    assert "/camera/camera_info" in topics
+    assert "/camera/odom" in topics
+
+
+def assert_depth_arrives(ros: Any) -> None:
     received: list[Image] = []
     ros.node("looks").create_subscription(Image, "/mono_depth/depth/image", received.append, 1)
-    ros.wait_until(lambda: received, 90.0, what="a depth image arrives")
+    ros.wait_until(lambda: received, 120.0, what="a depth image arrives")
     assert received[0].encoding == "32FC1"
     assert received[0].header.frame_id == "camera_optical_frame"
-    try:
-        from ament_index_python.packages import get_package_prefix
 
-        get_package_prefix("rviz2")
-    except LookupError:
-        assert "no view" in ros.output(process)
+
+def test_demo_goes_on_without_rviz_and_says_so(
+    ros: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    process = start("demo.launch.py", "source:=none", AMENT_PREFIX_PATH=str(tmp_path))
+    ros.wait_until(lambda: "no view" in ros.output(process), 60.0, what="the missing view is told")
+    ros.wait_until(
+        lambda: "depth_node-1]: process started" in ros.output(process),
+        60.0,
+        what="the depth node starts",
+    )
+    assert "rviz2' not found" in ros.output(process)
