@@ -17,7 +17,7 @@ _BACKGROUND_TOP = (30, 33, 40)
 _BACKGROUND_BOTTOM = (12, 13, 16)
 _GRID_RGB = (58, 64, 74)
 _FIELD_OF_VIEW_DEG = 52.0
-_MAX_SIDE = 4  # pixels of the square that a point is drawn as
+_MAX_SIDE = 6  # pixels of the square that a point is drawn as
 
 
 def render_cloud_oblique(
@@ -62,7 +62,7 @@ def render_cloud_oblique(
     rotation, eye = _viewpoint((x, y, 0.62 * reach), 1.65 * reach, yaw_deg, pitch_deg)
     focal = 0.5 * width / math.tan(math.radians(_FIELD_OF_VIEW_DEG) / 2)
     _draw_grid(image, rotation, eye, focal, reach, ground)
-    sizes_m = 1.3 * spacing_rad * points[:, 2]
+    sizes_m = 1.6 * spacing_rad * points[:, 2]
     _splat(image, (points - eye) @ rotation.T, colors, focal, sizes_m)
     _draw_camera(image, rotation, eye, focal, 0.05 * reach)
     return image
@@ -123,12 +123,12 @@ def _splat(
     winner = np.full(height * width, -1, np.int32)
     for dy in range(_MAX_SIDE):
         for dx in range(_MAX_SIDE):
-            x, y = left + dx, top + dy
-            covers = (side > max(dx, dy)) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            rank = np.flatnonzero(covers).astype(np.int32)
-            layer = np.full(height * width, -1, np.int32)
-            layer[y[rank] * width + x[rank]] = rank
-            np.maximum(winner, layer, out=winner)
+            wide = np.flatnonzero(side > max(dx, dy)).astype(np.int32)
+            x, y = left[wide] + dx, top[wide] + dy
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            rank, pixel = wide[inside], y[inside] * width + x[inside]
+            wins = rank > winner[pixel]
+            winner[pixel[wins]] = rank[wins]
     hit = np.flatnonzero(winner >= 0)
     chosen = ranked[winner[hit]]
     haze = np.clip(1.15 - 0.35 * points[chosen, 2] / np.median(points[:, 2]), 0.35, 1.0)

@@ -29,6 +29,15 @@ class Moment:
         return self.rgb is not None and self.depth is not None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Diagnosis:
+    """Counters of the node and of the recorder at one moment."""
+
+    published: int
+    dropped: int
+    received_here: int
+
+
 @dataclass
 class Channel:
     """Arrivals of one topic."""
@@ -74,8 +83,8 @@ class Recording:
         self.channels = {name: Channel() for name in ("camera", "depth", "points")}
         self._moments: dict[int, Moment] = {}
         self._max_moments = max_moments
-        self._first_diagnosis: tuple[int, int] | None = None
-        self._last_diagnosis: tuple[int, int] = (0, 0)
+        self._first_diagnosis: _Diagnosis | None = None
+        self._last_diagnosis: _Diagnosis | None = None
         self.facts: dict[str, str] = {}
 
     def moment(self, stamp_ns: int) -> Moment | None:
@@ -95,17 +104,17 @@ class Recording:
         """Note what the depth node says of itself."""
         self.facts |= values
         if "published" in values:
-            self._last_diagnosis = int(values["published"]), len(self.channels["depth"].stamps_ns)
+            self._last_diagnosis = _Diagnosis(
+                published=int(values["published"]),
+                dropped=int(values["dropped"]),
+                received_here=len(self.channels["depth"].stamps_ns),
+            )
             self._first_diagnosis = self._first_diagnosis or self._last_diagnosis
 
-    def dropped(self) -> int:
-        """Count camera images, up to the last depth, that have no depth."""
-        answered = set(self.channels["depth"].stamps_ns)
-        last_ns = max(answered, default=0)
-        return sum(
-            stamp_ns <= last_ns and stamp_ns not in answered
-            for stamp_ns in self.channels["camera"].stamps_ns
-        )
+    def dropped(self) -> int | None:
+        """Count images that the node passed over for a newer one; None without diagnostics."""
+        first, last = self._first_diagnosis, self._last_diagnosis
+        return None if first is None or last is None else last.dropped - first.dropped
 
     def lost(self) -> int | None:
         """Count depth images that the node published and that did not arrive here.
@@ -113,11 +122,20 @@ class Recording:
         None without diagnostics. Exact when the stream was quiet at the first and at the last
         diagnostic message, else a frame on its way may count.
         """
-        if self._first_diagnosis is None:
+        first, last = self._first_diagnosis, self._last_diagnosis
+        if first is None or last is None:
             return None
-        published = self._last_diagnosis[0] - self._first_diagnosis[0]
-        received = self._last_diagnosis[1] - self._first_diagnosis[1]
-        return max(0, published - received)
+        published = last.published - first.published
+        return max(0, published - (last.received_here - first.received_here))
+
+    def unanswered(self) -> int:
+        """Count camera images seen here, up to the last depth, whose depth did not come."""
+        answered = set(self.channels["depth"].stamps_ns)
+        last_ns = max(answered, default=0)
+        return sum(
+            stamp_ns <= last_ns and stamp_ns not in answered
+            for stamp_ns in self.channels["camera"].stamps_ns
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return all measurements in a form that JSON can hold."""
@@ -125,6 +143,7 @@ class Recording:
             **{name: channel.summary() for name, channel in self.channels.items()},
             "dropped": self.dropped(),
             "lost": self.lost(),
+            "unanswered": self.unanswered(),
             "kept_moments": len(self.complete_moments()),
             "model": self.facts.get("model"),
             "device": self.facts.get("device"),

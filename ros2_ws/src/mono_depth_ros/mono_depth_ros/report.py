@@ -27,11 +27,14 @@ def describe(summary: Mapping[str, Any]) -> str:
                 f"{_number(channel['latency_p99_ms'], 'ms'):>10}"
                 f"{_number(channel['latency_max_ms'], 'ms'):>10}"
             )
-    lost = summary["lost"]
+    node = summary["node"]
+    if "latency_p50_ms" in node:
+        p50, p99 = (f"{float(node[f'latency_{key}_ms']):.1f} ms" for key in ("p50", "p99"))
+        lines.append(f"{'in the node':14}{'':18}{p50:>14}{p99:>10}")
     lines += [
         "",
-        f"dropped  {summary['dropped']} camera images: a newer one came while the node was busy",
-        f"lost     {'unknown' if lost is None else lost} depth images between node and recorder",
+        f"dropped  {_count(summary['dropped'])} camera images, a newer one came first",
+        f"lost     {_count(summary['lost'])} depth images on the way to the recorder",
     ]
     return "\n".join(lines)
 
@@ -51,6 +54,10 @@ def _scale(scale: Mapping[str, str | None]) -> str:
 
 def _number(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{value:.1f} {unit}"
+
+
+def _count(value: int | None) -> str:
+    return "unknown number of" if value is None else str(value)
 
 
 def _size(path: Path) -> str:
