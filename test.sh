@@ -38,7 +38,7 @@ fi
 # The pytest plugins of a ROS installation lag behind pytest itself; no test here needs them.
 say "pytest $*"
 status=0
-"$PYTHON" -m pytest -p no:launch_testing -p no:launch_testing_ros -p no:launch_pytest "$@" ||
+"$PYTHON" -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest "$@" ||
     status=$?
 if [ "${#failed[@]}" != 0 ]; then
     say "failed before the tests: ${failed[*]}"
