@@ -1,0 +1,190 @@
+"""Compare the built-in network with what it has to beat.
+
+`python -m mono_depth.evaluation.nano_table --data DIR` prints one Markdown table. DIR holds the
+real recordings; without it only synthetic camera sequences, which no training has seen, are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mono_depth.data import DepthImage
+from mono_depth.evaluation.baselines import DepthPrior, FastDepth, learn_prior
+from mono_depth.evaluation.metrics import DepthScores, depth_scores, mean_scores
+from mono_depth.evaluation.real_frames import (
+    RgbdFrame,
+    lingbot_frames,
+    realsense_frames,
+    tum_frames,
+)
+from mono_depth.models.nano import Nano
+from mono_depth.resources import share_dir
+
+MAX_SENSOR_DEPTH_M = 10.0  # what the sensors of the real recordings can measure
+MAX_SYNTHETIC_DEPTH_M = 80.0
+
+_HELD_OUT_SEED = 900_000_000  # training seeds stay below, see training/pool.py
+_PRIOR_SCENES = 150
+_HELD_OUT = {"room": "robot", "office": "handheld", "corridor": "robot", "street": "drone"}
+
+Predict = Callable[[RgbdFrame], DepthImage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Mean scores of one predictor on one set of frames."""
+
+    frames: str
+    predictor: str
+    count: int
+    raw: DepthScores  # metres as predicted
+    aligned: DepthScores  # after the ratio of medians is taken out of each frame
+
+
+def evaluate(
+    name: str, frames: Iterable[RgbdFrame], predictors: dict[str, Predict], max_depth_m: float
+) -> list[Row]:
+    """Score every predictor on every frame, where the truth is `max_depth_m` or less."""
+    raw: dict[str, list[DepthScores]] = {key: [] for key in predictors}
+    aligned: dict[str, list[DepthScores]] = {key: [] for key in predictors}
+    for frame in tqdm(frames, desc=name, unit="frame", file=sys.stderr):
+        truth_m = frame.depth_m.copy()
+        truth_m[truth_m > max_depth_m] = np.nan
+        if np.isfinite(truth_m).mean() < 0.05:
+            continue
+        height, width = truth_m.shape
+        for key, predict in predictors.items():
+            small = predict(frame)
+            depth_m = _resize(small, width, height)
+            raw[key].append(depth_scores(depth_m, truth_m))
+            aligned[key].append(depth_scores(depth_m, truth_m, align_median=True))
+    return [
+        Row(
+            frames=name,
+            predictor=key,
+            count=len(raw[key]),
+            raw=mean_scores(raw[key]),
+            aligned=mean_scores(aligned[key]),
+        )
+        for key in predictors
+    ]
+
+
+def _resize(depth_m: DepthImage, width: int, height: int) -> DepthImage:
+    resized = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.float32)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the table, one line per set and predictor."""
+    lines = [
+        "| frames | predictor | AbsRel | delta1 | raw AbsRel | raw delta1 | log corr. | contrast |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        values = (
+            row.aligned.abs_rel,
+            row.aligned.delta1,
+            row.raw.abs_rel,
+            row.raw.delta1,
+            row.aligned.log_correlation,
+            row.aligned.log_contrast,
+        )
+        cells = " | ".join("-" if np.isnan(value) else f"{value:.3f}" for value in values)
+        lines.append(f"| {row.frames} ({row.count}) | {row.predictor} | {cells} |")
+    return "\n".join(lines)
+
+
+def build_predictors(nano: Nano, prior: DepthPrior, fastdepth: Path) -> dict[str, Predict]:
+    """Return constant, row prior, FastDepth where its file is there, and nano."""
+
+    def run_nano(frame: RgbdFrame) -> DepthImage:
+        values = nano.infer(torch.from_numpy(frame.rgb), frame.intrinsics).values
+        return np.asarray(values.cpu().numpy(), dtype=np.float32)
+
+    predictors: dict[str, Predict] = {
+        "constant": lambda frame: prior.constant(frame.intrinsics),
+        "row prior": lambda frame: prior.rows(frame.intrinsics),
+    }
+    if fastdepth.is_file():
+        network = FastDepth(fastdepth)
+        predictors["FastDepth"] = lambda frame: network(frame.rgb)
+    predictors["nano"] = run_nano
+    return predictors
+
+
+def synthetic_prior(count: int = _PRIOR_SCENES) -> DepthPrior:
+    """Learn the row prior from examples as the training renders them."""
+    from mono_depth.training.pool import render_synthetic
+
+    seeds = tqdm(range(count), desc="row prior", unit="scene", file=sys.stderr)
+    examples = (view for seed in seeds for view in render_synthetic(seed, 96, 72))
+    return learn_prior((example.depth_m, example.intrinsics) for example in examples)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder with the real recordings")
+    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
+    parser.add_argument("--json", type=Path, help="write all measures here too")
+    given = parser.parse_args(arguments)
+    weights = given.weights or share_dir() / "models" / "nano.safetensors"
+    data = given.data or Path("no recordings")
+    predictors = build_predictors(
+        Nano.load(weights, torch.device("cpu")),
+        synthetic_prior(),
+        data / "fastdepth" / "fastdepth_nyu_224.onnx",
+    )
+    rows: list[Row] = []
+    for name, frames in (_real_sets(data) if given.data else {}).items():
+        rows += evaluate(name, frames, predictors, MAX_SENSOR_DEPTH_M)
+    for name, frames in _synthetic_sets().items():
+        rows += evaluate(name, frames, predictors, MAX_SYNTHETIC_DEPTH_M)
+    sys.stdout.write(markdown(rows) + "\n")
+    if given.json:
+        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+def _real_sets(data: Path) -> dict[str, Iterable[RgbdFrame]]:
+    return {
+        "desk (TUM fr1/rpy)": tum_frames(data / "tum_fr1_rpy", every=4),
+        "floor (RealSense)": realsense_frames(data / "realsense_floor"),
+        "rooms (LingBot)": lingbot_frames(data / "lingbot_rgbd"),
+    }
+
+
+def _synthetic_sets() -> dict[str, Iterable[RgbdFrame]]:
+    return {
+        f"synthetic {scene}": held_out_frames(scene, trajectory)
+        for scene, trajectory in _HELD_OUT.items()
+    }
+
+
+def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[RgbdFrame]:
+    """Yield frames of a synthetic recording whose seed no training draws."""
+    from mono_depth.synthetic.camera import SyntheticCamera
+
+    camera = SyntheticCamera(_HELD_OUT_SEED, scene, trajectory, width=320, height=240)
+    for index in np.linspace(0, len(camera) - 1, count).astype(int):
+        frame = camera[int(index)]
+        yield RgbdFrame(
+            name=f"{scene} {index}",
+            rgb=frame.rgb,
+            depth_m=frame.depth_m,
+            intrinsics=frame.intrinsics,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""The built-in depth network: small, trained on this project's synthetic scenes only.
+
+Focal rule. Two cameras that see an object with the same pixels may stand at different distances:
+only depth / focal length is visible. So the network answers for one canonical focal length, and
+
+    depth_m = exp(network output) * focal_px / CANONICAL_FOCAL_PX
+    focal_px = sqrt(fx * fy) of the camera after the resize to the network's input
+
+Source: Yin et al., "Metric3D", ICCV 2023, section 3.1 (canonical camera, label transformation).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.errors import FrameError, ModelError
+from mono_depth.models.nano_net import NanoNet, fold_batch_norm
+from mono_depth.models.weights import load_strictly, read_tensors
+
+CANONICAL_FOCAL_PX = 200.0
+DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
+SIZE_MULTIPLE = 32
+NETWORK_AREA_PX = 224 * 160
+WEIGHTS_FORMAT = "mono_depth nano 1"
+
+_MIN_SIDE_PX = 32
+_LOG_SPREAD_RANGE = (-4.0, 2.0)
+
+
+class Nano:
+    """The built-in network behind the `DepthModel` protocol.
+
+    The kind is `METRIC_FOCAL`, and `infer` has applied the focal rule already: with intrinsics
+    `Prediction.values` are metres for that camera. Without them they are metres for a camera
+    with a field of view of 60 degrees along the longer side, which an unknown camera seldom is:
+    publish only relative depth then.
+    """
+
+    kind = OutputKind.METRIC_FOCAL
+
+    def __init__(
+        self, net: NanoNet, device: torch.device, *, name: str = "nano", sha256: str = ""
+    ) -> None:
+        self.name = name
+        self.device = device
+        self.weights_sha256 = sha256
+        self.net = net.to(device).eval()
+        fold_batch_norm(self.net)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._rays: tuple[Intrinsics, torch.Tensor] | None = None
+
+    @classmethod
+    def load(
+        cls, weights: Path, device: torch.device, *, name: str = "nano", sha256: str = ""
+    ) -> Nano:
+        """Read a weights file that `save_weights` wrote.
+
+        Args:
+            weights: safetensors file.
+            device: where to run.
+            name: of the registry entry.
+            sha256: what the file must have, "" to take the file as it is.
+
+        Raises:
+            ModelError: the file is missing, damaged, another one, or of another network.
+        """
+        tensors, found_sha256 = read_tensors(weights, sha256)
+        found_format = _metadata(weights).get("format", "none")
+        if found_format != WEIGHTS_FORMAT:
+            raise ModelError(f"{weights} has format {found_format!r}, expected {WEIGHTS_FORMAT!r}")
+        net = NanoNet()
+        counters = {key: value for key, value in net.state_dict().items() if _is_counter(key)}
+        load_strictly(net, {**tensors, **counters}, str(weights))
+        return cls(net, device, name=name, sha256=found_sha256)
+
+    @torch.inference_mode()
+    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
+        """Predict depth in metres; see the class for what they are worth without intrinsics.
+
+        Args:
+            rgb: (H, W, 3) uint8, rectified, sides of 32 pixels or more.
+            intrinsics: camera of `rgb`, None if unknown.
+
+        Raises:
+            FrameError: shape or type of `rgb` is wrong, or `intrinsics` are of another size.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != torch.uint8:
+            raise FrameError(f"image {tuple(rgb.shape)} {rgb.dtype}, expected (H, W, 3) uint8")
+        height, width = rgb.shape[:2]
+        if min(height, width) < _MIN_SIDE_PX:
+            raise FrameError(f"image of {width}x{height} pixels, expected {_MIN_SIDE_PX} or more")
+        if intrinsics is None:
+            intrinsics = default_intrinsics(width, height)
+        if (intrinsics.width, intrinsics.height) != (width, height):
+            raise FrameError(
+                f"intrinsics of {intrinsics.width}x{intrinsics.height} pixels for an image of "
+                f"{width}x{height}"
+            )
+        camera = intrinsics.scaled_to(*network_size(width, height))
+        image = rgb.to(self.device).permute(2, 0, 1)[None]
+        image = F.interpolate(
+            image.float(), (camera.height, camera.width), mode="bilinear", antialias=True
+        )
+        output = self.net(normalise(image), self._rays_of(camera))[0]
+        return Prediction(
+            values=output[0].exp() * focal_factor(camera),
+            kind=self.kind,
+            confidence=confidence(output[1]),
+        )
+
+    def _rays_of(self, camera: Intrinsics) -> torch.Tensor:
+        if self._rays is None or self._rays[0] != camera:
+            self._rays = camera, ray_channels(camera, self.device)[None]
+        return self._rays[1]
+
+
+def network_size(width: int, height: int) -> tuple[int, int]:
+    """Choose the (width, height) at which the network sees an image of this size.
+
+    Multiples of 32 that keep the aspect ratio and the area of the network's input as well as
+    possible: 640x480 gives 224x160. What is left of the stretch is in the rays.
+    """
+
+    def misfit(size: tuple[int, int]) -> float:
+        aspect = math.log(size[0] / size[1] / (width / height))
+        area = math.log(size[0] * size[1] / NETWORK_AREA_PX)
+        return abs(aspect) + 0.3 * abs(area)
+
+    sides = range(SIZE_MULTIPLE, 16 * SIZE_MULTIPLE + 1, SIZE_MULTIPLE)
+    return min(((w, h) for w in sides for h in sides), key=misfit)
+
+
+def default_intrinsics(width: int, height: int) -> Intrinsics:
+    """Return the camera that is assumed for an uncalibrated image: `DEFAULT_FOV_DEG`, centred."""
+    focal = 0.5 * max(width, height) / math.tan(math.radians(0.5 * DEFAULT_FOV_DEG))
+    return Intrinsics(
+        width=width,
+        height=height,
+        fx=focal,
+        fy=focal,
+        cx=0.5 * (width - 1),
+        cy=0.5 * (height - 1),
+    )
+
+
+def focal_factor(camera: Intrinsics) -> float:
+    """Return metres per canonical metre for the camera of the network's input."""
+    return math.sqrt(camera.fx * camera.fy) / CANONICAL_FOCAL_PX
+
+
+def ray_channels(camera: Intrinsics, device: torch.device | None = None) -> torch.Tensor:
+    """Return (2, height, width) float32: x/z and y/z of the viewing ray of each pixel."""
+    x = (torch.arange(camera.width, dtype=torch.float32, device=device) - camera.cx) / camera.fx
+    y = (torch.arange(camera.height, dtype=torch.float32, device=device) - camera.cy) / camera.fy
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((columns, rows))
+
+
+def normalise(image: torch.Tensor) -> torch.Tensor:
+    """Map (B, 3, h, w) values 0..255 to about -2..2."""
+    return (image - 127.5) / 63.75
+
+
+def confidence(log_spread: torch.Tensor) -> torch.Tensor:
+    """Return the probability that depth is within 25 % of the truth, scale of the image aligned.
+
+    Args:
+        log_spread: log of the expected absolute error of log depth, the scale of a Laplace
+            distribution.
+    """
+    spread = log_spread.clamp(*_LOG_SPREAD_RANGE).exp()
+    return 1.0 - torch.exp(-math.log(1.25) / spread)
+
+
+def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None:
+    """Write the weights in half precision, with how they came about in the header.
+
+    Args:
+        net: trained network, batch norms not folded.
+        path: safetensors file to write.
+        record: JSON-compatible; what `read_record` returns.
+    """
+    tensors = {
+        key: value.detach().cpu().half().contiguous()
+        for key, value in net.state_dict().items()
+        if not _is_counter(key)
+    }
+    metadata = {"format": WEIGHTS_FORMAT, "training": json.dumps(record)}
+    save_file(tensors, str(path), metadata)
+
+
+def read_record(path: Path) -> dict[str, object]:
+    """Return how the weights in a file came about: configuration, seed, images seen."""
+    record: dict[str, object] = json.loads(_metadata(path)["training"])
+    return record
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(str(path), "pt") as file:
+        return dict(file.metadata() or {})
+
+
+def _is_counter(key: str) -> bool:
+    """Tell the number of batches a norm has seen, which nothing uses, from a weight."""
+    return key.endswith("num_batches_tracked")

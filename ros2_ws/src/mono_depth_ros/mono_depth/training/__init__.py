@@ -1,0 +1,1 @@
+"""How the built-in network is trained: synthetic scenes only, one command."""

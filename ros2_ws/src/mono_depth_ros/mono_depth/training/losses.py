@@ -1,0 +1,90 @@
+"""What the built-in network is trained to minimise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+SKY_DEPTH_M = 80.0  # sky should come out at least this far
+MIN_VALID_FRACTION = 0.05
+
+_METRIC_WEIGHT = 0.4
+_GRADIENT_WEIGHT = 0.5
+_SPREAD_WEIGHT = 0.1
+_SKY_WEIGHT = 0.2
+_GRADIENT_STRIDES = (1, 2, 4, 8)
+_LOG_SPREAD_RANGE = (-4.0, 2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Terms of the loss of one batch, each a scalar tensor."""
+
+    shape: torch.Tensor  # mean |log error| after the mean error of each image is removed
+    metric: torch.Tensor  # |mean log error| of each image
+    gradient: torch.Tensor  # mean |difference of neighbouring log errors|, over strides
+    spread: torch.Tensor  # negative log likelihood of a Laplace distribution
+    sky: torch.Tensor  # how much too near the sky is, in log depth
+
+    def total(self) -> torch.Tensor:
+        """Return the weighted sum."""
+        return (
+            self.shape
+            + _METRIC_WEIGHT * self.metric
+            + _GRADIENT_WEIGHT * self.gradient
+            + _SPREAD_WEIGHT * self.spread
+            + _SKY_WEIGHT * self.sky
+        )
+
+
+def depth_losses(output: torch.Tensor, target: torch.Tensor, sky_log: torch.Tensor) -> Losses:
+    """Compare a network output with the truth.
+
+    Args:
+        output: (B, 2, h, w) log depth and log spread, as `NanoNet` gives them.
+        target: (B, h, w) log depth at the canonical focal length; NaN = unknown, +inf = sky.
+        sky_log: (B,) the least log depth of sky at the canonical focal length.
+
+    Source: scale-shifted log error after Eigen et al., NeurIPS 2014, equation 4, with L1 in place
+    of L2; multi-scale gradients after Ranftl et al. (MiDaS), TPAMI 2022, equation 11; Laplace
+    likelihood after Kendall and Gal, NeurIPS 2017, equation 5. The spread learns from errors that
+    are held fixed, so it cannot excuse wrong depth.
+    """
+    log_depth = output[:, 0].float()
+    log_spread = output[:, 1].float().clamp(*_LOG_SPREAD_RANGE)
+    valid = torch.isfinite(target)
+    sky = torch.isposinf(target)
+    usable = valid.flatten(1).float().mean(1) >= MIN_VALID_FRACTION  # (B,)
+    valid = valid & usable[:, None, None]
+
+    error = torch.where(valid, log_depth - torch.where(valid, target, 0.0), 0.0)
+    count = valid.flatten(1).sum(1).clamp(min=1)
+    mean_error = error.flatten(1).sum(1) / count  # (B,)
+    centred = torch.where(valid, (error - mean_error[:, None, None]).abs(), 0.0)
+    too_near = torch.where(sky, F.relu(sky_log[:, None, None] - log_depth), 0.0)
+
+    fixed = (centred + too_near).detach()
+    likelihood = fixed * torch.exp(-log_spread) + log_spread
+    return Losses(
+        shape=_masked_mean(centred, valid),
+        metric=mean_error.abs().sum() / usable.sum().clamp(min=1),
+        gradient=_gradient_loss(error, valid),
+        spread=_masked_mean(likelihood, valid | sky),
+        sky=too_near.mean(),
+    )
+
+
+def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _gradient_loss(error: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    total = error.new_zeros(())
+    for stride in _GRADIENT_STRIDES:
+        e, v = error[:, ::stride, ::stride], valid[:, ::stride, ::stride]
+        across = _masked_mean((e[:, :, 1:] - e[:, :, :-1]).abs(), v[:, :, 1:] & v[:, :, :-1])
+        down = _masked_mean((e[:, 1:] - e[:, :-1]).abs(), v[:, 1:] & v[:, :-1])
+        total = total + across + down
+    return total / len(_GRADIENT_STRIDES)

@@ -1,0 +1,350 @@
+"""The built-in network: shapes, focal rule, weights file, training, and what it has learned."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mono_depth.data import Intrinsics, OutputKind
+from mono_depth.errors import FrameError, ModelError
+from mono_depth.evaluation.baselines import learn_prior
+from mono_depth.evaluation.metrics import depth_scores
+from mono_depth.evaluation.nano_table import evaluate, held_out_frames, markdown, synthetic_prior
+from mono_depth.evaluation.real_frames import RgbdFrame
+from mono_depth.models.nano import (
+    CANONICAL_FOCAL_PX,
+    Nano,
+    confidence,
+    default_intrinsics,
+    network_size,
+    ray_channels,
+    read_record,
+    save_weights,
+)
+from mono_depth.models.nano_net import NanoNet
+from mono_depth.resources import share_dir
+from mono_depth.training.augment import log_target, random_view
+from mono_depth.training.losses import depth_losses
+from mono_depth.training.pool import Example, ExamplePool
+from mono_depth.training.trainer import Trainer, TrainingConfig, make_batch
+
+CPU = torch.device("cpu")
+RGB = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (120, 160, 3), dtype=np.uint8))
+CAMERA = Intrinsics(width=160, height=120, fx=140.0, fy=140.0, cx=79.5, cy=59.5)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Nano:
+    return Nano.load(share_dir() / "models" / "nano.safetensors", CPU)
+
+
+@pytest.fixture
+def untrained() -> Nano:
+    torch.manual_seed(0)
+    return Nano(NanoNet(), CPU)
+
+
+# ---- shapes
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 32), (160, 96), (32, 64)])
+def test_output_has_the_size_of_the_input(width, height):
+    net = NanoNet().eval()
+    with torch.inference_mode():
+        output = net(torch.zeros(2, 3, height, width), torch.zeros(2, 2, height, width))
+    assert output.shape == (2, 2, height, width)
+
+
+def test_the_network_stays_between_one_and_two_and_a_half_million_parameters():
+    assert 1.0e6 < sum(p.numel() for p in NanoNet().parameters()) < 2.5e6
+
+
+@pytest.mark.parametrize(
+    ("image", "network"),
+    [
+        ((640, 480), (224, 160)),
+        ((1280, 720), (224, 128)),
+        ((480, 640), (160, 224)),
+        ((500, 500), (192, 192)),
+    ],
+)
+def test_network_size_keeps_aspect_and_area_in_multiples_of_32(image, network):
+    assert network_size(*image) == network
+
+
+def test_folding_the_batch_norms_does_not_change_the_output():
+    torch.manual_seed(0)
+    net = NanoNet()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+    image, rays = torch.randn(1, 3, 64, 64), torch.randn(1, 2, 64, 64)
+    with torch.inference_mode():
+        before = net.eval()(image, rays)
+        folded = Nano(net, CPU).net
+        torch.testing.assert_close(folded(image, rays), before, atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+
+
+# ---- camera
+
+
+def test_rays_point_along_the_pixels():
+    rays = ray_channels(Intrinsics(width=3, height=2, fx=2.0, fy=4.0, cx=1.0, cy=0.0))
+    assert rays[0].tolist() == [[-0.5, 0.0, 0.5], [-0.5, 0.0, 0.5]]
+    assert rays[1].tolist() == [[0.0, 0.0, 0.0], [0.25, 0.25, 0.25]]
+
+
+def test_twice_the_focal_length_is_twice_the_depth_for_the_same_network_output(untrained):
+    with torch.no_grad():
+        untrained.net.down[0][0].weight[:, 3:] = 0.0  # deaf to the rays
+    near = untrained.infer(RGB, CAMERA).values
+    far = untrained.infer(RGB, replace(CAMERA, fx=280.0, fy=280.0)).values
+    torch.testing.assert_close(far, 2.0 * near)
+
+
+def test_depth_is_the_exponential_of_the_output_times_focal_over_canonical_focal(untrained):
+    with torch.no_grad():
+        untrained.net.head.weight.zero_()
+        untrained.net.head.bias.copy_(torch.tensor([math.log(3.0)] * 4 + [0.0] * 4))
+    # 160x120 is seen as 224x160: fx 140 -> 196, fy 140 -> 186.67
+    expected = 3.0 * math.sqrt(196.0 * 140.0 * 160 / 120) / CANONICAL_FOCAL_PX
+    values = untrained.infer(RGB, CAMERA).values
+    torch.testing.assert_close(values, torch.full((160, 224), expected))
+
+
+def test_without_intrinsics_the_default_field_of_view_is_assumed(untrained):
+    assumed = default_intrinsics(160, 120)
+    assert 2 * math.degrees(math.atan(80 / assumed.fx)) == pytest.approx(60.0)
+    torch.testing.assert_close(
+        untrained.infer(RGB, None).values, untrained.infer(RGB, assumed).values
+    )
+
+
+# ---- predictions
+
+
+@pytest.mark.parametrize("fill", [0, 255, None], ids=["black", "white", "noise"])
+def test_depth_is_finite_and_positive_and_confidence_a_probability(shipped, fill):
+    rgb = RGB if fill is None else torch.full_like(RGB, fill)
+    prediction = shipped.infer(rgb, CAMERA)
+    assert prediction.kind is OutputKind.METRIC_FOCAL
+    assert prediction.values.dtype == torch.float32
+    assert torch.isfinite(prediction.values).all()
+    assert (prediction.values > 0).all()
+    assert prediction.confidence.shape == prediction.values.shape
+    assert ((prediction.confidence >= 0) & (prediction.confidence <= 1)).all()
+
+
+def test_confidence_is_the_probability_of_an_error_below_a_quarter():
+    sharp, even = torch.log(torch.tensor([math.log(1.25) / 3.0, math.log(1.25)]))
+    assert float(confidence(sharp)) == pytest.approx(1 - math.exp(-3), abs=1e-4)
+    assert float(confidence(even)) == pytest.approx(1 - math.exp(-1), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "reason"),
+    [
+        (torch.zeros(120, 160, 3), r"\(120, 160, 3\) torch.float32, expected \(H, W, 3\) uint8"),
+        (torch.zeros(120, 160, dtype=torch.uint8), r"image \(120, 160\)"),
+        (torch.zeros(20, 160, 3, dtype=torch.uint8), "160x20 pixels, expected 32 or more"),
+        (torch.zeros(64, 64, 3, dtype=torch.uint8), "intrinsics of 160x120 pixels for .* 64x64"),
+    ],
+)
+def test_images_that_cannot_be_used_are_refused(untrained, rgb, reason):
+    with pytest.raises(FrameError, match=reason):
+        untrained.infer(rgb, CAMERA)
+
+
+# ---- weights file
+
+
+def test_weights_survive_the_way_through_a_file(tmp_path):
+    torch.manual_seed(1)
+    net = NanoNet()
+    save_weights(net, tmp_path / "a.safetensors", {"seed": 1, "images_seen": 5})
+    first = Nano.load(tmp_path / "a.safetensors", CPU).infer(RGB, CAMERA).values
+    torch.testing.assert_close(first, Nano(net, CPU).infer(RGB, CAMERA).values, rtol=0.02, atol=0.0)
+    assert read_record(tmp_path / "a.safetensors") == {"seed": 1, "images_seen": 5}
+
+
+def _rewritten(path, change):
+    save_weights(NanoNet(), path, {})
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, {"format": "mono_depth nano 1", "training": "{}"})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda tensors: tensors.pop("head.bias"), "1 missing: head.bias"),
+        (lambda tensors: tensors.update(tail=torch.ones(1)), "1 unexpected: tail"),
+        (
+            lambda tensors: tensors.update({"head.bias": torch.ones(3)}),
+            r"1 misshaped: head.bias \(3,\) instead of \(8,\)",
+        ),
+    ],
+    ids=["missing", "unknown", "shape"],
+)
+def test_weights_of_another_network_are_refused_by_name_of_the_tensor(tmp_path, change, reason):
+    path = _rewritten(tmp_path / "bad.safetensors", change)
+    with pytest.raises(ModelError, match=reason):
+        Nano.load(path, CPU)
+
+
+def test_files_that_are_not_its_weights_are_refused(tmp_path):
+    with pytest.raises(
+        ModelError, match=r"cannot read the weights .*none\.safetensors: No such file"
+    ):
+        Nano.load(tmp_path / "none.safetensors", CPU)
+    (tmp_path / "text.safetensors").write_text("not weights")
+    with pytest.raises(ModelError, match="is not a safetensors file"):
+        Nano.load(tmp_path / "text.safetensors", CPU)
+    save_file({"a": torch.ones(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="format 'none', expected 'mono_depth nano 1'"):
+        Nano.load(tmp_path / "other.safetensors", CPU)
+
+
+def test_a_wrong_checksum_is_refused(tmp_path):
+    save_weights(NanoNet(), tmp_path / "a.safetensors", {})
+    with pytest.raises(ModelError, match=r"has sha256 \w+, but the registry expects 0123"):
+        Nano.load(tmp_path / "a.safetensors", CPU, sha256="0123")
+
+
+# ---- training
+
+
+def _slope(count=4):
+    """Pictures of a plane: brightness is nearness, so there is something to learn."""
+    depth_m = np.repeat(np.geomspace(8.0, 1.0, 48, dtype=np.float32)[:, None], 64, axis=1)
+    camera = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)
+    grey = (255.0 / depth_m).astype(np.uint8)
+    example = Example(rgb=np.dstack([grey] * 3), depth_m=depth_m, intrinsics=camera)
+    return [example] * count
+
+
+def test_a_few_steps_on_a_tiny_set_reduce_the_loss():
+    config = TrainingConfig(
+        batch_size=4, learning_rate=3e-3, warmup_fraction=0.01, early_view_size=(64, 64)
+    )
+    rng = np.random.default_rng(0)
+    trainer = Trainer(config)
+    batch = make_batch(lambda _: _slope()[0], config, rng, 0.0)
+    losses = [trainer.step(batch, 0.1)["total"] for _ in range(12)]
+    assert np.mean(losses[-3:]) < 0.6 * losses[0]
+
+
+def test_training_goes_on_from_its_state_as_if_it_had_not_stopped():
+    config = TrainingConfig(batch_size=2, early_view_size=(32, 32))
+    batch = make_batch(lambda _: _slope()[0], config, np.random.default_rng(0), 0.0)
+    whole = Trainer(config)
+    whole.step(batch, 0.1)
+    resumed = Trainer(replace(config, seed=7))
+    resumed.restore(whole.state())
+    assert whole.step(batch, 0.2) == pytest.approx(resumed.step(batch, 0.2), rel=1e-4)
+
+
+def test_loss_is_zero_shape_error_for_a_prediction_wrong_by_one_factor():
+    target = torch.tensor([[[0.0, 1.0], [2.0, math.nan]]])
+    output = torch.zeros(1, 2, 2, 2)
+    output[0, 0] = torch.tensor([[0.5, 1.5], [2.5, 9.0]])
+    losses = depth_losses(output, target, torch.tensor([4.0]))
+    assert float(losses.shape) == pytest.approx(0.0, abs=1e-6)
+    assert float(losses.gradient) == pytest.approx(0.0, abs=1e-6)
+    assert float(losses.metric) == pytest.approx(0.5)
+
+
+def test_sky_only_has_to_be_far():
+    target = torch.tensor([[[0.0, math.inf]]])
+    for log_depth, expected in ((5.0, 0.0), (3.0, 1.0 / 2)):
+        output = torch.tensor([[[[0.0, log_depth]], [[0.0, 0.0]]]])
+        losses = depth_losses(output, target, torch.tensor([4.0]))
+        assert float(losses.sky) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_random_view_keeps_every_pixel_on_its_ray(seed):
+    """Depth holds x/z of each pixel (a slanted plane): the new camera must agree with it."""
+    camera = Intrinsics(width=160, height=120, fx=100.0, fy=100.0, cx=79.5, cy=59.5)
+    columns, rows = np.meshgrid(np.arange(160), np.arange(120))
+    radius = np.hypot((columns - 79.5) / 100, (rows - 59.5) / 100)
+    depth_m = (1.0 + radius).astype(np.float32)  # the same after a roll or in a mirror
+    rgb = np.zeros((120, 160, 3), np.uint8)
+    view = random_view(rgb, depth_m, camera, (96, 64), np.random.default_rng(seed))
+    rays = ray_channels(view[2]).numpy()
+    known = view[1] > 0
+    error = np.abs(view[1] - 1.0 - np.hypot(rays[0], rays[1]))[known]
+    assert known.mean() > 0.8
+    assert error.max() < 0.012  # one pixel of the rendered image
+
+
+def test_log_target_tells_sky_from_pixels_outside_the_image():
+    camera = replace(CAMERA, fx=CANONICAL_FOCAL_PX, fy=CANONICAL_FOCAL_PX)
+    target = log_target(np.array([[np.e, np.nan, 0.0]], np.float32), camera)
+    assert target[0, 0] == pytest.approx(1.0)
+    assert np.isposinf(target[0, 1])
+    assert np.isnan(target[0, 2])
+
+
+def test_the_pool_forgets_its_oldest_examples(tmp_path):
+    pool = ExamplePool(tmp_path, capacity=2)
+    for index, example in enumerate(_slope(3)):
+        pool.add(index, example)
+    assert pool.indices() == [1, 2]
+    drawn = pool.draw(np.random.default_rng(0))
+    np.testing.assert_array_equal(drawn.rgb, _slope()[0].rgb)
+    np.testing.assert_allclose(drawn.depth_m, _slope()[0].depth_m, rtol=1e-3)
+    assert drawn.intrinsics == _slope()[0].intrinsics
+
+
+# ---- what it has learned
+
+
+def test_the_row_prior_repeats_the_depth_of_the_rows_it_learned():
+    example = _slope()[0]
+    prior = learn_prior([(example.depth_m, example.intrinsics)])
+    np.testing.assert_allclose(prior.rows(example.intrinsics), example.depth_m, rtol=0.05)
+    wider = replace(example.intrinsics, fx=30.0, fy=30.0)
+    np.testing.assert_allclose(prior.rows(wider) * 2, prior.rows(example.intrinsics), rtol=1e-5)
+
+
+def test_the_shipped_weights_beat_constant_and_row_prior_on_an_unseen_recording(shipped):
+    frames = list(held_out_frames("room", "robot", count=3))
+    prior = synthetic_prior(20)
+    nano, rows, constant = [], [], []
+    for frame in frames:
+        values = shipped.infer(torch.from_numpy(frame.rgb), frame.intrinsics).values
+        up = torch.nn.functional.interpolate(values[None, None], frame.depth_m.shape)[0, 0]
+        nano.append(depth_scores(up.numpy(), frame.depth_m, align_median=True).abs_rel)
+        for guesses, guess in ((rows, prior.rows), (constant, prior.constant)):
+            depth_m = guess(frame.intrinsics)
+            guesses.append(depth_scores(depth_m, frame.depth_m, align_median=True).abs_rel)
+    assert np.mean(nano) < 0.7 * np.mean(constant)
+    assert np.mean(nano) < np.mean(rows)
+
+
+def test_the_shipped_weights_tell_how_they_were_made_and_stay_small():
+    path = share_dir() / "models" / "nano.safetensors"
+    record = read_record(path)
+    assert path.stat().st_size < 10e6
+    assert record["images_seen"] == record["steps"] * record["batch_size"]
+
+
+def test_the_table_scores_each_predictor_raw_and_aligned():
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    frame = RgbdFrame(
+        name="wall", rgb=rgb, depth_m=np.full((48, 64), 2.0, np.float32), intrinsics=CAMERA
+    )
+    predictors = {
+        "right": lambda _: np.full((6, 8), 2.0, np.float32),
+        "twice": lambda _: np.full((6, 8), 4.0, np.float32),
+    }
+    lines = markdown(evaluate("a wall", [frame], predictors, max_depth_m=10.0)).splitlines()
+    assert lines[2] == "| a wall (1) | right | 0.000 | 1.000 | 0.000 | 1.000 | - | - |"
+    assert lines[3] == "| a wall (1) | twice | 0.000 | 1.000 | 1.000 | 0.000 | - | - |"
