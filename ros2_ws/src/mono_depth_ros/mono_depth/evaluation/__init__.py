@@ -1,0 +1,1 @@
+"""Depth compared with ground truth."""

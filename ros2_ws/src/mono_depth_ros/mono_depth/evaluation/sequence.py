@@ -1,0 +1,115 @@
+"""Recordings with known depth, whatever they are stored as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mono_depth.data import DepthImage, Frame, Intrinsics, Mask, RgbImage
+from mono_depth.errors import ConfigError
+from mono_depth.synthetic.arrays import F32
+from mono_depth.temporal.poses import Pose
+
+FORMATS = ("auto", "tum", "folder", "synthetic", "bag")
+_FRAME_ID = "camera_optical_frame"
+_BAG_TYPES = (".bag", ".mcap", ".db3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceFrame:
+    """A rectified image with what is known about it."""
+
+    rgb: RgbImage  # (H, W, 3) uint8
+    depth_m: DepthImage  # (H, W) true depth along z, NaN = not known
+    intrinsics: Intrinsics
+    stamp_ns: int
+    T_odom_camera: Pose | None = None  # of the optical frame (REP 103)
+    mover_mask: Mask | None = None  # (H, W) belongs to something that moves
+    sparse_points_m: F32 | None = None  # (n, 3) in the optical frame
+
+    def as_camera_frame(self) -> Frame:
+        """Return what a robot knows of it: everything but the true depth."""
+        return Frame(
+            rgb=self.rgb,
+            stamp_ns=self.stamp_ns,
+            frame_id=_FRAME_ID,
+            intrinsics=self.intrinsics,
+            T_odom_camera=self.T_odom_camera,
+            sparse_points_m=self.sparse_points_m,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSequence:
+    """Frames of one camera in order of time, read when asked for."""
+
+    name: str
+    indices: range  # which frames of the recording
+    load: Callable[[int], SequenceFrame]  # reads a frame of the recording
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> SequenceFrame:
+        return self.load(self.indices[index])
+
+    def __iter__(self) -> Iterator[SequenceFrame]:
+        return (self.load(index) for index in self.indices)
+
+    def thinned(self, every: int = 1, most: int = 0) -> FrameSequence:
+        """Return every n-th frame, `most` of them at most; 0 = all."""
+        if every < 1 or most < 0:
+            raise ConfigError(f"every {every}. frame, {most} at most: expected >= 1 and >= 0")
+        chosen = self.indices[::every]
+        return FrameSequence(
+            name=self.name, indices=chosen[:most] if most else chosen, load=self.load
+        )
+
+
+def open_sequence(source: str, kind: str = "auto") -> FrameSequence:
+    """Open a recording.
+
+    Args:
+        source: a folder or file, or "synthetic:SCENE/TRAJECTORY/SEED", such as
+            "synthetic:room/robot/1", with an optional size: "synthetic:room/robot/1/320x240".
+        kind: one of `FORMATS`; auto looks at `source`.
+
+    Raises:
+        ConfigError: there is no such recording, or it is not complete.
+    """
+    kind = recognised(source) if kind == "auto" else kind
+    if kind == "synthetic":
+        from mono_depth.evaluation.synthetic_sequence import open_synthetic
+
+        return open_synthetic(source)
+    path = Path(source)
+    if not path.exists():
+        raise ConfigError(
+            f"{source} does not exist; expected a recording or synthetic:SCENE/TRAJECTORY/SEED"
+        )
+    if kind == "tum":
+        from mono_depth.evaluation.tum import open_tum
+
+        return open_tum(path)
+    if kind == "bag":
+        from mono_depth.evaluation.bag import open_bag
+
+        return open_bag(path)
+    if kind == "folder":
+        from mono_depth.evaluation.rgbd_folder import open_folder
+
+        return open_folder(path)
+    raise ConfigError(f"format {kind!r} is not one of {', '.join(FORMATS)}")
+
+
+def recognised(source: str) -> str:
+    """Return the format that `source` looks like."""
+    path = Path(source)
+    if source.startswith("synthetic:"):
+        return "synthetic"
+    if path.suffix in _BAG_TYPES or (path / "metadata.yaml").is_file():
+        return "bag"
+    if (path / "groundtruth.txt").is_file():
+        return "tum"
+    return "folder"
