@@ -8,6 +8,7 @@ import torch
 
 from mono_depth.config import CloudConfig
 from mono_depth.data import Intrinsics
+from mono_depth.threads import on_one_thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class CloudBuilder:
         self._key: tuple[Intrinsics, int, torch.device] | None = None
         self._rays: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    @on_one_thread
     def build(
         self,
         depth_m: torch.Tensor,

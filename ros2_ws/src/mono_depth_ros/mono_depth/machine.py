@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mono_depth import __version__
+from mono_depth.threads import usable_cores
 
 # What is reported -> names of the distributions it may come in.
 _DISTRIBUTIONS = {
@@ -27,7 +28,7 @@ def hardware() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
-        "cores_usable": _usable_cores(),
+        "cores_usable": usable_cores(),
         "ram_gib": round(_ram_bytes() / 2**30, 1),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load_average_1min": round(os.getloadavg()[0], 2),
@@ -68,10 +69,6 @@ def _cpu_model() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()  # Arm tells no model name
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _ram_bytes() -> int:

@@ -11,6 +11,7 @@ from mono_depth.config import PipelineConfig
 from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import check_informative, to_metres, to_relative
+from mono_depth.threads import on_one_thread, torch_threads, usable_cores
 
 
 class DepthPipeline:
@@ -19,11 +20,13 @@ class DepthPipeline:
     def __init__(self, model: DepthModel, config: PipelineConfig) -> None:
         self.model = model
         self._config = config
+        self._network_threads = config.threads or usable_cores()
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """Use the live values of `config` from the next frame on."""
         self._config = config
 
+    @on_one_thread
     def process(self, frame: Frame) -> DepthResult:
         """Return the depth of `frame`, with its size and stamp.
 
@@ -34,7 +37,8 @@ class DepthPipeline:
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
             watch.lap("upload")
-            prediction = self.model.infer(rgb, frame.intrinsics)
+            with torch_threads(self._network_threads):
+                prediction = self.model.infer(rgb, frame.intrinsics)
             watch.lap("infer")
             check_informative(prediction)
             calibrated = frame.intrinsics is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from mono_depth.config import ScaleConfig
@@ -53,15 +55,21 @@ def to_relative(prediction: Prediction) -> torch.Tensor:
 
 def check_informative(prediction: Prediction) -> None:
     """Raise `FrameError` if the output says nothing: no finite, no positive, or one value only."""
-    values = prediction.values
-    finite = values[values.isfinite()]
-    if finite.numel() == 0:
-        raise FrameError("the network gave no finite value")
-    low, high = (float(edge) for edge in torch.aminmax(finite))
+    low, high = _range(prediction.values)
+    if not math.isfinite(low + high):  # else every value is finite: selecting them costs time
+        finite = prediction.values[prediction.values.isfinite()]
+        if finite.numel() == 0:
+            raise FrameError("the network gave no finite value")
+        low, high = _range(finite)
     if high <= 0.0:
         raise FrameError(f"the network gave no positive value (largest {high:g})")
     if high - low <= 1e-6 * abs(high):
         raise FrameError(f"the network gave the constant {high:g}")
+
+
+def _range(values: torch.Tensor) -> tuple[float, float]:
+    low, high = torch.aminmax(values)
+    return float(low), float(high)
 
 
 def _fixed(prediction: Prediction, config: ScaleConfig) -> torch.Tensor:

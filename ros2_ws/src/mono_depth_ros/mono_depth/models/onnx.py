@@ -13,6 +13,7 @@ from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.weights import open_weights
 from mono_depth.preprocess import InputSpec, Preprocess
+from mono_depth.threads import torch_threads
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -73,6 +74,9 @@ class OnnxDepth:
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
+        # Waiting threads sleep: spinning took half of the CPU time, and on a machine that has
+        # more to do the network was slower for it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only: warnings are about graph details
         with open_weights(weights, sha256) as (file, digest):
             content = file.read()
@@ -89,7 +93,8 @@ class OnnxDepth:
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
         """Predict depth for one image. See `DepthModel.infer`."""
         del intrinsics
-        image = self._preprocess(rgb).contiguous()
+        with torch_threads(1):  # not a second pool beside ONNX Runtime's
+            image = self._preprocess(rgb).contiguous()
         try:
             (output,) = self._session.run(
                 [self._output_name], {self._input_name: image.cpu().numpy()}
