@@ -27,7 +27,7 @@ SCENE_SHARES = {
     "yard": 0.12,
 }
 _MAP_SIZE = 320  # pixels of shadow maps: coarser than for recordings, and faster
-_TRIES = 4
+_TRIES = 3
 _SPARSE_POINTS = 200
 
 
@@ -87,7 +87,7 @@ def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -
         view = _try_place(scene, rng, tan_x, tan_y)
         if best is None or view.worth > best.worth:
             best = view
-        if best.worth > 0.8:
+        if best.worth > 0.6:
             break
     assert best is not None  # noqa: S101
     return best.pose

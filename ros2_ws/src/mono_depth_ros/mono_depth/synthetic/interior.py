@@ -112,10 +112,17 @@ def door(f: Frame) -> None:
 def window(f: Frame, width: float) -> None:
     """A window in the wall x = 0, perhaps with curtains."""
     b, rng = f.builder, f.builder.rng
-    bright = float(rng.uniform(0.5, 1.6))
-    glass = b.material(
-        Material(color=(0.5, 0.6, 0.7), glow=bright, coarse_gain=0.5, mid_gain=0.2, gloss=0.5)
+    view = Material(  # mostly too bright to see what is outside
+        color=look.tinted(0.58, float(rng.uniform(0.0, 0.3)), 0.9),
+        second_color=look.tinted(float(rng.uniform(0.1, 0.4)), 0.4, 0.5),
+        glow=float(rng.uniform(0.6, 3.5)),
+        fine_gain=0.0,
+        mid_gain=float(rng.uniform(0.0, 0.1)),
+        coarse_gain=float(rng.uniform(0.1, 0.5)),
+        coarse_period_m=float(rng.uniform(1.0, 4.0)),
+        gloss=0.3,
     )
+    glass = b.material(view)
     trim = put.hard(b)
     bottom, height = float(rng.uniform(0.6, 1.0)), float(rng.uniform(0.9, 1.3))
     f.box(0.005, 0, bottom, 0.01, width, height, glass)

@@ -45,6 +45,12 @@ class Lighting:
     haze_rgb: Rgb = (0.7, 0.75, 0.8)
 
 
+# taps of the shadow lookup in pixels of the map
+_PENUMBRA = tuple(
+    (np.float32(x), np.float32(y)) for x, y in ((1.6, 0.5), (-0.5, 1.6), (-1.6, -0.5), (0.5, -1.6))
+)
+
+
 class ShadowMap:
     """Depth image seen from the key light, finer towards its axis for lamps."""
 
@@ -99,10 +105,18 @@ class ShadowMap:
         if not self._sun:
             sx, sy = sx / (1.0 + np.abs(sx)), sy / (1.0 + np.abs(sy))
         scale = 0.5 * self._size / self._half
-        column = np.clip(sx * scale + (0.5 * self._size - 0.5), 0.0, self._size - 1.001)
-        line = np.clip(sy * scale + (0.5 * self._size - 0.5), 0.0, self._size - 1.001)
+        last = self._size - 4.0  # room for the taps around
+        column = np.clip(sx * scale + (0.5 * self._size - 0.5), 2.0, last)
+        line = np.clip(sy * scale + (0.5 * self._size - 0.5), 2.0, last)
         slack = np.float32(0.6 * self._texel_m) if self._sun else np.float32(0.015) * z
-        return _filtered_compare(depth_m, column, line, z - slack)
+        limit = z - slack
+        if self._sun:
+            return _filtered_compare(depth_m, column, line, limit)
+        # a lamp is not a point: its shadows have soft edges
+        total = np.zeros_like(limit)
+        for dx, dy in _PENUMBRA:
+            total += _filtered_compare(depth_m, column + dx, line + dy, limit)
+        return total * np.float32(1.0 / len(_PENUMBRA))
 
 
 def _filtered_compare(depth_m: F32, column: F32, line: F32, z: F32) -> F32:

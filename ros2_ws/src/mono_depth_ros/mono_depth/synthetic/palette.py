@@ -35,7 +35,7 @@ def paint(rng: np.random.Generator, value: tuple[float, float] = (0.6, 0.97)) ->
         color=color(rng, value, 0.15 if rng.uniform() < 0.7 else 0.5),
         fine_gain=float(rng.uniform(0.015, 0.06)),
         mid_gain=float(rng.uniform(0.015, 0.06)),
-        coarse_gain=float(rng.uniform(0.05, 0.25)),
+        coarse_gain=float(rng.uniform(0.02, 0.14)),
     )
     kind = rng.uniform()
     if kind < 0.08:  # wallpaper stripes

@@ -25,9 +25,23 @@ class Gait:
 
 
 def free_position(
-    scene: Scene, rng: np.random.Generator, height_m: float, radius_m: float, *, flies: bool
+    scene: Scene,
+    rng: np.random.Generator,
+    height_m: float,
+    radius_m: float,
+    *,
+    flies: bool,
+    choices: int = 1,
 ) -> tuple[F64, float]:
     """Return a place for a camera and the heading with the longest free way.
+
+    Args:
+        scene: where.
+        rng: decides.
+        height_m: of the camera.
+        radius_m: distance to keep from everything.
+        flies: keep it in space, not only along the floor.
+        choices: take the most open of so many places.
 
     Raises:
         ConfigError: no place in the scene is that far from everything.
@@ -41,14 +55,16 @@ def free_position(
         raise ConfigError(
             f"no place in this {scene.kind} is {radius_m} m from everything; try another seed"
         )
-    spot = spots[good[0]]
+    good = good[:choices]
     angles = float(rng.uniform(0, 2 * np.pi)) + np.arange(16) * (np.pi / 8)
     ways = np.array([0.5, 1.0, 1.8, 3.0])
     offsets = np.stack([np.cos(angles), np.sin(angles), np.zeros(16)], axis=1)
-    points = spot + offsets[:, None] * ways[None, :, None]
-    gaps = scene.clearance_m(points.reshape(-1, 3), band).reshape(16, -1)
-    free = np.minimum.accumulate(np.clip(gaps, -0.2, 1.0), axis=1).sum(axis=1)
-    return spot, float(angles[np.argmax(free + rng.uniform(0.0, 0.5, 16))])
+    points = spots[good, None, None] + offsets[:, None] * ways[None, :, None]
+    gaps = scene.clearance_m(points.reshape(-1, 3), band).reshape(len(good), 16, -1)
+    free = np.minimum.accumulate(np.clip(gaps, -0.2, 1.0), axis=2).sum(axis=2)
+    free += rng.uniform(0.0, 0.5, free.shape)
+    place, way = np.unravel_index(int(np.argmax(free)), free.shape)
+    return spots[good[place]], float(angles[way])
 
 
 class Walker:
@@ -59,7 +75,7 @@ class Walker:
         self._flies = style.flies
         ceiling = float(scene.high_m[2]) - 0.5
         if style.flies:
-            self._low_z, self._high_z = 0.5, float(np.clip(ceiling, 0.6, 8.0))
+            self._low_z, self._high_z = 0.7, float(np.clip(ceiling, 0.6, 8.0))
             height = float(rng.uniform(0.8, min(self._high_z, 3.0)))
         else:
             tall = style.radius_m > 0.25
@@ -73,15 +89,18 @@ class Walker:
         self._new_goal()
 
     def _start(self, height: float) -> tuple[F64, float]:
-        for share in (2.5, 1.6, 1.2, 1.0, 0.75):
+        for share in (1.6, 1.2, 1.0, 0.75):
             try:
-                return free_position(
-                    self._scene, self._rng, height, share * self._radius, flies=self._flies
-                )
+                return self._open_place(height, share * self._radius)
             except ConfigError:
                 continue
         self._radius *= 0.5
-        return free_position(self._scene, self._rng, height, self._radius, flies=self._flies)
+        return self._open_place(height, self._radius)
+
+    def _open_place(self, height: float, radius_m: float) -> tuple[F64, float]:
+        return free_position(
+            self._scene, self._rng, height, radius_m, flies=self._flies, choices=12
+        )
 
     def _new_goal(self) -> None:
         goals = self._rng.uniform(self._scene.low_m, self._scene.high_m, (8, 3))
@@ -107,7 +126,7 @@ class Walker:
             self._spin_rad_s = float(self._rng.choice([-0.8, 0.8])) * style.turn_rad_s
         settle = min(1.0, dt_s / 0.35)
         self._turn += settle * (turn - self._turn)
-        wish = style.speed_m_s * float(np.clip(room / 0.6, 0.0, 1.0))
+        wish = style.speed_m_s * float(np.clip(room / 0.45, 0.0, 1.0))
         wish *= 1.0 - 0.6 * abs(self._turn) / style.turn_rad_s
         change = float(
             np.clip(
@@ -134,12 +153,15 @@ class Walker:
         turns = np.linspace(-1.0, 1.0, 9) * self._style.turn_rad_s
         times = np.array([0.4, 0.9, 1.6, 2.6])
         heading = self._yaw + 0.5 * turns[:, None] * times
-        reach = times * max(self._style.speed_m_s, 0.5)
+        reach = times * max(self._style.speed_m_s, 0.6)
         points = np.empty((9, 4, 3))
         points[..., 0] = self._spot[0] + np.cos(heading) * reach
         points[..., 1] = self._spot[1] + np.sin(heading) * reach
         points[..., 2] = self._spot[2]
-        gap = self._scene.clearance_m(points.reshape(-1, 3), self._band).reshape(9, 4)
+        band = self._band
+        if band is None:  # what is at the height of flight; the floor is no reason to turn
+            band = (float(self._spot[2]) - self._radius, float(self._spot[2]) + self._radius)
+        gap = self._scene.clearance_m(points.reshape(-1, 3), band).reshape(9, 4)
         room = np.minimum.accumulate(np.clip(gap - self._radius, -0.3, 0.8), axis=1)
         bearing = np.arctan2(way[1], way[0]) - (self._yaw + turns * 1.0)
         score = room @ np.array([1.5, 1.0, 0.7, 0.4]) + 0.25 * np.cos(bearing)

@@ -7,25 +7,32 @@ import pickle
 import numpy as np
 import pytest
 
+from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.synthetic.dataset import training_sample, training_views
-from mono_depth.synthetic.frame import SyntheticFrame
 from mono_depth.synthetic.scene import SCENE_KINDS, make_scene
 from mono_depth.synthetic.sensor import SensorEffects
-from mono_depth.synthetic.trajectory import TRAJECTORY_STYLES, make_trajectory
+from mono_depth.synthetic.trajectory import (
+    OPTICAL_IN_BODY,
+    TRAJECTORY_STYLES,
+    camera_pose,
+    make_trajectory,
+)
+
+OPTICAL = np.eye(4)
+OPTICAL[:3, :3] = OPTICAL_IN_BODY
 
 
 def small_camera(seed: int = 3, scene: str = "room", **more: object) -> SyntheticCamera:
     return SyntheticCamera(seed, scene, width=96, height=72, duration_s=2.0, **more)  # type: ignore[arg-type]
 
 
-def points_in_odom(frame: SyntheticFrame) -> np.ndarray:
-    k = frame.intrinsics
+def points_in_odom(depth_m: np.ndarray, k: Intrinsics, T_odom_camera: np.ndarray) -> np.ndarray:
     v, u = np.mgrid[: k.height, : k.width]
-    z = frame.depth_m.astype(np.float64)
+    z = depth_m.astype(np.float64)
     optical = np.stack([(u - k.cx) / k.fx * z, (v - k.cy) / k.fy * z, z], axis=-1)
-    return optical @ frame.T_odom_camera[:3, :3].T + frame.T_odom_camera[:3, 3]
+    return optical @ T_odom_camera[:3, :3].T + T_odom_camera[:3, 3]
 
 
 def test_the_same_seed_gives_the_same_bytes():
@@ -51,24 +58,21 @@ def test_frames_have_the_promised_types():
     assert frame.stamp_ns == 1_933_333_333  # 29 / 15 s
 
 
-def test_depth_and_poses_of_two_frames_agree():
-    camera = small_camera(seed=8, trajectory="handheld")
-    here, there = camera[0], camera[12]
-    world = points_in_odom(here)
-    back = np.linalg.inv(there.T_odom_camera)
-    seen = world @ back[:3, :3].T + back[:3, 3]
-    k = there.intrinsics
-    with np.errstate(invalid="ignore"):
-        u = np.rint(seen[..., 0] / seen[..., 2] * k.fx + k.cx)
-        v = np.rint(seen[..., 1] / seen[..., 2] * k.fy + k.cy)
-        inside = (u >= 0) & (u < k.width) & (v >= 0) & (v < k.height) & (seen[..., 2] > 0)
-    inside &= ~here.mover_mask
-    depth_there = there.depth_m[v[inside].astype(int), u[inside].astype(int)]
-    error = np.abs(depth_there / seen[..., 2][inside] - 1.0)
-    assert inside.sum() > 3000
-    assert np.linalg.norm(here.T_odom_camera[:3, 3] - there.T_odom_camera[:3, 3]) > 0.05
-    assert np.median(error) < 0.01
-    assert (error < 0.05).mean() > 0.85  # the rest is hidden in one of the frames
+def test_depth_and_poses_of_two_views_agree():
+    camera = small_camera(seed=8)
+    k, here = camera.intrinsics, camera.trajectory.T_odom_camera[0]
+    step = camera_pose(np.array([0.1, 0.05, 0.0]), 0.06, 0.03, 0.05) @ np.linalg.inv(OPTICAL)
+    there = here @ OPTICAL.T @ step @ OPTICAL  # 0.1 m ahead, 0.05 m left, turned a little
+    first, second = camera.render(here, 1.0), camera.render(there, 1.0)
+    back = np.linalg.inv(there)
+    seen = points_in_odom(first.depth_m, k, here) @ back[:3, :3].T + back[:3, 3]
+    u = np.rint(seen[..., 0] / seen[..., 2] * k.fx + k.cx).astype(int)
+    v = np.rint(seen[..., 1] / seen[..., 2] * k.fy + k.cy).astype(int)
+    inside = (u >= 0) & (u < k.width) & (v >= 0) & (v < k.height)
+    error = np.abs(second.depth_m[v[inside], u[inside]] / seen[..., 2][inside] - 1.0)
+    assert inside.mean() > 0.7
+    assert np.median(error) < 0.01  # half a pixel of rounding on slanted floors
+    assert (error < 0.05).mean() > 0.9  # the rest is hidden in one of the views
 
 
 def test_sparse_points_lie_on_the_depth_image():
@@ -80,12 +84,11 @@ def test_sparse_points_lie_on_the_depth_image():
     np.testing.assert_allclose(frame.depth_m[v, u], p[:, 2], rtol=1e-5)
 
 
-def test_sky_is_unknown_and_movers_are_marked():
+def test_sky_is_unknown_and_everything_else_is_ahead():
     frames = [small_camera(seed, "street", horizontal_fov_deg=90.0)[0] for seed in range(4)]
     upper = np.concatenate([f.depth_m[:8].ravel() for f in frames])
     assert np.isnan(upper).any()
     assert all((f.depth_m[np.isfinite(f.depth_m)] > 0).all() for f in frames)
-    assert any(f.mover_mask.any() for f in frames)
     assert not any((f.mover_mask & np.isnan(f.depth_m)).any() for f in frames)
 
 

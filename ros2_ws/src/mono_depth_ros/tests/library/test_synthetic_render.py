@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.builder import Builder, Frame
+from mono_depth.synthetic.interior import walk
 from mono_depth.synthetic.light import KeyLight, Lighting
 from mono_depth.synthetic.materials import Material, MaterialTable
 from mono_depth.synthetic.palette import concrete, wood
@@ -186,6 +189,22 @@ def test_a_thing_before_the_sun_darkens_what_is_behind_it():
     assert len(rows) > 10
     assert columns.mean() < CAMERA.cx
     assert rows.mean() > CAMERA.cy
+
+
+def test_a_person_who_walks_by_is_marked_where_the_camera_sees_them():
+    builder, frame, m = with_material()
+    frame.box(9, 0, -50, 1.0, 100, 100, m)
+    walk(builder, (4.0, -1.5), (4.0, 1.5))  # from right to left
+    builder.movers[0] = replace(builder.movers[0], phase_m=0.0, speed_m_s=1.0)
+    eyes = camera_pose(np.array([0.0, 0.0, 0.9]), 0.0)
+    early, late = (render(scene_of(builder), CAMERA, eyes, time_s) for time_s in (0.5, 2.5))
+    for picture, middle in ((early, CAMERA.cx + 15), (late, CAMERA.cx - 15)):  # 1 m at 4 m
+        rows, columns = np.nonzero(picture.mover_mask)
+        assert columns.mean() == pytest.approx(middle, abs=2)
+        assert 15 < np.ptp(rows) < 35  # 1.5 to 1.9 m at 4 m
+        near = picture.depth_m[picture.mover_mask]
+        assert ((near > 3.3) & (near < 4.7)).all()
+        assert picture.depth_m[~picture.mover_mask].min() > 8.0
 
 
 def test_wood_grain_runs_along_the_board():
