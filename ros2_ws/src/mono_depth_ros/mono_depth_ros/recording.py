@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import cpu_count
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from mono_depth.data import DepthImage, RgbImage
+
+_PATIENCE_NS = 5 * 10**9  # depth that takes longer does not get into the film
 
 
 @dataclass(kw_only=True)
@@ -82,6 +85,7 @@ class Recording:
     def __init__(self, *, max_moments: int) -> None:
         self.channels = {name: Channel() for name in ("camera", "depth", "points")}
         self._moments: dict[int, Moment] = {}
+        self._young: deque[Moment] = deque()  # those that may still become complete
         self._max_moments = max_moments
         self._first_diagnosis: _Diagnosis | None = None
         self._last_diagnosis: _Diagnosis | None = None
@@ -90,15 +94,17 @@ class Recording:
     def moment(self, stamp_ns: int) -> Moment | None:
         """Return the moment of a stamp to be filled, None once enough are kept."""
         known = self._moments.get(stamp_ns)
-        if known is None and len(self._moments) < self._max_moments:
+        if known is None:
             self._forget_unanswered(stamp_ns)
-            known = self._moments[stamp_ns] = Moment(stamp_ns=stamp_ns)
+            if len(self.complete_moments()) < self._max_moments:
+                known = self._moments[stamp_ns] = Moment(stamp_ns=stamp_ns)
+                self._young.append(known)
         return known
 
     def complete_moments(self) -> list[Moment]:
-        """Return the moments that have image and depth, in the order of their stamps."""
-        moments = sorted(self._moments.values(), key=lambda moment: moment.stamp_ns)
-        return [moment for moment in moments if moment.is_complete]
+        """Return the kept moments that have image and depth, in the order of their stamps."""
+        complete = [moment for moment in self._moments.values() if moment.is_complete]
+        return sorted(complete, key=lambda moment: moment.stamp_ns)[: self._max_moments]
 
     def on_diagnosis(self, values: Mapping[str, str]) -> None:
         """Note what the depth node says of itself."""
@@ -152,11 +158,9 @@ class Recording:
             "machine": {"cpu": platform.machine(), "cores": cpu_count(), "os": platform.platform()},
         }
 
-    def _forget_unanswered(self, stamp_ns: int, patience_ns: int = 10 * 10**9) -> None:
+    def _forget_unanswered(self, stamp_ns: int) -> None:
         """Drop images whose depth never came, so that they do not fill the memory."""
-        oldest = next(iter(self._moments.values()), None)
-        while oldest is not None and not oldest.is_complete:
-            if stamp_ns - oldest.stamp_ns < patience_ns:
-                return
-            del self._moments[oldest.stamp_ns]
-            oldest = next(iter(self._moments.values()), None)
+        while self._young and stamp_ns - self._young[0].stamp_ns > _PATIENCE_NS:
+            moment = self._young.popleft()
+            if not moment.is_complete:
+                del self._moments[moment.stamp_ns]
