@@ -12,6 +12,7 @@ from mono_depth.config import PipelineConfig
 from mono_depth.errors import ConfigError
 from mono_depth.models import load_model
 from mono_depth.pipeline import DepthPipeline
+from mono_depth.scale import check_source
 
 _WARM_UP_SIZE = (480, 640)
 
@@ -20,7 +21,7 @@ def build_pipeline(config: PipelineConfig) -> DepthPipeline:
     """Load the model of `config` on its device.
 
     Raises:
-        ConfigError: the device does not exist.
+        ConfigError: the device does not exist, or the model has not the scale asked for.
         ModelError: the model is unknown, its weights are missing or do not fit.
     """
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
@@ -33,6 +34,7 @@ def build_pipeline(config: PipelineConfig) -> DepthPipeline:
         input_size=config.input_size or None,
         threads=config.threads or None,
     )
+    check_source(model.kind, config.scale)
     return DepthPipeline(model, config)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import OutputKind, Prediction, ScaleStatus
-from mono_depth.errors import FrameError
+from mono_depth.errors import ConfigError, FrameError
 
 _METRIC_SOURCE = {
     OutputKind.METRIC: "model",
@@ -31,7 +31,11 @@ def to_metres(
     Returns:
         (h, w) float32 metres, NaN where the output gives no positive finite depth; and where
         they come from.
+
+    Raises:
+        ConfigError: the source is the model, and the model gives no metres.
     """
+    check_source(prediction.kind, config)
     if config.source == "none":
         return None, _no_metres("scale.source is none")
     if not calibrated:
@@ -43,6 +47,15 @@ def to_metres(
         reason = f"the model gives {prediction.kind.value}; set scale.source to fixed for metres"
         return None, _no_metres(reason)
     return _positive(prediction.values), ScaleStatus(source=source, state="valid")
+
+
+def check_source(kind: OutputKind, config: ScaleConfig) -> None:
+    """Raise `ConfigError` if metres must come from a model that gives none."""
+    if config.source == "model" and kind not in _METRIC_SOURCE:
+        raise ConfigError(
+            f"scale.source is model, but the model gives {kind.value}, not metres; choose a "
+            "metric model, or set scale.source to auto or fixed"
+        )
 
 
 def to_relative(prediction: Prediction) -> torch.Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from mono_depth.config import CloudConfig, Param, PipelineConfig, check_limits
+from mono_depth.errors import ConfigError
 from mono_depth.visualize import COLORMAPS
 
 
@@ -31,6 +32,10 @@ class ColorConfig:
 
     def __post_init__(self) -> None:
         check_limits(self)
+        if 0.0 < self.far_m <= self.near_m:
+            raise ConfigError(
+                f"color.near_m = {self.near_m} must be below color.far_m = {self.far_m}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,7 @@ class DiagnosticsConfig:
     """What /diagnostics tells."""
 
     period_s: Annotated[
-        float, Param("Time between two messages on /diagnostics [s].", 0.1, 60.0)
+        float, Param("Time between two messages on /diagnostics [s].", 0.1, 60.0, live=True)
     ] = 1.0
     nan_ratio_warn: Annotated[
         float,

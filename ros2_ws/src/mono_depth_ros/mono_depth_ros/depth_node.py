@@ -12,6 +12,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -28,7 +29,7 @@ from mono_depth_ros.outputs import Outputs
 from mono_depth_ros.parameters import NodeParameters
 from mono_depth_ros.qos import input_qos, overridable, subscription_events
 from mono_depth_ros.snapshots import SnapshotDesk
-from mono_depth_ros.stats import FrameStats
+from mono_depth_ros.stats import FrameStats, StatsReport
 from mono_depth_ros.transitions import logged
 
 _MAX_FAILURES = 5  # unexpected errors in a row after which the node deactivates itself
@@ -57,25 +58,34 @@ class DepthNode(LifecycleNode):
         )
         self._snapshots = SnapshotDesk(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(self.config.diagnostics.period_s, self._publish_diagnostics)
-        self.create_timer(_SUPERVISION_PERIOD_S, self._supervise)
+        # Not on the node's clock: a paused simulation must not silence the supervision.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics_timer = self.create_timer(
+            self.config.diagnostics.period_s, self._publish_diagnostics, clock=steady
+        )
+        self.create_timer(_SUPERVISION_PERIOD_S, self._supervise, clock=steady)
 
     @property
     def config(self) -> NodeConfig:
         """The parameters of this moment."""
         return self._params.config
 
+    @property
+    def stats(self) -> StatsReport:
+        """The counters of the active stream, or of the last one."""
+        return self._stats.report()
+
     def autostart(self) -> None:
         """Configure and activate. On failure the node waits, to be configured again."""
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def close(self) -> None:
+    def destroy_node(self) -> None:
         """Stop the worker and free everything, in whatever state."""
         self._stop_stream()
         self._release()
         self._bridge.close()
-        self.destroy_node()
+        super().destroy_node()
 
     def report_problem(self, problem: str) -> None:
         """Log an error and show it in the diagnostics until a transition succeeds."""
@@ -92,7 +102,12 @@ class DepthNode(LifecycleNode):
         self._pipeline, self._outputs = pipeline, Outputs(self)
         self._services_offered = [
             self.create_service(Trigger, "~/reset", self._on_reset),
-            self.create_service(Trigger, "~/snapshot", self._snapshots.on_request),
+            self.create_service(
+                Trigger,
+                "~/snapshot",
+                self._snapshots.on_request,
+                callback_group=self._snapshots.callback_group,
+            ),
         ]
         self._problem = ""
         model = pipeline.model
@@ -117,6 +132,7 @@ class DepthNode(LifecycleNode):
             logger=self.get_logger(),
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
+        self._snapshots.open()
         image_type = Image if self.config.image_transport == "raw" else CompressedImage
         self._inputs = [
             self._subscribe(CameraInfo, "camera_info", self._on_info),
@@ -157,7 +173,7 @@ class DepthNode(LifecycleNode):
         if self._stream is not None:
             self._stream.stop()
             self._stream = None
-        self._snapshots.close("the node is not active")
+        self._snapshots.close()
 
     def _release(self) -> None:
         for service in self._services_offered:
@@ -193,6 +209,8 @@ class DepthNode(LifecycleNode):
         return response
 
     def _reconfigure(self, config: NodeConfig) -> None:
+        self._diagnostics_timer.timer_period_ns = round(config.diagnostics.period_s * 1e9)
+        self._diagnostics_timer.reset()
         if self._pipeline is not None:
             self._pipeline.reconfigure(config)
 
@@ -217,7 +235,7 @@ class DepthNode(LifecycleNode):
             camera_info_age_s=age_s,
             model=None if model is None else ModelFacts.of(model),
             scale=None if self._stream is None else self._stream.scale,
-            stats=self._stats.report(),
+            stats=self.stats,
             skipped_before=self._skipped_before,
             nan_ratio_warn=self.config.diagnostics.nan_ratio_warn,
         )
@@ -243,7 +261,7 @@ def main(args: list[str] | None = None, *, node_type: type[DepthNode] = DepthNod
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node.close()
+        node.destroy_node()
         rclpy.try_shutdown()
 
 

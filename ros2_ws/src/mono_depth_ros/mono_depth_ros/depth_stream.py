@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from rclpy.clock import Clock
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mono_depth.data import ScaleStatus
@@ -19,7 +18,7 @@ from mono_depth.pipeline import DepthPipeline
 from mono_depth.stream import StampGuard
 from mono_depth.worker import LatestWorker
 from mono_depth_ros.config import NodeConfig
-from mono_depth_ros.frames import FrameReader
+from mono_depth_ros.frames import FrameReader, stamp_ns
 from mono_depth_ros.outputs import HostResult, Outputs
 from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stats import FrameStats
@@ -110,6 +109,8 @@ class DepthStream:
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self.scale = result.scale
+        if not publish_ms and not self._snapshots.is_wanted:
+            raise FrameError(f"nothing to publish on {', '.join(wanted)}: {result.scale.reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None
         self.stats.on_published(
             latency_ms=(self._clock.now().nanoseconds - frame.stamp_ns) * 1e-6,
@@ -127,7 +128,7 @@ class DepthStream:
             self._snapshots.serve(result, root)
 
     def _check_age(self, msg: Image | CompressedImage, max_age_s: float) -> None:
-        age_s = (self._clock.now() - Time.from_msg(msg.header.stamp)).nanoseconds * 1e-9
+        age_s = (self._clock.now().nanoseconds - stamp_ns(msg.header)) * 1e-9
         if 0.0 < max_age_s < age_s:
             raise FrameError(f"the image is {age_s:.3f} s old, max_age_s is {max_age_s}")
 

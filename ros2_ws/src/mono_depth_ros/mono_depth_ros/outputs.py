@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -19,7 +20,7 @@ from mono_depth.geometry import CloudBuilder
 from mono_depth.visualize import DisplayRange, blend, colorize_depth
 from mono_depth_ros import encode
 from mono_depth_ros.calibration import camera_info_from
-from mono_depth_ros.config import NodeConfig
+from mono_depth_ros.config import ColorConfig, NodeConfig
 from mono_depth_ros.qos import output_qos, overridable, publisher_events
 
 # Topic under the node's name -> message type, in the order of publishing: what a robot steers
@@ -33,6 +34,8 @@ TOPICS: dict[str, type] = {
     "depth/image/compressedDepth": CompressedImage,
     "depth/color": Image,
 }
+
+_LEAST_RANGE = 1.1  # far / near of the colours
 
 
 class HostResult:
@@ -143,11 +146,17 @@ class Outputs:
     def _color(self, host: HostResult, header: Header, config: NodeConfig) -> Image:
         color = config.color
         # Inverse depth without unit is shown as the depth it would be at some scale.
-        depth = 1.0 / host.relative if host.depth_m is None else host.depth_m
-        near, far = self._display_range.update(depth)
-        near, far = color.near_m or near, color.far_m or far
+        with np.errstate(divide="ignore"):
+            depth = 1.0 / host.relative if host.depth_m is None else host.depth_m
+        near, far = _shown_range(self._display_range.update(depth), color)
         picture = colorize_depth(depth, near, far, color.colormap)
         return encode.encode_rgb(blend(host.result.rgb, picture, color.blend), header)
+
+
+def _shown_range(seen: tuple[float, float], color: ColorConfig) -> tuple[float, float]:
+    """Return the chosen range; an end that is not chosen follows the picture."""
+    near = color.near_m or min(seen[0], (color.far_m or math.inf) / _LEAST_RANGE)
+    return near, color.far_m or max(seen[1], near * _LEAST_RANGE)
 
 
 def _encoding(config: NodeConfig) -> encode.DepthEncoding:

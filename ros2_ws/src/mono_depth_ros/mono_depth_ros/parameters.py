@@ -11,7 +11,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -87,6 +87,9 @@ def _declare(node: Node, defaults: DataclassInstance) -> dict[str, Any]:
             parameter = node.declare_parameter(name, default, descriptor(table[name], default))
         except InvalidParameterValueException as error:
             raise ConfigError(str(error)) from error
+        except InvalidParameterTypeException as error:
+            hint = ": write 1.0, not 1" if isinstance(default, float) else ""
+            raise ConfigError(f"{error}{hint}") from error
         chosen[name] = parameter.value
     return chosen
 

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
@@ -14,6 +15,7 @@ from mono_depth.data import DepthResult
 from mono_depth.snapshot import write_snapshot
 
 _PATIENCE_S = 5.0
+_INACTIVE = "the node is not active"
 
 
 class SnapshotDesk:
@@ -21,13 +23,19 @@ class SnapshotDesk:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        # In the node's own group, a request that waits would keep out the image it waits for.
+        self.callback_group = ReentrantCallbackGroup()
         self._lock = threading.Lock()
         self._waiting: list[tuple[Future, float]] = []  # answer to come, deadline
+        self._is_open = False
 
     async def on_request(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         """Wait for the next frame and answer with the folder of its files."""
+        if not self._is_open:
+            response.message = _INACTIVE
+            return response
         future = Future(executor=self._node.executor)
         with self._lock:
             self._waiting.append((future, time.monotonic() + _PATIENCE_S))
@@ -52,9 +60,14 @@ class SnapshotDesk:
         late = self._take(before_s=time.monotonic())
         self._answer((False, f"no usable image within {_PATIENCE_S:.0f} s"), late)
 
-    def close(self, reason: str) -> None:
-        """Answer everyone with the reason why there will be no snapshot."""
-        self._answer((False, reason), self._take(before_s=None))
+    def open(self) -> None:
+        """Accept requests: frames will come."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Answer everyone, also those who ask later, that no frames will come."""
+        self._is_open = False
+        self._answer((False, _INACTIVE), self._take(before_s=None))
 
     def _take(self, *, before_s: float | None) -> list[Future]:
         with self._lock:

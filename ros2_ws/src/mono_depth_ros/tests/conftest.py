@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 _REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -17,3 +19,135 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder} (set MONO_DEPTH_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Registry of real ONNX networks whose output can be computed by eye; R, G, B are 0..255.
+
+    tiny_metric, tiny_inverse, tiny_affine: mean(R, G, B) / 25 at 8x6 pixels, said to be metres,
+        inverse depth, depth without scale. tiny_half: metres at 4x3 pixels.
+    tiny_fickle: (R - 50) / 25 metres; NaN where G >= 200, +Inf where B >= 200; ONNX Runtime
+        fails where R is 255.
+    tiny_slow: as tiny_metric, after min(B) - 200 rounds of some 40 ms.
+    tiny_broken: ONNX Runtime fails for every image.
+    tiny_absent: as tiny_metric, but `mean.onnx` beside the registry would have to be pulled.
+    tiny_forbidden: as tiny_metric, but not for commercial use.
+    """
+    pytest.importorskip("onnx", reason="the package onnx makes the networks of this test")
+    pytest.importorskip("onnxruntime", reason="the package onnxruntime runs them")
+    folder = tmp_path_factory.mktemp("models")
+    for name, text in _NETWORKS.items():
+        (folder / name).write_bytes(_compiled(text))
+    models = {
+        "tiny_metric": _entry("mean.onnx"),
+        "tiny_inverse": _entry("mean.onnx", kind="inverse_affine"),
+        "tiny_affine": _entry("mean.onnx", kind="depth_affine"),
+        "tiny_half": _entry("mean.onnx", size=(4, 3)),
+        "tiny_fickle": _entry("fickle.onnx"),
+        "tiny_slow": _entry("slow.onnx"),
+        "tiny_broken": _entry("broken.onnx"),
+        "tiny_absent": _entry("mean.onnx", url="https://example.org/mean.onnx"),
+        "tiny_forbidden": _entry("mean.onnx", commercial=False),
+    }
+    registry = folder / "registry.yaml"
+    registry.write_text(yaml.safe_dump({"models": models}))
+    return registry
+
+
+def _entry(
+    file: str,
+    *,
+    kind: str = "metric",
+    size: tuple[int, int] = (8, 6),
+    url: str = "",
+    commercial: bool = True,
+) -> dict[str, Any]:
+    return {
+        "family": "onnx",
+        "kind": kind,
+        "description": "made by a test",
+        "licence": "CC0-1.0",
+        "commercial": commercial,
+        "weights": {"file": file} | ({"url": url} if url else {}),
+        "input": {"width": size[0], "height": size[1], "std": [1 / 255] * 3},
+    }
+
+
+def _compiled(network: str) -> bytes:
+    import onnx.parser
+
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 13]> {network}')
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+_NETWORKS = {
+    "mean.onnx": """
+        mean (float[1, 3, h, w] rgb) => (float[1, 1, h, w] depth) {
+          mean = ReduceMean <axes = [1]> (rgb)
+          scale = Constant <value_float = 0.04> ()
+          depth = Mul (mean, scale)
+        }""",
+    "fickle.onnx": """
+        fickle (float[1, 3, h, w] rgb) => (float[1, 1, h, w] depth) {
+          sizes = Constant <value_ints = [1, 1, 1]> ()
+          red, green, blue = Split <axis = 1> (rgb, sizes)
+          zero = Constant <value_float = 50.0> ()
+          scale = Constant <value_float = 0.04> ()
+          shifted = Sub (red, zero)
+          metres = Mul (shifted, scale)
+          bright = Constant <value_float = 200.0> ()
+          nan = Constant <value_float = nan> ()
+          inf = Constant <value_float = inf> ()
+          is_green = GreaterOrEqual (green, bright)
+          is_blue = GreaterOrEqual (blue, bright)
+          or_nan = Where (is_green, nan, metres)
+          or_inf = Where (is_blue, inf, or_nan)
+          full = Constant <value_float = 254.5> ()
+          reddest = ReduceMax <keepdims = 0> (red)
+          is_full = Greater (reddest, full)
+          index = Cast <to = 7> (is_full)
+          one = Constant <value_floats = [1.0]> ()
+          factor = Gather (one, index)
+          depth = Mul (or_inf, factor)
+        }""",
+    "slow.onnx": """
+        slow (float[1, 3, h, w] rgb) => (float[1, 1, h, w] depth) {
+          sizes = Constant <value_ints = [1, 1, 1]> ()
+          red, green, blue = Split <axis = 1> (rgb, sizes)
+          free = Constant <value_float = 200.0> ()
+          bluest = ReduceMin <keepdims = 0> (blue)
+          above = Sub (bluest, free)
+          rounds = Cast <to = 7> (above)
+          yes = Constant <value = bool {1}> ()
+          side = Constant <value_ints = [1024, 1024]> ()
+          zeros = ConstantOfShape (side)
+          unity = EyeLike (zeros)
+          product = Loop (rounds, yes, unity) <body =
+            work (int64 i, bool goes_on, float[n, n] old) => (bool still, float[n, n] new) {
+              still = Identity (goes_on)
+              square = MatMul (old, old)
+              new = MatMul (square, square)
+            }>
+          mean_of_product = ReduceMean <keepdims = 0> (product)
+          tiny = Constant <value_float = 0.000001> ()
+          nothing = Mul (mean_of_product, tiny)
+          mean = ReduceMean <axes = [1]> (rgb)
+          scale = Constant <value_float = 0.04> ()
+          metres = Mul (mean, scale)
+          depth = Add (metres, nothing)
+        }""",
+    "broken.onnx": """
+        broken (float[1, 3, h, w] rgb) => (float[1, 1, h, w] depth) {
+          mean = ReduceMean <axes = [1]> (rgb)
+          least = ReduceMin <keepdims = 0> (mean)
+          nothing = Sub (least, least)
+          one = Constant <value_float = 1.0> ()
+          sum = Add (nothing, one)
+          index = Cast <to = 7> (sum)
+          values = Constant <value_floats = [1.0]> ()
+          factor = Gather (values, index)
+          depth = Mul (mean, factor)
+        }""",
+}

@@ -13,18 +13,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+
 from mono_depth_ros.domain import free_domain, local_environment
 
 try:
     import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState, GetState
+    from rcl_interfaces.msg import Log
+    from rcl_interfaces.srv import SetParametersAtomically
     from rclpy.context import Context
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
+    from rclpy.parameter import Parameter
+    from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+    from rclpy.time import Time
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    from std_srvs.srv import Trigger
+
+    from mono_depth_ros.stats import StatsReport
 except ImportError:  # the library and its tests do without ROS
     collect_ignore_glob = ["test_*.py"]
 
@@ -115,12 +130,253 @@ class Ros:
         rclpy.try_shutdown(context=self.context)
 
 
-@pytest.fixture
-def ros(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ros]:
-    """ROS in a domain of its own: `.context`, `.node(name)`, `.wait_until(...)`, `.env`."""
-    with free_domain() as domain_id:
+@contextmanager
+def _running_ros(log_dir: Path) -> Iterator[Ros]:
+    with free_domain() as domain_id, pytest.MonkeyPatch.context() as environment:
         for name, value in local_environment(domain_id).items():
-            monkeypatch.setenv(name, value)
-        running = Ros(domain_id, tmp_path_factory.mktemp("ros"))
+            environment.setenv(name, value)
+        running = Ros(domain_id, log_dir)
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+@pytest.fixture
+def ros(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ros]:
+    """ROS in a domain of its own: `.context`, `.node(name)`, `.wait_until(...)`, `.env`."""
+    with _running_ros(tmp_path_factory.mktemp("ros")) as running:
         yield running
-        running.close()
+
+
+@pytest.fixture(scope="module")
+def shared_ros(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ros]:
+    """As `ros`, one for all tests of a module."""
+    with _running_ros(tmp_path_factory.mktemp("ros")) as running:
+        yield running
+
+
+class DepthBench:
+    """The depth node, a camera in front of it and ears on what it says.
+
+    Args:
+        ros: where it runs.
+        models: registry of the models.
+        active: configure and activate as the executable does.
+        cli: further `--ros-args`.
+        parameters: of the node; a name may have its dots.
+    """
+
+    def __init__(
+        self,
+        ros: Ros,
+        models: Path,
+        *,
+        active: bool = True,
+        cli: Sequence[str] = (),
+        **parameters: Any,
+    ) -> None:
+        from mono_depth_ros.depth_node import DepthNode
+
+        self.ros = ros
+        self.peer = ros.node("peer")
+        self.logs: list[Log] = []
+        self.diagnostics: list[DiagnosticArray] = []
+        self.heard: dict[str, list[Any]] = {}
+        self._stamp_ns = 1_000_000_000_000
+        self._received = 0
+        chosen = {
+            "model": "tiny_metric",
+            "registry": str(models),
+            "threads": 1,
+            "device": "cpu",
+            "diagnostics.period_s": 0.1,
+            **parameters,
+        }
+        self.node = DepthNode(
+            context=ros.context,
+            cli_args=["--ros-args", *cli] if cli else None,
+            parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()],
+        )
+        compressed = self.node.config.image_transport == "compressed"
+        self._images = self.peer.create_publisher(
+            CompressedImage if compressed else Image, "image", 5
+        )
+        self._infos = self.peer.create_publisher(CameraInfo, "camera_info", 5)
+        # Lines logged before the subscription is there come too.
+        history = QoSProfile(depth=1000, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+        self.peer.create_subscription(Log, "/rosout", self._on_log, history)
+        self.peer.create_subscription(
+            DiagnosticArray, "/diagnostics", self.diagnostics.append, 1000
+        )
+        if active:
+            self.node.autostart()
+        ros.add(self.node)
+        if active:
+            self.wait_for_inputs()
+
+    def _on_log(self, message: Log) -> None:
+        if message.name == "mono_depth":
+            self.logs.append(message)
+
+    def wait_for_inputs(self) -> None:
+        """Return once the node hears the camera."""
+        for publisher in (self._images, self._infos):
+            self.ros.wait_until(publisher.get_subscription_count, what=publisher.topic_name)
+        self._received = self.node.stats.received
+
+    def listen(self, *topics: str, qos: Any = 10) -> None:
+        """Subscribe to outputs, such as "depth/image"."""
+        from mono_depth_ros.outputs import TOPICS
+
+        for topic in topics:
+            name = f"/mono_depth/{topic}"
+            self.heard[topic] = []
+            self.peer.create_subscription(TOPICS[topic], name, self.heard[topic].append, qos)
+            publisher = next(p for p in self.node.publishers if p.topic_name == name)
+            self.ros.wait_until(publisher.get_subscription_count, what=f"subscriber of {name}")
+
+    def calibrate(self, width: int = 8, height: int = 6, **changes: Any) -> CameraInfo:
+        """Send a calibration, f = 10 px and the axis in the middle, and wait until it is there."""
+        info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+        info.header.frame_id = "camera"
+        cx, cy = (width - 1) / 2, (height - 1) / 2
+        info.k = [10.0, 0.0, cx, 0.0, 10.0, cy, 0.0, 0.0, 1.0]
+        info.p = [10.0, 0.0, cx, 0.0, 0.0, 10.0, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+        for name, value in changes.items():
+            setattr(info, name, value)
+        self._infos.publish(info)
+        sent_s = time.monotonic()
+        self.ros.wait_until(
+            lambda: self._info_age_s() < time.monotonic() - sent_s, what="calibration"
+        )
+        return info
+
+    def _info_age_s(self) -> float:
+        age = self.stream_values().get("camera_info_age_s", "none received")
+        return float("inf") if age == "none received" else float(age)
+
+    def image(self, rgb: Any, *, step_s: float = 0.1, **changes: Any) -> Image:
+        """Make an rgb8 message of (H, W, 3) uint8, stamped `step_s` after the one before."""
+        self._stamp_ns += round(step_s * 1e9)
+        message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8")
+        message.step = 3 * rgb.shape[1]
+        message.data.frombytes(rgb.tobytes())
+        message.header.frame_id = "camera"
+        message.header.stamp = Time(nanoseconds=self._stamp_ns).to_msg()
+        for name, value in changes.items():
+            setattr(message, name, value)
+        return message
+
+    def send(self, message: Any) -> None:
+        """Publish an image and wait until the node has it."""
+        self._images.publish(message)
+        self._received += 1
+        self.ros.wait_until(lambda: self.node.stats.received >= self._received, what="received")
+        assert self.node.stats.received == self._received
+
+    def settle(self) -> StatsReport:
+        """Wait until every image received is accounted for."""
+
+        def is_settled() -> bool:
+            stats = self.node.stats
+            return stats.received == stats.published + stats.dropped + stats.skipped
+
+        self.ros.wait_until(is_settled, what="every image published, dropped or skipped")
+        return self.node.stats
+
+    def process(self, message: Any) -> StatsReport:
+        """Send an image and wait until the node is done with it."""
+        self.send(message)
+        return self.settle()
+
+    def output(self, topic: str, message: Any) -> Any:
+        """Return the output for an image that was sent."""
+        stamp = message.header.stamp
+
+        def found() -> list[Any]:
+            return [heard for heard in self.heard[topic] if heard.header.stamp == stamp]
+
+        self.ros.wait_until(found, what=f"{topic} of {stamp}")
+        (only,) = found()
+        return only
+
+    def stream_values(self) -> dict[str, str]:
+        """Return the newest values of the status `mono_depth: stream`."""
+        for message in reversed(self.diagnostics):
+            for status in message.status:
+                if status.name == "mono_depth: stream":
+                    return {value.key: value.value for value in status.values}
+        return {}
+
+    def wait_for_status(self, level: bytes, text: str) -> Any:
+        """Return the status `mono_depth: stream` once it has a level and says a text."""
+        seen = len(self.diagnostics)
+
+        def found() -> list[Any]:
+            return [
+                status
+                for message in self.diagnostics[seen:]
+                for status in message.status
+                if status.name == "mono_depth: stream"
+                and status.level == level
+                and text in status.message
+            ]
+
+        self.ros.wait_until(found, what=f"diagnostics that say {text!r}")
+        return found()[0]
+
+    def log_lines(self, text: str, *, since: int = 0) -> list[str]:
+        """Return the log lines of the node that say `text`."""
+        return [message.msg for message in self.logs[since:] if text in message.msg]
+
+    def wait_for_log(self, text: str) -> str:
+        """Return the first log line of the node that says `text`."""
+        self.ros.wait_until(lambda: self.log_lines(text), what=f"a log line that says {text!r}")
+        return self.log_lines(text)[0]
+
+    def call(self, service: str, kind: type, request: Any) -> Any:
+        """Return the answer of a service of the node."""
+        client = self.peer.create_client(kind, f"/mono_depth/{service}")
+        self.ros.wait_until(client.service_is_ready, what=service)
+        future = client.call_async(request)
+        self.ros.wait_until(future.done, what=f"answer of {service}")
+        self.peer.destroy_client(client)
+        return future.result()
+
+    def trigger(self, service: str) -> Any:
+        """Call `reset` or `snapshot`."""
+        return self.call(service, Trigger, Trigger.Request())
+
+    def change_state(self, transition: str) -> bool:
+        """Ask for "configure", "activate", ..., as a lifecycle manager does."""
+        request = ChangeState.Request()
+        request.transition.id = getattr(Transition, f"TRANSITION_{transition.upper()}")
+        return bool(self.call("change_state", ChangeState, request).success)
+
+    def state(self) -> str:
+        """Return the lifecycle state by the service `get_state`."""
+        return str(self.call("get_state", GetState, GetState.Request()).current_state.label)
+
+    def set_parameters(self, **changes: Any) -> str:
+        """Set parameters at once, as `ros2 param` does. Returns why not, "" = done."""
+        request = SetParametersAtomically.Request()
+        request.parameters = [
+            Parameter(name, value=value).to_parameter_msg() for name, value in changes.items()
+        ]
+        kind = SetParametersAtomically
+        result = self.call("set_parameters_atomically", kind, request).result
+        assert result.successful == (result.reason == "")
+        return str(result.reason)
+
+
+@pytest.fixture
+def depth_bench(ros: Ros, tiny_models: Path) -> Callable[..., DepthBench]:
+    """Start a depth node at a test bench: `depth_bench(active=True, cli=[], **parameters)`."""
+    return partial(DepthBench, ros, tiny_models)
+
+
+@pytest.fixture(scope="module")
+def shared_depth_bench(shared_ros: Ros, tiny_models: Path) -> Callable[..., DepthBench]:
+    """As `depth_bench`, for a node that all tests of a module share."""
+    return partial(DepthBench, shared_ros, tiny_models)
