@@ -26,7 +26,7 @@ from mono_depth.temporal.warp import History, Warped, Warper
 _LONG_SIDE = 320  # of the maps that the filter works on [pixels]
 _FIRST_SPREAD = 0.05  # disagreement assumed for a surface seen once, in log depth
 _VARIANCE_GAIN = 0.15
-_GATE = (0.2, 0.4)  # limits of the gate, in log depth
+_GATE = (0.05, 0.4)  # limits of the gate, in log depth
 _GATE_SPREADS = 3.0
 _MIN_SHARE = 0.3  # less memory than this in view counts as a cut
 _PHOTO_CUT_SHARE = 0.5  # more pixels than this of another brightness too
@@ -244,7 +244,9 @@ def _fuse(
     """Average present and past where they agree; take the present alone where they do not."""
     present = view.log_depth + log_scale
     surprise = present - warped.log_depth
-    gate = (_GATE_SPREADS * warped.variance.sqrt()).clamp(*_GATE)
+    gate = (_GATE_SPREADS * warped.variance.clamp_min(_noise(surprise, agrees) ** 2).sqrt()).clamp(
+        *_GATE
+    )
     near = agrees & (surprise.abs() < 2.0 * gate)
     trust = torch.where(near, torch.exp(-0.5 * (surprise / gate) ** 2), 0.0)
     weight = trust * warped.count
@@ -256,6 +258,14 @@ def _fuse(
         variance=torch.where(near, variance, warped.variance.clamp_min(_FIRST_SPREAD**2)),
         grey=view.grey,
     )
+
+
+def _noise(surprise: torch.Tensor, agrees: torch.Tensor) -> float:
+    """Return how much the network disagrees with itself in this frame, as a robust spread."""
+    half = _ALIGN_STEP // 2
+    sample = surprise[half::_ALIGN_STEP, half::_ALIGN_STEP].abs()
+    sample = sample[agrees[half::_ALIGN_STEP, half::_ALIGN_STEP]]
+    return 1.4826 * float(sample.median()) if sample.numel() else 0.0
 
 
 def _confidence(history: History, raw_log_depth: torch.Tensor) -> torch.Tensor:
