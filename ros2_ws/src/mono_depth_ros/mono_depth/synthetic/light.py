@@ -45,6 +45,7 @@ class Lighting:
     haze_rgb: Rgb = (0.7, 0.75, 0.8)
 
 
+_FINE_MAP = 512  # pixels; a coarser map is soft enough with half of the taps
 # taps of the shadow lookup in pixels of the map
 _PENUMBRA = tuple(
     (np.float32(x), np.float32(y)) for x, y in ((1.6, 0.5), (-0.5, 1.6), (-1.6, -0.5), (0.5, -1.6))
@@ -113,10 +114,11 @@ class ShadowMap:
         if self._sun:
             return _filtered_compare(depth_m, column, line, limit)
         # a lamp is not a point: its shadows have soft edges
+        taps = _PENUMBRA if self._size >= _FINE_MAP else _PENUMBRA[::2]
         total = np.zeros_like(limit)
-        for dx, dy in _PENUMBRA:
+        for dx, dy in taps:
             total += _filtered_compare(depth_m, column + dx, line + dy, limit)
-        return total * np.float32(1.0 / len(_PENUMBRA))
+        return np.asarray(total * np.float32(1.0 / len(taps)))
 
 
 def _filtered_compare(depth_m: F32, column: F32, line: F32, z: F32) -> F32:

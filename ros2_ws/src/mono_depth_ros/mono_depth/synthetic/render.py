@@ -12,9 +12,9 @@ from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F32, F64, I32, Bool, Rows
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.shading import Shader
-from mono_depth.synthetic.solids import Solids, unit_maps
+from mono_depth.synthetic.solids import Solids, UnitMaps, unit_maps
 from mono_depth.synthetic.surfaces import SurfaceTable
-from mono_depth.synthetic.visibility import Grid, draw, draw_rays
+from mono_depth.synthetic.visibility import Grid, draw, draw_rays, rectangles
 
 # where the further samples of an edge pixel lie: a rotated square, then its diagonal twin
 _SUBPIXELS = (
@@ -79,7 +79,9 @@ def render(
     y = np.ascontiguousarray(np.broadcast_to(grid.y, grid.shape)).reshape(-1)
     rgb, face = shader.shade(seen.solid.reshape(-1), seen.depth_m.reshape(-1), x, y)
     if samples_per_pixel > 1:
-        edges = np.flatnonzero(_edges(face.reshape(height, width)))
+        edge = _edges(face.reshape(height, width))
+        _mark_thin(edge, maps, grid)
+        edges = np.flatnonzero(edge)
         if len(edges):
             rays = _extra_rays(intrinsics, distortion, edges, width, samples_per_pixel - 1)
             more = draw_rays(solids, maps, *rays)
@@ -129,6 +131,15 @@ def _edges(face: I32) -> Bool:
     edge[1:] |= change
     edge[:-1] |= change
     return edge
+
+
+def _mark_thin(edge: Bool, maps: UnitMaps, grid: Grid) -> None:
+    """Mark pixels where a solid may pass between pixel centres, such as a far pole."""
+    x0, x1, y0, y1 = rectangles(maps, grid)
+    ahead = maps.rects[:, 0] <= maps.rects[:, 2]
+    thin = ahead & (np.minimum(x1 - x0, y1 - y0) <= 2) & (np.maximum(x1 - x0, y1 - y0) > 3)
+    for i in np.flatnonzero(thin).tolist():
+        edge[max(y0[i] - 1, 0) : y1[i] + 1, max(x0[i] - 1, 0) : x1[i] + 1] = True
 
 
 def _extra_rays(

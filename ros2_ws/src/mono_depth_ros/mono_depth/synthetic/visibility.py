@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mono_depth.synthetic.arrays import F32, F64, I32
+from mono_depth.synthetic.arrays import F32, F64, I32, Rows
 from mono_depth.synthetic.solids import Solids, UnitMaps, intersect, unit_maps
 
 
@@ -50,15 +50,22 @@ class Visible:
     solid: I32  # -1 = nothing
 
 
+def rectangles(maps: UnitMaps, grid: Grid) -> tuple[Rows, Rows, Rows, Rows]:
+    """Return first and last + 1 column and row of the pixels that may see each solid."""
+    return (
+        np.searchsorted(grid.column_high, maps.rects[:, 0], "left"),
+        np.searchsorted(grid.column_low, maps.rects[:, 2], "right"),
+        np.searchsorted(grid.row_high, maps.rects[:, 1], "left"),
+        np.searchsorted(grid.row_low, maps.rects[:, 3], "right"),
+    )
+
+
 def draw(solids: Solids, T_odom_camera: F64, grid: Grid, maps: UnitMaps | None = None) -> Visible:
     """Return what a camera sees."""
     maps = maps or unit_maps(solids, T_odom_camera)
     depth = np.full(grid.shape, np.inf, np.float32)
     found = np.full(grid.shape, -1, np.int32)
-    x0 = np.searchsorted(grid.column_high, maps.rects[:, 0], "left")
-    x1 = np.searchsorted(grid.column_low, maps.rects[:, 2], "right")
-    y0 = np.searchsorted(grid.row_high, maps.rects[:, 1], "left")
-    y1 = np.searchsorted(grid.row_low, maps.rects[:, 3], "right")
+    x0, x1, y0, y1 = rectangles(maps, grid)
     shape = solids.shape.tolist()
     for i in np.argsort(maps.nearest_m, kind="stable").tolist():
         rows, columns = slice(y0[i], y1[i]), slice(x0[i], x1[i])

@@ -134,6 +134,16 @@ def test_edges_are_smooth_and_depth_is_not():
     np.testing.assert_array_equal(smooth.depth_m, rough.depth_m)
 
 
+def test_a_pole_thinner_than_a_pixel_is_an_unbroken_line():
+    builder, frame, m = with_material(Material(color=(0, 0, 0), fine_gain=0.0))
+    bright = builder.material(Material(color=(1, 1, 1), glow=4.0, fine_gain=0.0, mid_gain=0.0))
+    frame.box(30, 0, -50, 1.0, 100, 100, m)
+    lean = frame.at(20, 0, -5, np.pi / 2, 0.03)  # 20 m: a pixel is 0.33 m wide
+    lean.cylinder(0, 0, 0, 0.2, 10, bright)
+    rgb = render(scene_of(builder), CAMERA, AHEAD, samples_per_pixel=9).rgb_linear[20:40, :, 0]
+    assert rgb.max(axis=1).min() > 0.2
+
+
 @pytest.mark.parametrize("distance_m", [0.3, 1.0, 4.0])
 def test_a_wall_has_detail_at_every_distance(distance_m: float):
     builder, frame, m = with_material(concrete(np.random.default_rng(1)))
