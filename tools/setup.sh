@@ -100,7 +100,7 @@ find_python() {
             return 0
         fi
     done
-    [ -n "$first" ] && echo "$first"
+    echo "$first"
 }
 
 choose_python() {
