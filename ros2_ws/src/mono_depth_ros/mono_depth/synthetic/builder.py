@@ -44,16 +44,17 @@ class Builder:
 
     def solids(self) -> Solids:
         """Return the table of everything added so far."""
-        return self._table(self.rows, -1)
+        return self.table(self.rows)
 
     def mover_body(self, first_row: int) -> Solids:
         """Take the rows added since `first_row` out and return them as the body of a mover."""
         rows, self.rows = self.rows[first_row:], self.rows[:first_row]
-        return self._table(rows, len(self.movers))
+        return self.table(rows, len(self.movers))
 
-    def _table(
-        self, rows: list[tuple[Shape, F64, F64, F64, tuple[int, ...]]], mover: int
+    def table(
+        self, rows: list[tuple[Shape, F64, F64, F64, tuple[int, ...]]], mover: int = -1
     ) -> Solids:
+        """Return rows as a table."""
         n = len(rows)
         return Solids(
             shape=np.array([r[0] for r in rows], np.int32),

@@ -27,7 +27,8 @@ SCENE_SHARES = {
     "yard": 0.12,
 }
 _MAP_SIZE = 320  # pixels of shadow maps: coarser than for recordings, and faster
-_TRIES = 3
+_TRIES = 3  # places that are looked at for a picture, at most
+_WORTH_IT = 0.6
 _SPARSE_POINTS = 200
 
 
@@ -82,14 +83,12 @@ def _picture(
 
 def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> F64:
     """Return a pose from which there is something to see."""
-    best: _View | None = None
-    for _ in range(_TRIES):
-        view = _try_place(scene, rng, tan_x, tan_y)
-        if best is None or view.worth > best.worth:
-            best = view
-        if best.worth > 0.6:
+    best = _try_place(scene, rng, tan_x, tan_y)
+    for _ in range(_TRIES - 1):
+        if best.worth > _WORTH_IT:
             break
-    assert best is not None  # noqa: S101
+        view = _try_place(scene, rng, tan_x, tan_y)
+        best = max(best, view, key=lambda v: v.worth)
     return best.pose
 
 

@@ -238,7 +238,10 @@ def person(f: Frame) -> tuple[list[float], list[float]]:
     skin = b.material(
         Material(color=look.tinted(0.06, 0.45, float(rng.uniform(0.4, 0.95))), fine_gain=0.03)
     )
-    shirt, trousers, hair = soft(b), soft(b), b.material(look.plastic(rng))
+    shirt, trousers = soft(b), soft(b)
+    hair = b.material(
+        Material(color=look.tinted(0.07, 0.5, float(rng.uniform(0.05, 0.6))), fine_gain=0.2)
+    )
     f.ball(0, 0, 1.5 * k, 0.2 * k, 0.17 * k, 0.25 * k, skin)
     f.ball(-0.02 * k, 0, 1.56 * k, 0.21 * k, 0.19 * k, 0.21 * k, hair)
     f.ball(0, 0, 0.82 * k, 0.27 * k, 0.42 * k, 0.72 * k, shirt)

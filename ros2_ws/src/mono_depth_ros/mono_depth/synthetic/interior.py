@@ -169,7 +169,7 @@ def against_wall(
 
 def _push_in(b: Builder, mark: int, wall: Frame) -> float:
     """Move what was just built off the wall it stands in; return half its width."""
-    corners = b._table(b.rows[mark:], -1).corners_m().reshape(-1, 3)
+    corners = b.table(b.rows[mark:]).corners_m().reshape(-1, 3)
     local = (corners - wall.origin_m) @ wall.rotation
     shift = wall.rotation @ np.array([_WALL_MARGIN_M - local[:, 0].min(), 0.0, 0.0])
     b.rows[mark:] = [(s, c + shift, r, h, m) for s, c, r, h, m in b.rows[mark:]]

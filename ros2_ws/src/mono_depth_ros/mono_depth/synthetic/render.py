@@ -70,8 +70,7 @@ def render(
     maps = unit_maps(solids, T_odom_camera)
     grid = ray_grid(intrinsics, distortion)
     seen = draw(solids, T_odom_camera, grid, maps)
-    table = SurfaceTable(solids, maps, scene.materials)
-    table.look_from(T_odom_camera)
+    table = SurfaceTable(solids, maps, scene.materials, T_odom_camera)
     shader = Shader(scene, table, movers, T_odom_camera, 1.0 / intrinsics.fx)
 
     height, width = grid.shape

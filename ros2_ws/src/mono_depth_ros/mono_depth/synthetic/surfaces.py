@@ -29,8 +29,11 @@ class Surface:
 class SurfaceTable:
     """Per-solid columns for one camera pose, ready to be gathered by sample."""
 
-    def __init__(self, solids: Solids, maps: UnitMaps, materials: MaterialTable) -> None:
+    def __init__(
+        self, solids: Solids, maps: UnitMaps, materials: MaterialTable, T_odom_camera: F64
+    ) -> None:
         count = len(solids)
+        self._axes = T_odom_camera[:3, :3].astype(np.float32)
         self.materials = materials
         self.directions = maps.directions.reshape(count, 9).T.astype(np.float32).copy()
         self.origins = maps.origins.T.astype(np.float32).copy()
@@ -85,10 +88,6 @@ class SurfaceTable:
             corner,
             face,
         )
-
-    def look_from(self, T_odom_camera: F64) -> None:
-        """Remember the camera axes, needed to tell how surfaces face the camera."""
-        self._axes = T_odom_camera[:3, :3].astype(np.float32)
 
     def _facing(self, normal: list[F32], x: F32, y: F32) -> F32:
         a = self._axes

@@ -138,8 +138,8 @@ def test_a_pole_thinner_than_a_pixel_is_an_unbroken_line():
     builder, frame, m = with_material(Material(color=(0, 0, 0), fine_gain=0.0))
     bright = builder.material(Material(color=(1, 1, 1), glow=4.0, fine_gain=0.0, mid_gain=0.0))
     frame.box(30, 0, -50, 1.0, 100, 100, m)
-    lean = frame.at(20, 0, -5, np.pi / 2, 0.03)  # 20 m: a pixel is 0.33 m wide
-    lean.cylinder(0, 0, 0, 0.2, 10, bright)
+    lean = frame.at(20, 0, -5, np.pi / 2, 0.06)  # 20 m: a pixel is 0.33 m wide
+    lean.cylinder(0, 0, 0, 0.12, 10, bright)
     rgb = render(scene_of(builder), CAMERA, AHEAD, samples_per_pixel=9).rgb_linear[20:40, :, 0]
     assert rgb.max(axis=1).min() > 0.2
 
