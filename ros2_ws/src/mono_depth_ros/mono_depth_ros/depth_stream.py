@@ -12,7 +12,7 @@ from rclpy.clock import Clock
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mono_depth.data import ScaleStatus
+from mono_depth.data import DepthImage, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
 from mono_depth.pipeline import DepthPipeline
 from mono_depth.stream import StampGuard
@@ -112,16 +112,18 @@ class DepthStream:
         if not publish_ms and not self._snapshots.is_wanted:
             raise FrameError(f"nothing to publish on {', '.join(wanted)}: {result.scale.reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None
+        latency_ms = (self._clock.now().nanoseconds - frame.stamp_ns) * 1e-6
         self.stats.on_published(
-            latency_ms=(self._clock.now().nanoseconds - frame.stamp_ns) * 1e-6,
+            latency_ms=latency_ms,
             stage_ms={
                 "decode": decode_ms,
                 **result.stage_ms,
                 **publish_ms,
                 "beyond_inference": total_ms - result.stage_ms["infer"],
                 "total": total_ms,
+                "latency_beyond_inference": latency_ms - result.stage_ms["infer"],
             },
-            nan_ratio=None if depth_m is None else float(np.isnan(depth_m).mean()),
+            nan_ratio=None if depth_m is None else _nan_ratio(depth_m),
         )
         if self._snapshots.is_wanted:
             root = Path(config.snapshot_dir or Path.home() / ".ros" / "mono_depth")
@@ -144,3 +146,7 @@ class DepthStream:
         self.stats.on_skipped(reason)
         if self._throttle.is_due(reason):
             self._logger.warning(log_line)
+
+
+def _nan_ratio(depth_m: DepthImage) -> float:
+    return np.count_nonzero(np.isnan(depth_m)) / depth_m.size

@@ -34,7 +34,10 @@ def encode_depth(depth_m: DepthImage, header: Header, encoding: DepthEncoding = 
     """
     if encoding == "16UC1":
         return _image(_millimetres(depth_m, _MAX_UINT16 / 1000), header, encoding)
-    return _image(np.where(depth_m > 0, depth_m, np.float32(np.nan)), header, encoding)
+    # fmin passes over NaN; asking first is ten times faster than copying.
+    if not np.fmin.reduce(depth_m, axis=None, initial=np.inf) > 0:
+        depth_m = np.where(depth_m > 0, depth_m, np.float32(np.nan))
+    return _image(depth_m, header, encoding)
 
 
 def encode_mono_float(values: npt.NDArray[np.float32], header: Header) -> Image:

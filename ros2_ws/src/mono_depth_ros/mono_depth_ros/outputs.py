@@ -15,7 +15,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from mono_depth.data import DepthResult
+from mono_depth.data import DepthResult, Intrinsics
 from mono_depth.geometry import CloudBuilder
 from mono_depth.visualize import DisplayRange, blend, colorize_depth
 from mono_depth_ros import encode
@@ -62,6 +62,7 @@ class Outputs:
         self._publishers = {name: _publisher(node, name) for name in TOPICS}
         self._cloud_builder = CloudBuilder()
         self._display_range = DisplayRange()
+        self._info: tuple[Intrinsics, CameraInfo] | None = None  # of the newest frame
         self._encoders: dict[str, Callable[[HostResult, Header, NodeConfig], Any]] = {
             "depth/camera_info": self._camera_info,
             "depth/image": self._depth,
@@ -108,7 +109,12 @@ class Outputs:
 
     def _camera_info(self, host: HostResult, header: Header, _: NodeConfig) -> CameraInfo | None:
         intrinsics = host.result.intrinsics
-        return None if intrinsics is None else camera_info_from(intrinsics, header)
+        if intrinsics is None:
+            return None
+        if self._info is None or self._info[0] != intrinsics:
+            self._info = intrinsics, camera_info_from(intrinsics, header)
+        self._info[1].header = header
+        return self._info[1]
 
     def _depth(self, host: HostResult, header: Header, config: NodeConfig) -> Image | None:
         if host.depth_m is None:
