@@ -136,6 +136,7 @@ def _record(stage: _Stage, domain: int) -> None:
         lambda: camera.last_line_s + _SILENCE_TIMEOUT_S - time.monotonic(),
     ):
         raise DemoError(f"no depth after {_SILENCE_TIMEOUT_S:.0f} s; see {options.output}/logs")
+    _say(f"  recording {options.seconds:g} s, live view: {options.output / 'latest.png'}")
     try:
         _watch(stage, camera)
     except KeyboardInterrupt:
