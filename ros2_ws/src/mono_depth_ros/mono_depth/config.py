@@ -131,7 +131,7 @@ class TemporalConfig:
             choices=("auto", "pose", "flow", "static", "off"),
             live=True,
         ),
-    ] = "auto"
+    ] = "off"
     memory_frames: Annotated[
         int,
         Param(
@@ -143,9 +143,7 @@ class TemporalConfig:
     ] = 20
     scale_time_constant_s: Annotated[
         float,
-        Param(
-            "Time over which the scale of the network is averaged [s].", 0.01, 100.0, live=True
-        ),
+        Param("Time over which the scale of the network is averaged [s].", 0.01, 100.0, live=True),
     ] = 3.0
     max_gap_s: Annotated[
         float,
@@ -205,6 +203,7 @@ class PipelineConfig:
     ] = "nan"
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
+    temporal: TemporalConfig = field(default_factory=TemporalConfig)
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -147,6 +147,8 @@ class DepthResult:
     limits: DepthLimits
     kind: OutputKind  # of the model; tells in which domain values are interpolated
     is_visible: torch.Tensor | None = None  # (H, W) bool, False = no picture there
+    temporal: str = "off"  # where the camera's motion came from: "pose", "flow", "static"
+    temporal_reset: str = ""  # why the temporal filter forgot its past with this frame
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
@@ -174,11 +176,10 @@ class DepthResult:
     @on_one_thread
     def confidence(self) -> torch.Tensor:
         """(H, W) float32, 0..1; 1 where the model gives none, 0 where it gives no depth."""
-        unknown = self.network_relative.isnan()
-        confidence = (~unknown).float()
-        if self.network_confidence is not None:
-            confidence = self.network_confidence.masked_fill(unknown, 0.0)
-        return self._where_visible(self._resized(confidence), 0.0)
+        known = self._resized((~self.network_relative.isnan()).float())
+        if self.network_confidence is None:
+            return self._where_visible(known, 0.0)
+        return self._where_visible(known * self._resized(self.network_confidence), 0.0)
 
     def _where_visible(self, values: torch.Tensor, otherwise: float) -> torch.Tensor:
         if self.is_visible is None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from mono_depth.config import PipelineConfig
 from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import check_informative, to_metres, to_relative
+from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.threads import on_one_thread, torch_threads, usable_cores
 
 
@@ -20,6 +23,7 @@ class DepthPipeline:
     def __init__(self, model: DepthModel, config: PipelineConfig) -> None:
         self.model = model
         self._config = config
+        self._temporal = TemporalFilter()
         self._network_threads = config.threads or usable_cores()
 
     def reconfigure(self, config: PipelineConfig) -> None:
@@ -45,6 +49,8 @@ class DepthPipeline:
             depth_m, scale = to_metres(prediction, config.scale, calibrated=calibrated)
             relative = to_relative(prediction)
             watch.lap("scale")
+            past = self._with_past(depth_m, prediction.confidence, rgb, frame)
+            watch.lap("temporal")
         return DepthResult(
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
@@ -55,14 +61,55 @@ class DepthPipeline:
             limits=_limits(config),
             kind=prediction.kind,
             is_visible=_mask_on(frame.is_visible, self.model.device),
-            network_depth_m=depth_m,
+            temporal=past.mode,
+            temporal_reset=past.reset,
+            network_depth_m=past.depth_m,
             network_relative=relative,
-            network_confidence=prediction.confidence,
+            network_confidence=past.confidence,
             stage_ms=watch.stage_ms,
         )
 
     def reset(self) -> None:
-        """Forget earlier frames. Nothing is remembered yet: every frame stands for itself."""
+        """Forget earlier frames."""
+        self._temporal.reset()
+
+    def _with_past(
+        self,
+        depth_m: torch.Tensor | None,
+        confidence: torch.Tensor | None,
+        rgb: torch.Tensor,
+        frame: Frame,
+    ) -> _Past:
+        """Let the temporal filter work on metric depth."""
+        config = self._config.temporal
+        if depth_m is None or frame.intrinsics is None or config.mode == "off":
+            self._temporal.reset()
+            return _Past(depth_m=depth_m, confidence=confidence, mode="off", reset="")
+        filtered = self._temporal.apply(
+            depth_m,
+            rgb=rgb,
+            intrinsics=frame.intrinsics,
+            stamp_ns=frame.stamp_ns,
+            T_odom_camera=frame.T_odom_camera,
+            config=config,
+        )
+        rating = filtered.confidence
+        if confidence is not None:
+            size = rating.shape
+            rating = rating * functional.interpolate(confidence[None, None], size)[0, 0]
+        return _Past(
+            depth_m=filtered.depth_m, confidence=rating, mode=filtered.mode, reset=filtered.reset
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Past:
+    """What the temporal filter made of a frame."""
+
+    depth_m: torch.Tensor | None
+    confidence: torch.Tensor | None
+    mode: str
+    reset: str
 
 
 def _limits(config: PipelineConfig) -> DepthLimits:

@@ -76,6 +76,42 @@ class DiagnosticsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OdometryConfig:
+    """Where the poses of the camera come from."""
+
+    source: Annotated[
+        str,
+        Param(
+            "odom = the topic odom, with /tf_static for the camera's place on the body; tf = "
+            "/tf and /tf_static; none = no poses.",
+            choices=("odom", "tf", "none"),
+        ),
+    ] = "odom"
+    fixed_frame: Annotated[
+        str, Param("With source tf: frame that does not jump (REP 105: odom, never map).")
+    ] = "odom"
+    camera_in_body: Annotated[
+        str,
+        Param(
+            "Pose of the optical frame in the body of the odometry, 'x y z roll pitch yaw' in m and "
+            "rad; empty = /tf_static tells."
+        ),
+    ] = ""
+    points_max_age_s: Annotated[
+        float,
+        Param(
+            "Use the points of sparse_points for images whose stamps differ by at most this [s].",
+            0.0,
+            60.0,
+            live=True,
+        ),
+    ] = 0.2
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeConfig(PipelineConfig):
     """All parameters of the depth node."""
 
@@ -120,6 +156,7 @@ class NodeConfig(PipelineConfig):
     snapshot_dir: Annotated[
         str, Param("Folder of the snapshot service; empty = ~/.ros/mono_depth.", live=True)
     ] = ""
+    odometry: OdometryConfig = field(default_factory=OdometryConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
     color: ColorConfig = field(default_factory=ColorConfig)
     compressed_depth: CompressedDepthConfig = field(default_factory=CompressedDepthConfig)

@@ -12,10 +12,11 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from mono_depth.errors import ConfigError
@@ -27,10 +28,16 @@ from mono_depth_ros.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.log_bridge import LogBridge
 from mono_depth_ros.outputs import Outputs
 from mono_depth_ros.parameters import NodeParameters
-from mono_depth_ros.qos import input_qos, overridable, subscription_events
+from mono_depth_ros.qos import input_qos, overridable, subscription_events, tf_qos
 from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stats import FrameStats, StatsReport
+from mono_depth_ros.transforms import CameraPoses
 from mono_depth_ros.transitions import logged
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:  # there is no wheel of it
+    TFMessage = None
 
 _MAX_FAILURES = 5  # unexpected errors in a row after which the node deactivates itself
 _SUPERVISION_PERIOD_S = 0.5
@@ -85,6 +92,8 @@ class DepthNode(LifecycleNode):
         self._stop_stream()
         self._release()
         self._bridge.close()
+        # rclpy leaves it, and with it the node lives on in the graph and keeps its log topic.
+        self._state_machine.destroy_when_not_in_use()
         super().destroy_node()
 
     def report_problem(self, problem: str) -> None:
@@ -135,6 +144,8 @@ class DepthNode(LifecycleNode):
         self._snapshots.open()
         image_type = Image if self.config.image_transport == "raw" else CompressedImage
         self._inputs = [
+            *self._pose_inputs(stream),
+            self._subscribe(PointCloud2, "sparse_points", stream.set_points),
             self._subscribe(CameraInfo, "camera_info", self._on_info),
             self._subscribe(image_type, "image", stream.submit),
         ]
@@ -185,14 +196,44 @@ class DepthNode(LifecycleNode):
 
     # Inputs and services, on the executor thread.
 
-    def _subscribe(self, message: type, name: str, callback: Any) -> Any:  # noqa: ANN401
+    def _subscribe(
+        self,
+        message: type,
+        name: str,
+        callback: Any,  # noqa: ANN401
+        *,
+        depth: int = 1,
+    ) -> Any:  # noqa: ANN401
         return self.create_subscription(
             message,
             name,
             callback,
-            input_qos(),
+            input_qos(depth),
             event_callbacks=subscription_events(self, self.resolve_topic_name(name)),
             qos_overriding_options=overridable(),
+        )
+
+    def _pose_inputs(self, stream: DepthStream) -> list[Any]:
+        source, poses = self.config.odometry.source, stream.poses
+        inputs = []
+        if source == "odom":
+            inputs.append(self._subscribe(Odometry, "odom", poses.on_odometry, depth=50))
+        if source == "none":
+            return inputs
+        if TFMessage is None:
+            self.get_logger().info("tf2_msgs is not installed: poses come from odom alone")
+            return inputs
+        for topic, static in (("/tf_static", True), ("/tf", False)):
+            if static or source == "tf":
+                inputs.append(self._subscribe_tf(topic, poses, static=static))
+        return inputs
+
+    def _subscribe_tf(self, topic: str, poses: CameraPoses, *, static: bool) -> Any:  # noqa: ANN401
+        return self.create_subscription(
+            TFMessage,
+            topic,
+            lambda msg: poses.on_transforms(msg.transforms, static=static),
+            tf_qos(static=static),
         )
 
     def _on_info(self, info: CameraInfo) -> None:
@@ -235,6 +276,8 @@ class DepthNode(LifecycleNode):
             camera_info_age_s=age_s,
             model=None if model is None else ModelFacts.of(model),
             scale=None if self._stream is None else self._stream.scale,
+            temporal_mode="" if self._stream is None else self._stream.temporal_mode,
+            pose_problem="" if self._stream is None else self._stream.poses.problem,
             stats=self.stats,
             skipped_before=self._skipped_before,
             nan_ratio_warn=self.config.diagnostics.nan_ratio_warn,

@@ -10,19 +10,22 @@ from pathlib import Path
 import numpy as np
 from rclpy.clock import Clock
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from mono_depth.data import DepthImage, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
 from mono_depth.pipeline import DepthPipeline
 from mono_depth.stream import StampGuard
 from mono_depth.worker import LatestWorker
+from mono_depth_ros.clouds import PointsBuffer
 from mono_depth_ros.config import NodeConfig
-from mono_depth_ros.frames import FrameReader, stamp_ns
+from mono_depth_ros.frames import FrameReader
 from mono_depth_ros.outputs import HostResult, Outputs
 from mono_depth_ros.snapshots import SnapshotDesk
+from mono_depth_ros.stamps import stamp_ns
 from mono_depth_ros.stats import FrameStats
 from mono_depth_ros.throttle import Throttle
+from mono_depth_ros.transforms import CameraPoses, parse_pose
 
 _SKIP_LOG_PERIOD_S = 5.0
 
@@ -51,12 +54,18 @@ class DepthStream:
     ) -> None:
         self._pipeline, self._outputs, self._snapshots = pipeline, outputs, snapshots
         self._config, self._clock, self._logger = config, clock, logger
-        self._reader = FrameReader(rectify=config().rectify)
+        odometry = config().odometry
+        self.poses = CameraPoses(
+            fixed_frame=odometry.fixed_frame, camera_in_body=parse_pose(odometry.camera_in_body)
+        )
+        self._points = PointsBuffer(self.poses)
+        self._reader = FrameReader(rectify=config().rectify, poses=self.poses, points=self._points)
         self._stamps = StampGuard()
         self._throttle = Throttle(_SKIP_LOG_PERIOD_S)
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
+        self.temporal_mode = ""  # of the newest frame
         self.failures_in_a_row = 0
         self.last_failure = ""
         self._worker: LatestWorker[Image | CompressedImage] = LatestWorker(
@@ -71,6 +80,14 @@ class DepthStream:
     def set_info(self, info: CameraInfo) -> None:
         """Hand over the newest calibration."""
         self._reader.set_info(info)
+
+    def set_points(self, cloud: PointCloud2) -> None:
+        """Hand over the newest metric points."""
+        try:
+            self._points.on_cloud(cloud)
+        except FrameError as error:
+            if self._throttle.is_due(str(error)):
+                self._logger.warning(f"sparse_points skipped: {error}")
 
     def reset(self, reason: str) -> None:
         """Forget the past before the next frame."""
@@ -99,7 +116,11 @@ class DepthStream:
             return
         start_s, config = time.perf_counter(), self._config()
         self._check_age(msg, config.max_age_s)
-        frame = self._reader.read(msg, max_pixels=config.max_pixels)
+        frame = self._reader.read(
+            msg,
+            max_pixels=config.max_pixels,
+            points_max_age_s=config.odometry.points_max_age_s,
+        )
         self._forget_if_needed(self._stamps.admit(frame.stamp_ns, config.stream))
         decode_ms = (time.perf_counter() - start_s) * 1e3
 
@@ -108,7 +129,9 @@ class DepthStream:
         publish_ms = self._outputs.publish(host, msg.header, config, wanted)
         total_ms = (time.perf_counter() - start_s) * 1e3
 
-        self.scale = result.scale
+        self.scale, self.temporal_mode = result.scale, result.temporal
+        if result.temporal_reset:
+            self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:
             raise FrameError(f"nothing to publish on {', '.join(wanted)}: {result.scale.reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None

@@ -47,6 +47,8 @@ class NodeState:
     camera_info_age_s: float | None  # None = none received
     model: ModelFacts | None
     scale: ScaleStatus | None  # None until a frame went through
+    temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "off"
+    pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
     stats: StatsReport
     skipped_before: int  # usable frames skipped up to the message before
     nan_ratio_warn: float
@@ -115,6 +117,8 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "scale_source": "unknown" if scale is None else scale.source,
         "scale_state": "unknown" if scale is None else scale.state,
         "scale_reason": "" if scale is None else scale.reason,
+        "temporal_mode": state.temporal_mode,
+        "pose_problem": state.pose_problem,
         "last_error": state.problem,
     }
     return values | _stage_values(stats.stage_p50_ms, stats.stage_p99_ms)

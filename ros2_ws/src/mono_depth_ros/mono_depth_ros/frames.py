@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 
 from mono_depth.data import Frame
 from mono_depth.errors import FrameError
 from mono_depth_ros.calibration import calibration_from_info
+from mono_depth_ros.clouds import PointsBuffer
 from mono_depth_ros.decode import decode_compressed, decode_image
-
-
-def stamp_ns(header: Header) -> int:
-    """Return the stamp in nanoseconds.
-
-    Raises:
-        FrameError: it lies before the epoch, which rclpy has no time for.
-    """
-    if header.stamp.sec < 0:
-        raise FrameError(f"the stamp is negative: {header.stamp.sec} s")
-    return int(Time.from_msg(header.stamp).nanoseconds)
+from mono_depth_ros.stamps import stamp_ns
+from mono_depth_ros.transforms import CameraPoses
 
 
 class FrameReader:
-    """Decodes image messages and gives them the calibration of their camera."""
+    """Decodes image messages and joins to them what else is known at their stamp."""
 
-    def __init__(self, *, rectify: bool) -> None:
-        self._rectify = rectify
+    def __init__(self, *, rectify: bool, poses: CameraPoses, points: PointsBuffer) -> None:
+        self._rectify, self._poses, self._points = rectify, poses, points
         self._info: CameraInfo | None = None
 
     def set_info(self, info: CameraInfo) -> None:
         """Keep the newest calibration message."""
         self._info = info
 
-    def read(self, msg: Image | CompressedImage, *, max_pixels: int) -> Frame:
+    def read(
+        self, msg: Image | CompressedImage, *, max_pixels: int, points_max_age_s: float
+    ) -> Frame:
         """Return the frame of one image message.
 
         Raises:
@@ -54,10 +46,16 @@ class FrameReader:
         if calibration is not None and calibration.rectifier is not None:
             rgb = calibration.rectifier.apply(rgb)
             is_visible = calibration.rectifier.is_visible
+        at_ns, camera_frame = stamp_ns(msg.header), msg.header.frame_id
+        T_odom_camera = self._poses.at(at_ns, camera_frame)
         return Frame(
             rgb=rgb,
-            stamp_ns=stamp_ns(msg.header),
-            frame_id=msg.header.frame_id,
+            stamp_ns=at_ns,
+            frame_id=camera_frame,
             intrinsics=None if calibration is None else calibration.intrinsics,
             is_visible=is_visible,
+            T_odom_camera=T_odom_camera,
+            # z of odom points up (REP 103), so its third row is up as the camera sees it.
+            down_camera=None if T_odom_camera is None else -T_odom_camera[2, :3],
+            sparse_points_m=self._points.at(at_ns, camera_frame, points_max_age_s),
         )

@@ -18,13 +18,23 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 
-def input_qos() -> QoSProfile:
-    """Return the profile of subscriptions: works with every publisher, keeps the newest only."""
+def input_qos(depth: int = 1) -> QoSProfile:
+    """Return the profile of subscriptions: works with every publisher, keeps the newest."""
     return QoSProfile(
         history=QoSHistoryPolicy.KEEP_LAST,
-        depth=1,
+        depth=depth,
         reliability=QoSReliabilityPolicy.BEST_EFFORT,
         durability=QoSDurabilityPolicy.VOLATILE,
+    )
+
+
+def tf_qos(*, static: bool) -> QoSProfile:
+    """Return the profile of /tf_static, which is latched, or of /tf. Source: tf2_ros qos.hpp."""
+    return QoSProfile(
+        history=QoSHistoryPolicy.KEEP_LAST,
+        depth=100,
+        reliability=QoSReliabilityPolicy.RELIABLE,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if static else QoSDurabilityPolicy.VOLATILE,
     )
 
 
