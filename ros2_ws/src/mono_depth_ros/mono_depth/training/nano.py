@@ -11,7 +11,7 @@ import argparse
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -30,7 +30,7 @@ def train(config: TrainingConfig, out: Path, pool_folder: Path, renderers: int) 
     """Train for `config.minutes` and write the moving average of the weights to `out`.
 
     Args:
-        config: what to do; a run that is continued must have the same one.
+        config: what to do; a run that is continued must have the same one, but for the minutes.
         out: safetensors file to write.
         pool_folder: rendered examples are kept here.
         renderers: processes that render beside the training; 0 = only what the pool holds.
@@ -39,7 +39,7 @@ def train(config: TrainingConfig, out: Path, pool_folder: Path, renderers: int) 
     trainer, log, elapsed_s = Trainer(config), TrainingLog(out), 0.0
     if state_file.exists():
         saved = torch.load(state_file, weights_only=True)
-        if saved["config"] != repr(config):
+        if saved["config"] != _identity(config):
             raise ConfigError(f"{state_file} is of a run with other settings: remove it")
         trainer.restore(saved["trainer"])
         log.entries, elapsed_s = saved["log"], saved["elapsed_s"]
@@ -111,12 +111,16 @@ def _loop(
     return elapsed_s
 
 
+def _identity(config: TrainingConfig) -> str:
+    return repr(replace(config, minutes=1.0))
+
+
 def _save_state(
     path: Path, trainer: Trainer, config: TrainingConfig, log: TrainingLog, elapsed_s: float
 ) -> None:
     partial = path.with_suffix(".partial")
     state = {
-        "config": repr(config),
+        "config": _identity(config),
         "trainer": trainer.state(),
         "log": log.entries,
         "elapsed_s": elapsed_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -156,6 +157,7 @@ def _fill(
     stop: Event,
     render: RenderScene,
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which stops us
     parent = os.getppid()
     pool = ExamplePool(folder, capacity)
     scene = first
