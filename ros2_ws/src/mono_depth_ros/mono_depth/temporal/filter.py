@@ -25,6 +25,7 @@ from mono_depth.temporal.warp import History, Warped, Warper
 
 _LONG_SIDE = 320  # of the maps that the filter works on [pixels]
 _FIRST_SPREAD = 0.05  # disagreement assumed for a surface seen once, in log depth
+_LEAST_SPREAD = 0.001
 _VARIANCE_GAIN = 0.15
 _GATE = (0.05, 0.4)  # limits of the gate, in log depth
 _GATE_SPREADS = 3.0
@@ -34,7 +35,9 @@ _PHOTO_SPREAD = 40.0  # difference of brightness that is another surface, of 255
 _ALIGN_STEP = 8  # every 8th pixel serves to find the drift of scale
 _MIN_ALIGN = 50
 _HUBER = 1.345
-_CONFIDENT_SPREAD = 0.03
+_MAX_COUNT = 100.0  # frames that a surface was seen in, as far as they are counted
+_CONFIDENT_COUNT = 5.0  # frames, and spread of their mean in log depth, for confidence 0.5
+_CONFIDENT_SPREAD = 0.0225
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,12 +252,13 @@ def _fuse(
     )
     near = agrees & (surprise.abs() < 2.0 * gate)
     trust = torch.where(near, torch.exp(-0.5 * (surprise / gate) ** 2), 0.0)
-    weight = trust * warped.count
+    support = trust * warped.count
+    weight = support.clamp_max(memory_frames)
     past = torch.where(near, warped.log_depth, present)
-    variance = torch.lerp(warped.variance, surprise**2, _VARIANCE_GAIN)
+    variance = torch.lerp(warped.variance, surprise**2, _VARIANCE_GAIN).clamp_min(_LEAST_SPREAD**2)
     return History(
         log_depth=(weight * past + present) / (weight + 1.0),
-        count=torch.where(present.isfinite(), (weight + 1.0).clamp_max(memory_frames), 0.0),
+        count=torch.where(present.isfinite(), (support + 1.0).clamp_max(_MAX_COUNT), 0.0),
         variance=torch.where(near, variance, warped.variance.clamp_min(_FIRST_SPREAD**2)),
         grey=view.grey,
     )
@@ -269,11 +273,13 @@ def _noise(surprise: torch.Tensor, agrees: torch.Tensor) -> float:
 
 
 def _confidence(history: History, raw_log_depth: torch.Tensor) -> torch.Tensor:
-    """Rate each pixel: how well frames agree, how many they are; 0 where there is no depth."""
-    spread = (history.variance / history.count.clamp_min(1.0)).sqrt()
-    seen = (history.count / 3.0).clamp(1.0 / 3.0, 1.0)
-    rating = torch.exp(-spread / _CONFIDENT_SPREAD) * seen
-    return torch.where(raw_log_depth.isfinite(), rating, 0.0)
+    """Rate each pixel by how many frames saw its surface and how well they agree.
+
+    0.5 for five frames whose mean is known to _CONFIDENT_SPREAD; 0 where there is no depth.
+    """
+    count = history.count.clamp_min(1.0)
+    odds = count / _CONFIDENT_COUNT * _CONFIDENT_SPREAD / (history.variance / count).sqrt()
+    return torch.where(raw_log_depth.isfinite(), odds / (1.0 + odds), 0.0)
 
 
 def _changed(
