@@ -111,6 +111,7 @@ choose_python() {
         return 0
     fi
     ROS_MODE="wheels"
+    unset _ROS_WHEELS_BOOTSTRAP_COMPLETE # of another environment: ours has its own library path
     if [ "$(uname -s) $(uname -m)" != "Linux x86_64" ]; then
         die "rclpy has wheels for x86-64 Linux only and this is $(uname -s) $(uname -m): install" \
             "ROS 2 (https://docs.ros.org/en/jazzy/Installation.html)," \

@@ -172,9 +172,10 @@ def test_registry_is_found_in_the_tree() -> None:
 def test_every_module_of_the_library_imports_without(without: str, blocked: set[str]) -> None:
     names = modules_of("mono_depth")
     assert "mono_depth.pipeline" in names
+    path = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, ",".join(names), ",".join(blocked)],
-        env={**os.environ, "PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
