@@ -73,6 +73,7 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "bag": ["rosbags"],
         "demo": VIDEO,
         "dev": [*TEST, "ruff==0.17.5", "mypy==2.4.1"],
         "onnx": ["onnxruntime"],

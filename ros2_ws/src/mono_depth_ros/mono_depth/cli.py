@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from mono_depth import __version__, bench_cli
 from mono_depth.errors import MonoDepthError
+from mono_depth.evaluation import cli as eval_cli
 from mono_depth.models import cli as models_cli
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
-_COMMANDS = (models_cli.add_command, bench_cli.add_command)
+_COMMANDS = (models_cli.add_command, bench_cli.add_command, eval_cli.add_command)
 
 _EXIT_ERROR = 1
 _EXIT_INTERRUPTED = 130

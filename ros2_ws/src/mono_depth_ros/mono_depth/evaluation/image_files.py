@@ -36,7 +36,7 @@ def read_depth(path: Path, units_per_m: float) -> DepthImage:
         stored = np.load(path, allow_pickle=False)
         if stored.ndim != 2 or not np.issubdtype(stored.dtype, np.floating):
             raise FrameError(f"{path} holds {stored.dtype} {stored.shape}, expected (H, W) metres")
-        depth_m = stored.astype(np.float32)
+        depth_m: DepthImage = stored.astype(np.float32)
     else:
         raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if raw is None or raw.dtype != np.uint16 or raw.ndim != 2:

@@ -111,7 +111,8 @@ def _camera(folder: Path) -> _Camera:
 
 
 def _from_json(given: dict[str, Any]) -> _Camera:
-    other = {name: float(given[name]) for name in ("depth_units_per_m", "rate_hz") if name in given}
+    optional = ("depth_units_per_m", "rate_hz")
+    other: dict[str, float] = {name: float(given[name]) for name in optional if name in given}
     if "intrinsic_matrix" in given:
         return _from_matrix(np.reshape(given["intrinsic_matrix"], (3, 3)).T, other)
     missing = {"fx", "fy", "cx", "cy"} - given.keys()

@@ -67,13 +67,17 @@ class FrameSequence:
         )
 
 
-def open_sequence(source: str, kind: str = "auto") -> FrameSequence:
+def open_sequence(
+    source: str, kind: str = "auto", *, image_topic: str = "", depth_topic: str = ""
+) -> FrameSequence:
     """Open a recording.
 
     Args:
         source: a folder or file, or "synthetic:SCENE/TRAJECTORY/SEED", such as
             "synthetic:room/robot/1", with an optional size: "synthetic:room/robot/1/320x240".
         kind: one of `FORMATS`; auto looks at `source`.
+        image_topic: of a bag, "" = the first that fits.
+        depth_topic: of a bag, "" = the first that fits.
 
     Raises:
         ConfigError: there is no such recording, or it is not complete.
@@ -95,7 +99,7 @@ def open_sequence(source: str, kind: str = "auto") -> FrameSequence:
     if kind == "bag":
         from mono_depth.evaluation.bag import open_bag
 
-        return open_bag(path)
+        return open_bag(path, image_topic, depth_topic)
     if kind == "folder":
         from mono_depth.evaluation.rgbd_folder import open_folder
 

@@ -54,7 +54,7 @@ def _mean_error(depth_m: Maps, scene: TrueScene, *, nearest_wins: bool) -> float
         if T_last_now is None:
             continue
         last, now, K = depth_m[index - 1], depth_m[index], scene.intrinsics
-        T_now_last = np.linalg.inv(T_last_now)
+        T_now_last: Pose = np.linalg.inv(T_last_now).astype(np.float64)
         errors.append(_one_way(last, now, K, T_now_last, nearest_wins))
         errors.append(_one_way(now, last, K, T_last_now, nearest_wins))
     return float(np.mean(errors)) if errors else np.nan

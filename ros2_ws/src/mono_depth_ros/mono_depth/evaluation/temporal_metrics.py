@@ -116,9 +116,7 @@ def flicker(log_error: Maps, scene_tracks: Sequence[Track | None]) -> float:
     return float(np.nanmean(flicker_of_frames(log_error, scene_tracks)))
 
 
-def tepe(
-    depth_m: Maps, truth_m: Maps, scene_tracks: Sequence[Track | None]
-) -> tuple[float, float]:
+def tepe(depth_m: Maps, truth_m: Maps, scene_tracks: Sequence[Track | None]) -> tuple[float, float]:
     """Return the temporal end-point error of inverse depth, absolute [1/m] and relative.
 
     |change of 1/depth - change of 1/truth| along the true flow; the relative form divides by

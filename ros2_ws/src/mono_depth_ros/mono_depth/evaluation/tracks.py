@@ -30,9 +30,9 @@ class TrueScene:
         return len(self.depth_m)
 
     def T_last_now(self, index: int) -> Pose | None:
-        """Return the pose of camera `index` in the camera before, None if not known."""
+        """Return the pose of camera `index` >= 1 in the one before, None if not known."""
         last, now = self.T_odom_camera[index - 1], self.T_odom_camera[index]
-        if index < 1 or last is None or now is None:
+        if last is None or now is None:
             return None
         return np.asarray(np.linalg.inv(last) @ now)
 

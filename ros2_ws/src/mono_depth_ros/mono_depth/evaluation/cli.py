@@ -1,0 +1,105 @@
+"""The command `mono-depth eval`: how good depth is, with the filter on and off."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mono_depth.bench_cli import add_model_options
+from mono_depth.config import PipelineConfig, ScaleConfig
+from mono_depth.evaluation.sequence import FORMATS, FrameSequence, open_sequence
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_BY_TRUTH = "truth"
+
+
+def add_command(commands: Subparsers) -> None:
+    """Add `eval`."""
+    text = "accuracy, flicker, scale and bias against known depth, filter off and on"
+    parser = commands.add_parser("eval", help=text, description=text)
+    parser.set_defaults(handler=_eval)
+    add_sequence_options(parser)
+    add_model_options(parser)
+    parser.add_argument(
+        "--temporal",
+        default="",
+        metavar="MODES",
+        help="of off,static,flow,pose,auto, by commas "
+        "(default: off,flow and, where poses are known, pose)",
+    )
+    parser.add_argument(
+        "--scale",
+        default="auto",
+        help="source of the scale, as scale.source of the node; or truth: one scale and shift of "
+        "the output fitted to the recording, for networks without metres (default: auto)",
+    )
+    parser.add_argument(
+        "--near", type=float, default=1.5, metavar="M", help="what counts as near (default: 1.5)"
+    )
+    parser.add_argument(
+        "--max-depth", type=float, default=20.0, metavar="M", help="leave truth beyond out"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measures here too")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw scale and flicker here")
+
+
+def add_sequence_options(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses the recording and the frames of it."""
+    parser.add_argument(
+        "sequence", help="folder, bag, or synthetic:SCENE/TRAJECTORY/SEED[/WIDTHxHEIGHT]"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="(default: auto)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every n-th frame")
+    parser.add_argument("--frames", type=int, default=0, metavar="N", help="0 = all (default)")
+    parser.add_argument("--image-topic", default="", metavar="TOPIC", help="of a bag")
+    parser.add_argument("--depth-topic", default="", metavar="TOPIC", help="of a bag")
+
+
+def chosen_sequence(args: argparse.Namespace) -> FrameSequence:
+    """Open what `add_sequence_options` ask for."""
+    sequence = open_sequence(
+        args.sequence, args.format, image_topic=args.image_topic, depth_topic=args.depth_topic
+    )
+    return sequence.thinned(args.every, args.frames)
+
+
+def pipeline_config(args: argparse.Namespace) -> PipelineConfig:
+    """Return the configuration that `add_model_options` and `--scale` ask for."""
+    return PipelineConfig(
+        model=args.model,
+        registry=args.registry,
+        weights_dir=args.weights_dir,
+        device=args.device,
+        threads=args.threads,
+        input_size=args.input_size,
+        allow_noncommercial=args.allow_noncommercial,
+        scale=ScaleConfig() if args.scale == _BY_TRUTH else ScaleConfig(source=args.scale),
+    )
+
+
+def _eval(args: argparse.Namespace) -> int:
+    # The command line is built for every command: what is heavy is imported when it runs.
+    from mono_depth.evaluation.evaluate import EvalOptions, evaluate
+    from mono_depth.evaluation.report import as_json, markdown, plot
+
+    sequence = chosen_sequence(args)
+    modes = tuple(args.temporal.split(",")) if args.temporal else ("off", "flow")
+    if not args.temporal and len(sequence) and sequence[0].T_odom_camera is not None:
+        modes = (*modes, "pose")
+    options = EvalOptions(
+        modes=modes,
+        near_m=args.near,
+        max_depth_m=args.max_depth,
+        scale_by_truth=args.scale == _BY_TRUTH,
+    )
+    evaluation = evaluate(sequence, pipeline_config(args), options)
+    sys.stdout.write(markdown(evaluation) + "\n")
+    if args.json:
+        args.json.write_text(as_json(evaluation, command="mono-depth eval"), encoding="utf-8")
+    if args.plot:
+        plot(evaluation, args.plot)
+    return 0

@@ -1,0 +1,145 @@
+"""All measures of a recording, for every mode of the filter."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from mono_depth.config import PipelineConfig
+from mono_depth.errors import ConfigError
+from mono_depth.evaluation.lag import Lag
+from mono_depth.evaluation.metrics import DepthScores, depth_scores, mean_scores
+from mono_depth.evaluation.run import Recorded, fitted_scale, run_modes
+from mono_depth.evaluation.sequence import FrameSequence
+from mono_depth.evaluation.tae import tae_published, tae_zbuffered
+from mono_depth.evaluation.temporal_metrics import (
+    NEAR_M,
+    TemporalScores,
+    flicker_of_frames,
+    frame_scales,
+    log_errors,
+    near_limit_m,
+    temporal_scores,
+)
+from mono_depth.evaluation.tracks import Maps, Track, TrueScene, tracks
+from mono_depth.factory import build_pipeline
+
+MODES = ("off", "static", "flow", "pose", "auto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """What is measured, and how."""
+
+    modes: tuple[str, ...] = ("off", "flow", "pose")
+    near_m: float = NEAR_M  # what counts as near
+    max_depth_m: float = 20.0  # truth beyond is left out
+    scale_by_truth: bool = False  # fit scale and shift of the output to the truth, once
+
+    def __post_init__(self) -> None:
+        unknown = set(self.modes) - set(MODES)
+        if unknown or not self.modes:
+            raise ConfigError(f"modes {', '.join(self.modes)}: expected some of {', '.join(MODES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeScores:
+    """All measures of one mode of the filter."""
+
+    mode: str
+    raw: DepthScores  # in metres as given out
+    sequence_aligned: DepthScores  # after one scale for the sequence
+    frame_aligned: DepthScores  # after the ratio of medians of each frame
+    temporal: TemporalScores
+    tae_published: float
+    tae_zbuffered: float
+    lag: Lag
+    stages_ms: float  # median of everything but the network
+    resets: tuple[str, ...]
+    frame_scales: tuple[float, ...]  # median log(depth / truth) of each frame
+    frame_flicker: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All measures of one recording."""
+
+    sequence: str
+    model: str
+    frames: int
+    frames_with_pose: int
+    size: tuple[int, int]  # width and height of the maps that were measured
+    near_m: float  # what counted as near
+    infer_ms: float  # median of the network
+    truth_tae_published: float  # what perfect depth scores
+    truth_tae_zbuffered: float
+    modes: tuple[ModeScores, ...]
+
+
+def evaluate(sequence: FrameSequence, config: PipelineConfig, options: EvalOptions) -> Evaluation:
+    """Measure every mode of the filter on one recording, in one run.
+
+    Raises:
+        ConfigError: the recording lacks poses for a mode that needs them, or the model metres.
+        ModelError: the model cannot be loaded.
+    """
+    model = build_pipeline(config).model
+    if options.scale_by_truth:
+        config = replace(config, scale=fitted_scale(sequence, model))
+    run = run_modes(sequence, model, config, options.modes, options.max_depth_m)
+    scene = run.scene
+    with_pose = sum(pose is not None for pose in scene.T_odom_camera)
+    if "pose" in options.modes and not with_pose:
+        raise ConfigError(f"{sequence.name} has no poses; leave the mode pose out")
+    near_m, found = near_limit_m(scene.depth_m, options.near_m), tracks(scene)
+    bar = tqdm(run.by_mode.items(), desc="measures", unit="filter", file=sys.stderr)
+    return Evaluation(
+        sequence=sequence.name,
+        model=model.name,
+        frames=len(scene),
+        frames_with_pose=with_pose,
+        size=(scene.intrinsics.width, scene.intrinsics.height),
+        near_m=near_m,
+        infer_ms=float(np.median(run.infer_ms)),
+        truth_tae_published=tae_published(scene.depth_m, scene, options.max_depth_m),
+        truth_tae_zbuffered=tae_zbuffered(scene.depth_m, scene),
+        modes=tuple(
+            _measured(mode, recorded, scene, found, near_m, options.max_depth_m)
+            for mode, recorded in bar
+        ),
+    )
+
+
+def _measured(
+    mode: str,
+    recorded: Recorded,
+    scene: TrueScene,
+    found: list[Track | None],
+    near_m: float,
+    max_depth_m: float,
+) -> ModeScores:
+    depth_m = recorded.depth_m
+    temporal = temporal_scores(depth_m, recorded.confidence, scene, found, near_m)
+    log_error = log_errors(depth_m * temporal.scale, scene.depth_m)
+    return ModeScores(
+        mode=mode,
+        raw=_scores(depth_m, scene.depth_m),
+        sequence_aligned=_scores(depth_m * temporal.scale, scene.depth_m),
+        frame_aligned=_scores(depth_m, scene.depth_m, align_median=True),
+        temporal=temporal,
+        tae_published=tae_published(depth_m, scene, max_depth_m),
+        tae_zbuffered=tae_zbuffered(depth_m, scene),
+        lag=recorded.lag,
+        stages_ms=float(np.median(recorded.stages_ms)),
+        resets=recorded.resets,
+        frame_scales=tuple(frame_scales(log_error).tolist()),
+        frame_flicker=tuple(flicker_of_frames(log_error, found).tolist()),
+    )
+
+
+def _scores(depth_m: Maps, truth_m: Maps, *, align_median: bool = False) -> DepthScores:
+    pairs = zip(depth_m, truth_m, strict=True)
+    return mean_scores(depth_scores(d, t, align_median=align_median) for d, t in pairs)

@@ -1,0 +1,80 @@
+"""One network, several pipelines behind it: each frame is predicted once and seen by all."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from mono_depth.config import PipelineConfig, updated
+from mono_depth.data import DepthImage, DepthResult, Frame, Intrinsics, Prediction
+from mono_depth.errors import ConfigError
+from mono_depth.models.protocol import DepthModel
+from mono_depth.pipeline import DepthPipeline
+
+
+class ReplayedModel:
+    """Stands in for a network in several pipelines and gives all of them one output."""
+
+    def __init__(self, model: DepthModel) -> None:
+        self.name = model.name
+        self.kind = model.kind
+        self.device = model.device
+        self.weights_sha256 = model.weights_sha256
+        self.prediction: Prediction | None = None  # what `infer` gives out
+
+    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
+        """Return `prediction`, whatever the image."""
+        if self.prediction is None:
+            raise RuntimeError("infer without a prediction: set it first")
+        return self.prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What one pipeline made of a frame."""
+
+    result: DepthResult
+    depth_m: DepthImage  # of the result
+    stages_ms: float  # everything but the network
+
+
+class ReplayedPipeline:
+    """The depth pipeline with one mode of the temporal filter, behind outputs of a network."""
+
+    def __init__(self, model: DepthModel, config: PipelineConfig, mode: str) -> None:
+        self._model = ReplayedModel(model)
+        self._pipeline = DepthPipeline(self._model, updated(config, {"temporal.mode": mode}))
+
+    def process(self, frame: Frame, prediction: Prediction) -> Output:
+        """Return the depth of a frame from the output of the network.
+
+        Raises:
+            ConfigError: there are no metres.
+        """
+        self._model.prediction = prediction
+        result = self._pipeline.process(frame)
+        if result.depth_m is None:
+            raise ConfigError(
+                f"{self._model.name}: {result.scale.reason}; --scale truth fits the output to the "
+                "recording, as benchmarks of relative depth do"
+            )
+        spent_ms = [value for stage, value in result.stage_ms.items() if stage != "infer"]
+        depth_m = result.depth_m.cpu().numpy()
+        return Output(result=result, depth_m=depth_m, stages_ms=sum(spent_ms))
+
+
+def predict(model: DepthModel, frame: Frame) -> tuple[Prediction, float]:
+    """Run the network on a frame.
+
+    Returns:
+        Its output, and the time it took [ms].
+    """
+    start_s = time.perf_counter()
+    with torch.inference_mode():
+        rgb = torch.from_numpy(frame.rgb).to(model.device)
+        prediction = model.infer(rgb, frame.intrinsics)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+    return prediction, (time.perf_counter() - start_s) * 1e3

@@ -1,0 +1,207 @@
+"""Runs a network with several filters behind it over a recording."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from mono_depth.config import PipelineConfig, ScaleConfig
+from mono_depth.data import DepthImage, Frame, Intrinsics, OutputKind, Prediction
+from mono_depth.errors import ConfigError
+from mono_depth.evaluation.lag import (
+    ENDS,
+    Lag,
+    frame_with_obstacle,
+    lag_of,
+    prediction_with_obstacle,
+    response,
+    shows_obstacle,
+)
+from mono_depth.evaluation.replay import ReplayedPipeline, predict
+from mono_depth.evaluation.sequence import FrameSequence, SequenceFrame
+from mono_depth.evaluation.tracks import TrueScene
+from mono_depth.models.protocol import DepthModel
+
+_LONG_SIDE = 320  # every n-th pixel is measured, so that no more than this are in a row
+_FIT_FRAMES = 16
+_PROPORTIONAL = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What one pipeline gave out for n frames."""
+
+    depth_m: npt.NDArray[np.float32]  # (n, h, w) NaN = none
+    confidence: npt.NDArray[np.float32]  # (n, h, w)
+    stages_ms: npt.NDArray[np.float64]  # (n,) everything but the network
+    resets: tuple[str, ...]  # why the filter forgot the past, each time it did
+    lag: Lag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What all pipelines gave out, and the truth."""
+
+    scene: TrueScene
+    infer_ms: npt.NDArray[np.float64]  # (n,) the network
+    by_mode: dict[str, Recorded]
+
+
+def run_modes(
+    sequence: FrameSequence,
+    model: DepthModel,
+    config: PipelineConfig,
+    modes: tuple[str, ...],
+    max_depth_m: float,
+) -> Run:
+    """Run every mode of the filter on every frame; the network runs once per frame.
+
+    Args:
+        sequence: the recording.
+        model: the network.
+        config: of the pipeline.
+        modes: of the temporal filter.
+        max_depth_m: truth beyond becomes NaN.
+
+    Raises:
+        ConfigError: the model gives no metres, or images change their size.
+    """
+    recorders = {mode: _Recorder(model, config, mode) for mode in modes}
+    truths: list[SequenceFrame] = []
+    infer_ms: list[float] = []
+    for frame in tqdm(sequence, desc=sequence.name, unit="frame", file=sys.stderr):
+        camera_frame = frame.as_camera_frame()
+        prediction, spent_ms = predict(model, camera_frame)
+        infer_ms.append(spent_ms)
+        truths.append(_thinned(frame, max_depth_m))
+        if truths[-1].intrinsics != truths[0].intrinsics:
+            raise ConfigError(f"{sequence.name}: the image size or the camera changes midway")
+        for recorder in recorders.values():
+            recorder.take(camera_frame, prediction)
+    if not truths:
+        raise ConfigError(f"{sequence.name} has no frames")
+    return Run(
+        scene=_scene(truths),
+        infer_ms=np.array(infer_ms),
+        by_mode={mode: recorder.recorded() for mode, recorder in recorders.items()},
+    )
+
+
+class _Recorder:
+    """Keeps what one pipeline gives out, and how it answers to a step in depth."""
+
+    def __init__(self, model: DepthModel, config: PipelineConfig, mode: str) -> None:
+        self._pipeline = ReplayedPipeline(model, config, mode)
+        self._stepped = ReplayedPipeline(model, config, mode)
+        self._depth_m: list[npt.NDArray[np.float32]] = []
+        self._confidence: list[npt.NDArray[np.float32]] = []
+        self._stages_ms: list[float] = []
+        self._resets: list[str] = []
+        self._responses: list[float] = []
+
+    def take(self, frame: Frame, prediction: Prediction) -> None:
+        output = self._pipeline.process(frame, prediction)
+        depth_m = output.depth_m
+        step = _stride(depth_m.shape[1])
+        self._depth_m.append(depth_m[::step, ::step].copy())
+        confidence = output.result.confidence[::step, ::step]
+        self._confidence.append(confidence.cpu().numpy().astype(np.float32))
+        self._stages_ms.append(output.stages_ms)
+        if output.result.temporal_reset:
+            index = len(self._depth_m) - 1
+            self._resets.append(f"frame {index}: {output.result.temporal_reset}")
+        if len(self._responses) < ENDS and prediction.kind in _PROPORTIONAL:
+            self._step(frame, prediction, depth_m)
+
+    def _step(self, frame: Frame, prediction: Prediction, depth_m: DepthImage) -> None:
+        if shows_obstacle(len(self._responses)):
+            frame, prediction = frame_with_obstacle(frame), prediction_with_obstacle(prediction)
+        stepped = self._stepped.process(frame, prediction)
+        self._responses.append(response(stepped.depth_m, depth_m))
+
+    def recorded(self) -> Recorded:
+        return Recorded(
+            depth_m=np.stack(self._depth_m),
+            confidence=np.stack(self._confidence),
+            stages_ms=np.array(self._stages_ms),
+            resets=tuple(self._resets),
+            lag=lag_of(self._responses),
+        )
+
+
+def fitted_scale(sequence: FrameSequence, model: DepthModel) -> ScaleConfig:
+    """Return factor and shift that fit the output of a network to the truth of a recording.
+
+    Least squares over frames that are spread over the recording, in inverse depth for networks
+    of inverse depth. No robot can do this: it makes relative networks comparable.
+
+    Source: Ranftl et al., "Towards Robust Monocular Depth Estimation", TPAMI 2020, section 5
+    (there for each image, here one fit for the whole recording).
+
+    Raises:
+        ConfigError: there is no truth, or the output runs against it.
+    """
+    outputs, targets = [], []
+    for index in np.unique(np.linspace(0, len(sequence) - 1, _FIT_FRAMES).astype(int)):
+        frame = sequence[int(index)]
+        values = predict(model, frame.as_camera_frame())[0].values.cpu().numpy()
+        rows = np.arange(values.shape[0]) * frame.depth_m.shape[0] // values.shape[0]
+        columns = np.arange(values.shape[1]) * frame.depth_m.shape[1] // values.shape[1]
+        outputs.append(values.ravel().astype(np.float64))
+        targets.append(frame.depth_m[np.ix_(rows, columns)].ravel().astype(np.float64))
+    x, y = np.concatenate(outputs), np.concatenate(targets)
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if model.kind is OutputKind.INVERSE_AFFINE:
+        y = 1.0 / y
+    if x.size < 2:
+        raise ConfigError(f"{sequence.name} has no true depth to fit {model.name} to")
+    factor, shift = np.polyfit(x, y, 1)
+    if factor <= 0.0:
+        raise ConfigError(
+            f"{model.name} says {model.kind.value}, but on {sequence.name} its output falls where "
+            "that rises: there is no scale to fit"
+        )
+    return ScaleConfig(source="fixed", factor=float(factor), shift=float(shift))
+
+
+def _stride(width: int) -> int:
+    return max(1, -(-width // _LONG_SIDE))
+
+
+def _thinned(frame: SequenceFrame, max_depth_m: float) -> SequenceFrame:
+    """Return every n-th pixel of the truth, without what lies too far."""
+    step = _stride(frame.depth_m.shape[1])
+    depth_m = frame.depth_m[::step, ::step]
+    with np.errstate(invalid="ignore"):
+        depth_m = np.where(depth_m <= max_depth_m, depth_m, np.nan).astype(np.float32)
+    moves = frame.mover_mask
+    K, (height, width) = frame.intrinsics, depth_m.shape
+    return replace(
+        frame,
+        rgb=frame.rgb[:1, :1],  # no longer needed
+        depth_m=depth_m,
+        mover_mask=np.zeros(depth_m.shape, bool) if moves is None else moves[::step, ::step].copy(),
+        # the centre of pixel i is that of pixel i * step of the full image
+        intrinsics=Intrinsics(
+            width=width,
+            height=height,
+            fx=K.fx / step,
+            fy=K.fy / step,
+            cx=K.cx / step,
+            cy=K.cy / step,
+        ),
+    )
+
+
+def _scene(truths: list[SequenceFrame]) -> TrueScene:
+    return TrueScene(
+        depth_m=np.stack([truth.depth_m for truth in truths]),
+        intrinsics=truths[0].intrinsics,
+        T_odom_camera=tuple(truth.T_odom_camera for truth in truths),
+        mover=np.stack([truth.mover_mask for truth in truths if truth.mover_mask is not None]),
+    )

@@ -1,0 +1,68 @@
+"""The command `mono-depth eval` from end to end, with networks made by the test."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from mono_depth.cli import main
+
+SEQUENCE = "synthetic:room/robot/1/48x36"
+
+
+def evaluated(tiny_models, tmp_path, *more, model="tiny_metric"):
+    out = tmp_path / "out.json"
+    arguments = ["eval", SEQUENCE, "--model", model, "--registry", str(tiny_models)]
+    code = main([*arguments, "--threads", "1", "--frames", "26", "--json", str(out), *more])
+    return code, json.loads(out.read_text()) if out.exists() else {}
+
+
+def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
+    picture = tmp_path / "out.png"
+    code, report = evaluated(tiny_models, tmp_path, "--plot", str(picture))
+    assert code == 0
+    assert [scores["mode"] for scores in report["modes"]] == ["off", "flow", "pose"]
+    assert (report["frames"], report["frames_with_pose"]) == (26, 26)
+    off, _, pose = report["modes"]
+    assert off["temporal"]["confidence_ratio"] == pytest.approx(1.0, abs=0.1)
+    assert (off["lag"]["appear_frames"], off["lag"]["clear_frames"]) == (0, 0)
+    assert pose["temporal"]["flicker"] < off["temporal"]["flicker"]
+    assert pose["temporal"]["flicker"] / off["temporal"]["flicker"] == pytest.approx(
+        report["against_off"]["pose"]["flicker x"]
+    )
+    assert report["truth_tae_zbuffered"] < 0.05
+    table = capsys.readouterr().out
+    assert "| off |" in table
+    assert "Against no filter:" in table
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_output_goes_to_all_modes(tiny_models, tmp_path):
+    _, report = evaluated(tiny_models, tmp_path, "--temporal", "off,off")
+    assert [scores["mode"] for scores in report["modes"]] == ["off"]
+    _, pair = evaluated(tiny_models, tmp_path, "--temporal", "static,off")
+    assert pair["modes"][1]["raw"] == report["modes"][0]["raw"]
+
+
+def test_a_network_without_metres_needs_the_truth(tiny_models, tmp_path, capsys):
+    code, _ = evaluated(tiny_models, tmp_path, model="tiny_affine")
+    assert code == 1
+    assert "--scale truth" in capsys.readouterr().err
+    code, report = evaluated(tiny_models, tmp_path, "--scale", "truth", model="tiny_affine")
+    assert code == 0
+    assert math.isfinite(report["modes"][0]["raw"]["abs_rel"])
+    assert report["modes"][0]["lag"]["appear_frames"] is None
+
+
+def test_a_network_that_runs_against_the_truth_is_not_turned_round(tiny_models, tmp_path, capsys):
+    code, _ = evaluated(tiny_models, tmp_path, "--scale", "truth", model="tiny_inverse")
+    assert code == 1  # in this room bright is far
+    assert "its output falls where that rises" in capsys.readouterr().err
+
+
+def test_an_unknown_mode_is_refused(tiny_models, tmp_path, capsys):
+    code, _ = evaluated(tiny_models, tmp_path, "--temporal", "off,magic")
+    assert code == 1
+    assert "expected some of off, static, flow, pose, auto" in capsys.readouterr().err
