@@ -96,19 +96,25 @@ class Recorder(Node):
         self.destroy_node()
         write_results(self.recording, self.folder, colormap=self.config.colormap)
 
-    def _subscribe(self, message: type, topic: str, callback: Callable[[Any], None]) -> Any:  # noqa: ANN401
-        # As a robot's own consumers do; a reliable recorder would hide losses.
-        qos = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+    def _subscribe(
+        self, message: type, topic: str, callback: Callable[[Any, dict[str, int]], None]
+    ) -> Any:  # noqa: ANN401
+        # Best effort, as a robot's own consumers: a reliable recorder would hide losses. The queue
+        # is long, because a recorder may be late where a robot may not.
+        qos = QoSProfile(depth=30, reliability=QoSReliabilityPolicy.BEST_EFFORT)
         return self.create_subscription(message, topic, callback, qos)
 
-    def _arrived(self, channel: str, message: Any) -> Moment | None:  # noqa: ANN401
-        arrival_ns = self.get_clock().now().nanoseconds
+    def _arrived(self, channel: str, message: Any, info: dict[str, int]) -> Moment | None:  # noqa: ANN401
+        # When the middleware got it, not when this process found the time to look at it.
+        arrival_ns = info["received_timestamp"]
+        if arrival_ns <= 0 or self.get_clock().ros_time_is_active:
+            arrival_ns = self.get_clock().now().nanoseconds
         stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
         self.recording.channels[channel].add(stamp_ns, arrival_ns)
         return self.recording.moment(stamp_ns)
 
-    def _on_image(self, message: Image) -> None:
-        moment = self._arrived("camera", message)
+    def _on_image(self, message: Image, info: dict[str, int]) -> None:
+        moment = self._arrived("camera", message, info)
         if moment is None:
             return
         try:
@@ -118,16 +124,16 @@ class Recorder(Node):
             return
         width = min(640, message.width)
         size = width, max(1, round(width * message.height / message.width))
-        moment.rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+        moment.rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
-    def _on_depth(self, message: Image) -> None:
-        moment = self._arrived("depth", message)
+    def _on_depth(self, message: Image, info: dict[str, int]) -> None:
+        moment = self._arrived("depth", message, info)
         if message.encoding == "32FC1":
             self._keep_depth(moment, message, is_metric=True)
         self._finish_in_time()
 
-    def _on_relative(self, message: Image) -> None:
-        moment = self._arrived("depth", message)
+    def _on_relative(self, message: Image, info: dict[str, int]) -> None:
+        moment = self._arrived("depth", message, info)
         self._keep_depth(moment, message, is_metric=False)
         self._finish_in_time()
 
@@ -139,8 +145,8 @@ class Recorder(Node):
         moment.depth, moment.is_metric = values[::step, ::step].copy(), is_metric
         self._newest = moment
 
-    def _on_points(self, message: PointCloud2) -> None:
-        moment = self._arrived("points", message)
+    def _on_points(self, message: PointCloud2, info: dict[str, int]) -> None:
+        moment = self._arrived("points", message, info)
         if moment is not None:
             floats = np.frombuffer(message.data, np.float32)
             cloud = floats.reshape(message.height, message.width, message.point_step // 4)

@@ -263,7 +263,15 @@ def test_an_interrupt_ends_the_executable_with_its_results(ros, robot, tmp_path)
         "-m", "mono_depth_ros.recorder", "--ros-args", "-p", f"output:={tmp_path / 'out'}"
     )
     ros.wait_until(robot.depth.get_subscription_count, 30.0)
-    robot.send_depth(robot.header())
+    ros.wait_until(robot.image.get_subscription_count, 30.0)
+
+    def is_recording() -> bool:
+        header = robot.header()
+        robot.send_image(header)
+        robot.send_depth(header)
+        return (tmp_path / "out" / "latest.png").exists()
+
+    ros.wait_until(is_recording, 30.0)
     process.send_signal(2)
     assert process.wait(20.0) == 0
-    assert "frames" in summary(tmp_path / "out")["depth"]
+    assert summary(tmp_path / "out")["depth"]["frames"] > 0
