@@ -16,7 +16,7 @@ from mono_depth.bench import stage_table
 from mono_depth.bench_cli import add_model_options, add_run_options, machine_line, write_report
 from mono_depth.errors import MonoDepthError
 from mono_depth.machine import hardware, versions
-from mono_depth_ros.bench_run import Run, measure
+from mono_depth_ros.bench_run import Run, measure, ros_arguments
 from mono_depth_ros.outputs import TOPICS
 
 FRESHNESS_RATE_HZ = 60.0
@@ -32,13 +32,10 @@ def node_arguments(args: argparse.Namespace) -> list[str]:
         "device": args.device,
         "threads": args.threads,
         "input_size": args.input_size,
-        "allow_noncommercial": str(args.allow_noncommercial).lower(),
+        "allow_noncommercial": args.allow_noncommercial,
         "diagnostics.period_s": 0.25,
     }
-    # A value that looks like a number to YAML must stay text where the parameter is text.
-    pairs = [f"{name}:={value}" for name, value in values.items() if value != ""]
-    pairs += args.param
-    return ["--ros-args"] + [part for pair in pairs for part in ("-p", pair)]
+    return ros_arguments(values) + [part for pair in args.param for part in ("-p", pair)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,7 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def freshness_complaints(figures: Mapping[str, Any]) -> list[str]:
     """Say what is wrong with the figures of a slow network behind a fast camera."""
-    counts, inference_ms = figures["counts"], figures["stages_ms"]["infer"]["p50"]
+    counts = figures["counts"]
+    if not counts["published"]:
+        return [f"nothing was published; last skip: {figures['last_skip'] or 'none'}"]
+    inference_ms = figures["stages_ms"]["infer"]["p50"]
     limit_ms = 1.5 * inference_ms + 20.0
     latency_ms = figures["latency_ms"]["p99"]
     complaints = []

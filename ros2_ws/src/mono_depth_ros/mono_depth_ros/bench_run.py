@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,13 @@ class Run:
     is_reliable: bool = False  # of the subscriptions; the node's publishers always are
     large_messages: bool = True  # use the shipped profile of Fast DDS
     show_progress: bool = True
+
+
+def ros_arguments(parameters: Mapping[str, object]) -> list[str]:
+    """Return the arguments that give a node its parameters."""
+    # Quoted: YAML takes a bare `off` for false.
+    pairs = [f"{name}:={json.dumps(value, default=str)}" for name, value in parameters.items()]
+    return ["--ros-args"] + [part for pair in pairs for part in ("-p", pair)]
 
 
 def measure(run: Run, log_folder: Path) -> dict[str, Any]:

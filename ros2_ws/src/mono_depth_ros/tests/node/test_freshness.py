@@ -1,0 +1,58 @@
+"""A camera of 60 Hz before a network of 200 ms: frames are dropped and counted, never get old."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mono_depth_ros.bench import FRESHNESS_RATE_HZ, freshness_complaints
+from mono_depth_ros.bench_run import Run, measure, ros_arguments
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+INFERENCE_S = 0.2
+SECONDS = float(os.environ.get("MONO_DEPTH_FRESHNESS_S", "8"))
+
+
+def test_a_slow_network_behind_a_fast_camera_stays_fresh_and_loses_nothing(
+    tiny_models: Path, tmp_path: Path
+) -> None:
+    picture = np.full((480, 640, 3), 201, np.uint8)  # blue: one round of work, see tiny_models
+    picture[..., 0] = np.linspace(50, 200, 640)  # red: depth that is not the same everywhere
+    cv2.imwrite(str(tmp_path / "picture.png"), picture[..., ::-1])
+    parameters = {
+        "model": "tiny_slow",
+        "registry": tiny_models,
+        "threads": 1,
+        "diagnostics.period_s": 0.2,
+    }
+    figures = measure(
+        Run(
+            source=[
+                *("-m", "mono_depth_ros.bench_source", "--images", str(tmp_path)),
+                *("--rate", str(FRESHNESS_RATE_HZ), "--seconds", str(SECONDS)),
+            ],
+            node=[
+                *("-m", "mono_depth_ros.bench_node", "--inference-ms", str(1e3 * INFERENCE_S)),
+                *ros_arguments(parameters),
+            ],
+            outputs=["depth/image", "depth/camera_info"],
+            expected_s=SECONDS,
+            show_progress=False,
+        ),
+        tmp_path,
+    )
+    assert freshness_complaints(figures) == []
+    counts = figures["counts"]
+    assert counts["received"] == counts["published"] + counts["dropped"] + counts["skipped"]
+    assert counts["skipped"] == 0, figures["last_skip"]
+    assert counts["sent"] == round(FRESHNESS_RATE_HZ * SECONDS)
+    assert counts["received"] > 0.8 * counts["sent"]
+    assert counts["published"] <= SECONDS / INFERENCE_S + 1
+    assert counts["published"] > 0.5 * SECONDS / INFERENCE_S
+    assert counts["lost_after_node"] == {"depth/image": 0, "depth/camera_info": 0}
+    assert figures["stages_ms"]["infer"]["p50"] >= 1e3 * INFERENCE_S
