@@ -80,7 +80,7 @@ def measure(run: Run, log_folder: Path) -> dict[str, Any]:
         _wait(lambda: sink.is_connected, _START_S, node, sink, "the node is not active")
         time.sleep(0.5)  # for its publishers to learn of every subscription
         source = start("source", run.source)
-        memory_mib, cpu_cores = _watch(run, source, node)
+        memory_mib, cpu_cores = _watch(run, source, node, sink)
         if source.wait(5.0) != 0:
             raise _failed(source)
         _wait(lambda: _is_settled(sink), _SETTLE_S, node, sink, "the node does not finish its work")
@@ -89,9 +89,13 @@ def measure(run: Run, log_folder: Path) -> dict[str, Any]:
         return _figures(sink, sent, memory_mib, cpu_cores)
 
 
-def _watch(run: Run, source: Child, node: Child) -> tuple[list[float], float]:
-    """Wait for the source; return the node's memory over time [MiB] and the cores it used."""
-    pid, memory_mib = node.process.pid, [resident_mib(node.process.pid)]
+def _watch(run: Run, source: Child, node: Child, sink: BenchSink) -> tuple[list[float], float]:
+    """Wait for the source; return the node's memory over time [MiB] and the cores it used.
+
+    Both from the first output on: before, the node has nothing to do.
+    """
+    pid = node.process.pid
+    memory_mib: list[float] = []
     began_s, cpu_before_s = time.monotonic(), cpu_seconds(pid)
     with tqdm(
         total=run.expected_s, unit="s", disable=not run.show_progress, bar_format=_BAR
@@ -100,10 +104,15 @@ def _watch(run: Run, source: Child, node: Child) -> tuple[list[float], float]:
             if not node.is_running:
                 raise _failed(node)
             time.sleep(_SAMPLE_S)
+            if not any(sink.stamps_ns.values()):
+                began_s, cpu_before_s = time.monotonic(), cpu_seconds(pid)
+                continue
             memory_mib.append(resident_mib(pid))
             bar.n = min(time.monotonic() - began_s, run.expected_s)
             bar.refresh()
-    return memory_mib, (cpu_seconds(pid) - cpu_before_s) / (time.monotonic() - began_s)
+    memory_mib.append(resident_mib(pid))
+    cores = (cpu_seconds(pid) - cpu_before_s) / max(time.monotonic() - began_s, _SAMPLE_S)
+    return memory_mib, cores
 
 
 def _figures(
