@@ -227,7 +227,11 @@ prepare_environment() {
 
 # Keeps DDS traffic on this machine, and large images and clouds from being lost.
 ros_settings() {
-    local profile="$PACKAGE/config/fastdds_large_messages.xml"
+    local profile="$PACKAGE/config/fastdds_large_messages.xml" free_mib
+    free_mib="$(df --output=avail -BM /dev/shm 2>/dev/null | tail -n 1 | tr -dc 0-9)"
+    [ "${free_mib:-0}" -ge 256 ] ||
+        say "only ${free_mib:-0} MiB of shared memory are free in /dev/shm: large images and clouds" \
+            "may be lost (container: docker run --shm-size=1g)"
     if [ "${ROS_DISTRO:-wheels}" = humble ]; then
         export ROS_LOCALHOST_ONLY="${ROS_LOCALHOST_ONLY:-1}"
     else
