@@ -21,12 +21,9 @@ from tqdm import tqdm
 from mono_depth.data import DepthImage
 from mono_depth.evaluation.baselines import DepthPrior, FastDepth, learn_prior
 from mono_depth.evaluation.metrics import DepthScores, depth_scores, mean_scores
-from mono_depth.evaluation.real_frames import (
-    RgbdFrame,
-    lingbot_frames,
-    realsense_frames,
-    tum_frames,
-)
+from mono_depth.evaluation.real_frames import lingbot_frames, realsense_frames
+from mono_depth.evaluation.sequence import SequenceFrame
+from mono_depth.evaluation.tum import open_tum
 from mono_depth.models.nano import Nano
 from mono_depth.resources import share_dir
 
@@ -37,7 +34,7 @@ _HELD_OUT_SEED = 900_000_000  # training seeds stay below, see training/pool.py
 _PRIOR_SCENES = 150
 _HELD_OUT = {"room": "robot", "office": "handheld", "corridor": "robot", "street": "drone"}
 
-Predict = Callable[[RgbdFrame], DepthImage]
+Predict = Callable[[SequenceFrame], DepthImage]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +49,7 @@ class Row:
 
 
 def evaluate(
-    name: str, frames: Iterable[RgbdFrame], predictors: dict[str, Predict], max_depth_m: float
+    name: str, frames: Iterable[SequenceFrame], predictors: dict[str, Predict], max_depth_m: float
 ) -> list[Row]:
     """Score every predictor on every frame, where the truth is `max_depth_m` or less."""
     raw: dict[str, list[DepthScores]] = {key: [] for key in predictors}
@@ -108,7 +105,7 @@ def markdown(rows: Sequence[Row]) -> str:
 def build_predictors(nano: Nano, prior: DepthPrior, fastdepth: Path) -> dict[str, Predict]:
     """Return constant, row prior, FastDepth where its file is there, and nano."""
 
-    def run_nano(frame: RgbdFrame) -> DepthImage:
+    def run_nano(frame: SequenceFrame) -> DepthImage:
         values = nano.infer(torch.from_numpy(frame.rgb), frame.intrinsics).values
         return np.asarray(values.cpu().numpy(), dtype=np.float32)
 
@@ -156,33 +153,33 @@ def main(arguments: list[str] | None = None) -> None:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
 
-def _real_sets(data: Path) -> dict[str, Iterable[RgbdFrame]]:
+def _real_sets(data: Path) -> dict[str, Iterable[SequenceFrame]]:
     return {
-        "desk (TUM fr1/rpy)": tum_frames(data / "tum_fr1_rpy", every=4),
+        "desk (TUM fr1/rpy)": open_tum(data / "tum_fr1_rpy").thinned(every=4),
         "floor (RealSense)": realsense_frames(data / "realsense_floor"),
         "rooms (LingBot)": lingbot_frames(data / "lingbot_rgbd"),
     }
 
 
-def _synthetic_sets() -> dict[str, Iterable[RgbdFrame]]:
+def _synthetic_sets() -> dict[str, Iterable[SequenceFrame]]:
     return {
         f"synthetic {scene}": held_out_frames(scene, trajectory)
         for scene, trajectory in _HELD_OUT.items()
     }
 
 
-def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[RgbdFrame]:
+def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[SequenceFrame]:
     """Yield frames of a synthetic recording whose seed no training draws."""
     from mono_depth.synthetic.camera import SyntheticCamera
 
     camera = SyntheticCamera(_HELD_OUT_SEED, scene, trajectory, width=320, height=240)
     for index in np.linspace(0, len(camera) - 1, count).astype(int):
         frame = camera[int(index)]
-        yield RgbdFrame(
-            name=f"{scene} {index}",
+        yield SequenceFrame(
             rgb=frame.rgb,
             depth_m=frame.depth_m,
             intrinsics=frame.intrinsics,
+            stamp_ns=frame.stamp_ns,
         )
 
 

@@ -13,7 +13,7 @@ from mono_depth.errors import FrameError, ModelError
 from mono_depth.evaluation.baselines import learn_prior
 from mono_depth.evaluation.metrics import depth_scores
 from mono_depth.evaluation.nano_table import evaluate, held_out_frames, markdown, synthetic_prior
-from mono_depth.evaluation.real_frames import RgbdFrame
+from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.models.nano import (
     CANONICAL_FOCAL_PX,
     Nano,
@@ -338,9 +338,8 @@ def test_the_shipped_weights_tell_how_they_were_made_and_stay_small():
 
 def test_the_table_scores_each_predictor_raw_and_aligned():
     rgb = np.zeros((48, 64, 3), np.uint8)
-    frame = RgbdFrame(
-        name="wall", rgb=rgb, depth_m=np.full((48, 64), 2.0, np.float32), intrinsics=CAMERA
-    )
+    wall_m = np.full((48, 64), 2.0, np.float32)
+    frame = SequenceFrame(rgb=rgb, depth_m=wall_m, intrinsics=CAMERA, stamp_ns=0)
     predictors = {
         "right": lambda _: np.full((6, 8), 2.0, np.float32),
         "twice": lambda _: np.full((6, 8), 4.0, np.float32),
