@@ -26,6 +26,7 @@ from mono_depth_ros.report import describe, list_files
 
 _IMAGE, _INFO = "/camera/image_raw", "/camera/camera_info"
 _ASSUMED_FOV_DEG = 65.0  # usual for webcams and phones; wrong by 10 deg, x and y are off by 20 %
+_OPTICAL_IN_LINK = "0 0 0 -1.5707963 0 -1.5707963"  # x y z roll pitch yaw, REP 103
 _START_TIMEOUT_S = 180.0  # a large model on a slow disk
 _SILENCE_TIMEOUT_S = 60.0
 _FILES = {
@@ -157,6 +158,8 @@ def _start_depth_node(stage: _Stage) -> Child:
     options = stage.options
     # Every second point is what the film shows; all of them would be 200 MB/s at 25 Hz.
     settings = [f"model:={options.model}", f"device:={options.device}", "cloud.stride:=2"]
+    if options.source == "synthetic":  # its odom is about camera_link, and there is no /tf_static
+        settings.append(f"odometry.camera_in_body:='{_OPTICAL_IN_LINK}'")
     settings += options.param  # of two values the last counts
     arguments = [f"image:={_IMAGE}", f"camera_info:={_INFO}"]
     return stage.start(
