@@ -8,6 +8,7 @@ set its library path; nothing needs to be set by hand. A process started by a te
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -191,6 +192,7 @@ class DepthBench:
             "threads": 1,
             "device": "cpu",
             "diagnostics.period_s": 0.1,
+            "temporal.mode": "off",
             **parameters,
         }
         self.node = DepthNode(
@@ -309,9 +311,9 @@ class DepthBench:
                     return {value.key: value.value for value in status.values}
         return {}
 
-    def wait_for_status(self, level: bytes, text: str) -> Any:
+    def wait_for_status(self, level: bytes, text: str, *, since: int | None = None) -> Any:
         """Return the status `mono_depth: stream` once it has a level and says a text."""
-        seen = len(self.diagnostics)
+        seen = len(self.diagnostics) if since is None else since
 
         def found() -> list[Any]:
             return [
@@ -326,14 +328,24 @@ class DepthBench:
         self.ros.wait_until(found, what=f"diagnostics that say {text!r}")
         return found()[0]
 
-    def log_lines(self, text: str, *, since: int = 0) -> list[str]:
+    def log_lines(self, text: str) -> list[str]:
         """Return the log lines of the node that say `text`."""
-        return [message.msg for message in self.logs[since:] if text in message.msg]
+        return [message.msg for message in self.logs if text in message.msg]
 
     def wait_for_log(self, text: str) -> str:
         """Return the first log line of the node that says `text`."""
         self.ros.wait_until(lambda: self.log_lines(text), what=f"a log line that says {text!r}")
         return self.log_lines(text)[0]
+
+    def wait_for_cause(self, cause: str) -> str:
+        """Return the first log line of a cause; lines that differ in numbers only share one."""
+
+        def found() -> list[str]:
+            lines = [message.msg for message in self.logs]
+            return [line for line in lines if _numberless(cause) in _numberless(line)]
+
+        self.ros.wait_until(found, what=f"a log line that says {cause!r}")
+        return found()[0]
 
     def call(self, service: str, kind: type, request: Any) -> Any:
         """Return the answer of a service of the node."""
@@ -368,6 +380,10 @@ class DepthBench:
         result = self.call("set_parameters_atomically", kind, request).result
         assert result.successful == (result.reason == "")
         return str(result.reason)
+
+
+def _numberless(text: str) -> str:
+    return re.sub(r"\d+(\.\d+)?", "#", text)
 
 
 @pytest.fixture
