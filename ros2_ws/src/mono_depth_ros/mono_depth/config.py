@@ -32,10 +32,21 @@ class ScaleConfig:
     source: Annotated[
         str,
         Param(
-            "Where metres come from: auto = the model if it is metric, else none; model = as auto, "
-            "but a model without metres fails; fixed = scale.factor and scale.shift; none = "
-            "relative/image only.",
-            choices=("auto", "model", "fixed", "none"),
+            "Where metres come from: auto = the most certain of all that has data, the model "
+            "included if it is metric; model = a model of metres, as it is; model_focal = one "
+            "with a focal rule, or with scale.reference_focal; fixed = scale.factor and "
+            "scale.shift; sparse_points, ground_plane, odometry = measured by that alone; "
+            "none = relative/image only.",
+            choices=(
+                "auto",
+                "model",
+                "model_focal",
+                "fixed",
+                "sparse_points",
+                "ground_plane",
+                "odometry",
+                "none",
+            ),
             live=True,
         ),
     ] = "auto"
@@ -53,9 +64,77 @@ class ScaleConfig:
     shift: Annotated[
         float, Param("With source fixed: shift, see scale.factor.", -1e3, 1e3, live=True)
     ] = 0.0
+    reference_focal: Annotated[
+        float,
+        Param(
+            "Focal length, in widths of the image, of the camera that a model of metres was "
+            "trained with: depth is multiplied by (fx / width) / reference_focal. 0 = unknown, no "
+            "correction. Models with a focal rule of their own ignore it.",
+            0.0,
+            100.0,
+            live=True,
+        ),
+    ] = 0.0
+    camera_height_m: Annotated[
+        float,
+        Param(
+            "Height of the camera's optical centre over the ground [m]; 0 = from TF if it is "
+            "known there, else no scale from the ground plane.",
+            0.0,
+            100.0,
+            live=True,
+        ),
+    ] = 0.0
+    min_points: Annotated[
+        int,
+        Param("Fewer points of one frame that agree on a scale are refused.", 4, 1000, live=True),
+    ] = 5
+    max_correction: Annotated[
+        float,
+        Param(
+            "Models of metres: a measured scale that differs by more than this factor is refused.",
+            1.01,
+            1000.0,
+            live=True,
+        ),
+    ] = 4.0
+    valid_sigma: Annotated[
+        float,
+        Param(
+            "Relative deviation above which a measured scale is degraded.", 0.001, 10.0, live=True
+        ),
+    ] = 0.05
+    lost_sigma: Annotated[
+        float,
+        Param("Relative deviation above which a measured scale is lost.", 0.001, 10.0, live=True),
+    ] = 0.2
+    stale_s: Annotated[
+        float,
+        Param("A scale measured longer ago than this is degraded [s].", 0.01, 3600.0, live=True),
+    ] = 2.0
+    lost_s: Annotated[
+        float,
+        Param("A scale measured longer ago than this is lost [s].", 0.01, 3600.0, live=True),
+    ] = 10.0
+    on_loss: Annotated[
+        str,
+        Param(
+            "When a measured scale is lost: model = metres of the model if it is metric, else "
+            "relative; hold = go on with the last scale; relative = relative/image only; "
+            "stop = no output.",
+            choices=("model", "hold", "relative", "stop"),
+            live=True,
+        ),
+    ] = "model"
 
     def __post_init__(self) -> None:
         check_limits(self)
+        for low, high in (("valid_sigma", "lost_sigma"), ("stale_s", "lost_s")):
+            if getattr(self, low) > getattr(self, high):
+                raise ConfigError(
+                    f"scale.{low} = {getattr(self, low)} must not be above "
+                    f"scale.{high} = {getattr(self, high)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -100,16 +101,32 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleStatus:
-    """Where the metres come from, or why there are none."""
+    """Where the metres come from, how sure they are, or why there are none.
 
-    source: str  # "model", "model_focal", "fixed" or "none"
-    state: str  # "valid" or "uninitialised"
-    reason: str = ""  # why there are no metres; empty when there are
+    State: uninitialised = nothing known; converging = measured, not yet trusted; valid;
+    degraded = less certain or older than wanted; lost = was known once.
+
+    With source fixed, scale and shift are the two parameters. Else they are, for models of
+    metres, 1 / depth = 1 / (scale * output) + shift; of inverse depth, 1 / depth =
+    scale * output + shift; of depth without scale, depth = scale * output + shift.
+    """
+
+    source: str  # model, model_focal, fixed, sparse_points, ground_plane, odometry or none
+    state: str  # uninitialised, converging, valid, degraded or lost
+    reason: str = ""  # why the state is not valid; empty when it is
+    is_usable: bool = True  # False: no metres are given although the state might allow it
+    scale: float = math.nan
+    shift: float = 0.0
+    sigma_rel: float = math.nan  # relative deviation of the scale, NaN = not known
+    age_s: float = 0.0  # since the last accepted measurement, Inf = never; 0 = needs none
+    inliers: int = 0  # points of the last accepted measurement
+    last_reject: str = ""  # why the last refused measurement was refused
+    conflict: str = ""  # which two sources contradict one another
 
     @property
     def is_metric(self) -> bool:
         """Tell whether depth in metres is given."""
-        return self.state == "valid"
+        return self.is_usable and self.state in ("valid", "degraded", "lost")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from mono_depth.config import PipelineConfig
 from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
 from mono_depth.models.protocol import DepthModel
-from mono_depth.scale import check_informative, to_metres, to_relative
+from mono_depth.scale import ScaleTracker, check_informative, to_relative
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.threads import on_one_thread, torch_threads, usable_cores
 
@@ -23,6 +23,7 @@ class DepthPipeline:
     def __init__(self, model: DepthModel, config: PipelineConfig) -> None:
         self.model = model
         self._config = config
+        self._scale = ScaleTracker()
         self._temporal = TemporalFilter()
         self._network_threads = config.threads or usable_cores()
 
@@ -45,8 +46,7 @@ class DepthPipeline:
                 prediction = self.model.infer(rgb, frame.intrinsics)
             watch.lap("infer")
             check_informative(prediction)
-            calibrated = frame.intrinsics is not None
-            depth_m, scale = to_metres(prediction, config.scale, calibrated=calibrated)
+            depth_m, scale = self._scale.update(prediction, frame, config.scale)
             relative = to_relative(prediction)
             watch.lap("scale")
             past = self._with_past(depth_m, prediction.confidence, rgb, frame)
@@ -71,6 +71,7 @@ class DepthPipeline:
 
     def reset(self) -> None:
         """Forget earlier frames."""
+        self._scale.reset()
         self._temporal.reset()
 
     def _with_past(

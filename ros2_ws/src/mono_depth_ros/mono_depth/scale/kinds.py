@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
 from mono_depth.config import ScaleConfig
-from mono_depth.data import OutputKind, Prediction, ScaleStatus
+from mono_depth.data import Intrinsics, OutputKind, Prediction, ScaleStatus
 from mono_depth.errors import ConfigError, FrameError
+
+MEASURED = ("sparse_points", "ground_plane", "odometry")  # sources that `ScaleTracker` asks
 
 _METRIC_SOURCE = {
     OutputKind.METRIC: "model",
@@ -18,15 +21,15 @@ _METRIC_SOURCE = {
 
 
 def to_metres(
-    prediction: Prediction, config: ScaleConfig, *, calibrated: bool
+    prediction: Prediction, config: ScaleConfig, *, intrinsics: Intrinsics | None
 ) -> tuple[torch.Tensor | None, ScaleStatus]:
-    """Return depth in metres, or None with the reason.
+    """Return depth in metres as the model or fixed values give it, or None with the reason.
 
     Args:
-        prediction: (h, w) output of the network.
+        prediction: (h, w) output of the network, as `with_focal_rule` returns it.
         config: the chosen source of the scale.
-        calibrated: whether the camera's intrinsics are known. Without them a depth image
-            has no geometry, so there are no metres either.
+        intrinsics: of the image. Without them a depth image has no geometry, so there are no
+            metres either.
 
     Returns:
         (h, w) float32 metres, NaN where the output gives no positive finite depth; and where
@@ -38,24 +41,51 @@ def to_metres(
     check_source(prediction.kind, config)
     if config.source == "none":
         return None, _no_metres("scale.source is none")
-    if not calibrated:
+    if intrinsics is None:
         return None, _no_metres("no usable camera_info: the camera is uncalibrated")
     if config.source == "fixed":
-        return _fixed(prediction, config), ScaleStatus(source="fixed", state="valid")
+        status = ScaleStatus(source="fixed", state="valid", scale=config.factor, shift=config.shift)
+        return _fixed(prediction, config), status
     source = _METRIC_SOURCE.get(prediction.kind)
     if source is None:
         reason = f"the model gives {prediction.kind.value}; set scale.source to fixed for metres"
         return None, _no_metres(reason)
-    return _positive(prediction.values), ScaleStatus(source=source, state="valid")
+    if config.reference_focal > 0.0:
+        source = "model_focal"
+    return _positive(prediction.values), ScaleStatus(source=source, state="valid", scale=1.0)
 
 
 def check_source(kind: OutputKind, config: ScaleConfig) -> None:
     """Raise `ConfigError` if metres must come from a model that gives none."""
-    if config.source == "model" and kind not in _METRIC_SOURCE:
+    if config.source in ("model", "model_focal") and kind not in _METRIC_SOURCE:
         raise ConfigError(
-            f"scale.source is model, but the model gives {kind.value}, not metres; choose a "
-            "metric model, or set scale.source to auto or fixed"
+            f"scale.source is {config.source}, but the model gives {kind.value}, not metres; "
+            "choose a metric model, or set scale.source to auto or fixed"
         )
+    if (
+        config.source == "model_focal"
+        and kind is not OutputKind.METRIC_FOCAL
+        and config.reference_focal <= 0.0
+    ):
+        raise ConfigError(
+            f"scale.source is model_focal, but the model gives {kind.value}, without a focal "
+            "rule of its own; set scale.reference_focal"
+        )
+
+
+def with_focal_rule(
+    prediction: Prediction, config: ScaleConfig, intrinsics: Intrinsics
+) -> Prediction:
+    """Return the prediction for this camera, of a model that knows one focal length only.
+
+    What a network sees is depth / focal length. A model of metres that was trained with one
+    camera says how far the scene would be from that one; `METRIC_FOCAL` models correct this
+    themselves.
+    """
+    if config.reference_focal <= 0.0 or prediction.kind is not OutputKind.METRIC:
+        return prediction
+    factor = intrinsics.fx / intrinsics.width / config.reference_focal
+    return replace(prediction, values=prediction.values * factor)
 
 
 def to_relative(prediction: Prediction) -> torch.Tensor:

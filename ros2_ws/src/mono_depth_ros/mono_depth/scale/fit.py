@@ -1,0 +1,182 @@
+"""Robust fit of a law to points of known depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mono_depth.scale.law import Floats, Law, Pivot
+
+MIN_SLOPE = 0.02  # of a law: a network that tells near from far at all
+_PAIRS = 120
+_SINGLES = 40
+_ITERATIONS = 6
+_MIN_SPREAD = 0.02  # of a network's relative depth error
+_SURE_SHARE = 0.4  # of the points are right, or nothing can be said
+_SURE_SPREADS = 1.25  # that share of 70 % Gaussian and 30 % wrong values lies within 1 / 1.25
+_MAX_SPREAD = 0.36  # points that scatter more say nothing
+_CAUCHY = 0.75  # width of the Cauchy loss, in spreads
+_INLIER = 2.5  # widths
+_COVARIANCE = 3.0  # errors of neighbouring points are alike, so they tell less than they count
+_MIN_SHARE = 0.4
+_MIN_AFFINE = 6  # inliers that slope and level need
+_MIN_RANGE = 0.25  # of the frame's width that they must cover
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Level and slope at a pivot, measured in one frame."""
+
+    level: float  # log y
+    slope: float
+    covariance: Floats  # (2, 2) of level and slope; without a seen slope only [0, 0] counts
+    slope_seen: bool  # False: the slope was given, not measured
+    inliers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """Why there is no measurement."""
+
+    reason: str
+    is_doubt: bool = True  # the data speak against themselves; False: there was nothing to measure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """What the network says where depth is known; x and y as in `Law`."""
+
+    x: Floats  # (N,)
+    y: Floats  # (N,) > 0
+    sigma: Floats  # (N,) relative deviation of y
+    y_is_depth: bool  # False: inverse depth
+
+    def errors(self, y_of_law: Floats) -> Floats:
+        """Return predicted / known depth - 1. A law with y <= 0 is infinitely wrong.
+
+        The error of depth, not of its logarithm: it is what users feel, and it keeps points
+        that are far too far, which sparse sensors invent easily, from pulling the scale.
+        """
+        safe = np.maximum(y_of_law, 1e-9)
+        return np.asarray(safe / self.y - 1.0 if self.y_is_depth else self.y / safe - 1.0)
+
+
+def fit_points(
+    points: Points, *, pivot: Pivot, shape: Law | None, min_points: int
+) -> Fit | Rejection:
+    """Fit a law to points, a minority of which may be wrong.
+
+    Tries laws through two points (and, with `shape`, through one), takes the one of the least
+    Cauchy loss, and refines it by iterated weighted least squares.
+
+    Args:
+        points: what is known.
+        pivot: of the frame.
+        shape: law whose slope is kept where the points do not show it; None = there is none.
+        min_points: fewer inliers are refused.
+
+    Source: Torr and Zisserman, "MLESAC", CVIU 2000 (sampling with a robust loss instead of a
+    count); Holland and Welsch, "Robust regression using IRLS", 1977 (Cauchy weights).
+    """
+    total = points.x.size
+    if total < min_points:
+        reason = f"{total} usable points, at least {min_points} needed"
+        return Rejection(reason=reason, is_doubt=False)
+    given = None if shape is None else _slope(shape, pivot)
+    start = _best_start(points, pivot, given, pairs=_PAIRS)
+    if start is None:
+        return Rejection(reason="no law that grows with the network's output fits the points")
+    fit = _refined(points, pivot, start, fixed=False)
+    if not _shows_slope(points, pivot, fit):
+        if given is None:
+            reason = "the points lie at one depth: their slope is unknown"
+            return Rejection(reason=reason, is_doubt=False)
+        start = _best_start(points, pivot, given, pairs=0) or start
+        fit = _refined(points, pivot, start, fixed=True)
+    if fit.inliers < min_points or fit.inliers < _MIN_SHARE * total:
+        return Rejection(reason=f"only {fit.inliers} of {total} points agree with one scale")
+    if start.spread > _MAX_SPREAD:
+        return Rejection(
+            reason=f"the points scatter by {100.0 * start.spread:.0f} % about any scale"
+        )
+    return fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    level: float
+    slope: float
+    spread: float  # robust deviation of the relative error of the right points
+
+
+def _best_start(points: Points, pivot: Pivot, given: float | None, pairs: int) -> _Start | None:
+    """Return the best law through one or two points."""
+    t = pivot.relative(points.x)
+    rng = np.random.default_rng(t.size)
+    first, second = rng.integers(0, t.size, (2, pairs))
+    run = t[second] - t[first]
+    run[np.abs(run) < 0.05] = np.nan
+    gain = (points.y[second] - points.y[first]) / run
+    middle = points.y[first] - gain * t[first]
+    slope = gain / np.where(middle > 0.0, middle, np.nan)
+    possible = (slope >= MIN_SLOPE) & (slope <= pivot.steepest())
+    middle, gain = middle[possible], gain[possible]
+    if given is not None:
+        some = np.arange(t.size) if t.size <= _SINGLES else rng.integers(0, t.size, _SINGLES)
+        single = points.y[some] / np.maximum(1.0 + given * t[some], 0.05)
+        middle, gain = np.append(middle, single), np.append(gain, given * single)
+    if not middle.size:
+        return None
+    error = np.abs(points.errors(middle[:, None] + gain[:, None] * t))
+    share = int(_SURE_SHARE * t.size)
+    spreads = _SURE_SPREADS * np.partition(error, share, axis=1)[:, share]
+    width = np.hypot(_CAUCHY * max(float(spreads.min()), _MIN_SPREAD), points.sigma)
+    best = int(np.argmin(np.log1p((error / width) ** 2).sum(axis=1)))
+    return _Start(
+        level=float(np.log(middle[best])),
+        slope=float(gain[best] / middle[best]),
+        spread=max(float(spreads[best]), _MIN_SPREAD),
+    )
+
+
+def _refined(points: Points, pivot: Pivot, start: _Start, *, fixed: bool) -> Fit:
+    """Iterate from a start; the slope stays as it is if `fixed`."""
+    t, level, slope = pivot.relative(points.x), start.level, start.slope
+    steepest = pivot.steepest()
+    width = np.hypot(_CAUCHY * start.spread, points.sigma)
+    sign = 1.0 if points.y_is_depth else -1.0
+    normal, error = np.eye(2), t
+    for _ in range(_ITERATIONS):
+        shape = np.maximum(1.0 + slope * t, 0.05)
+        error = points.errors(np.exp(level) * shape)
+        weight = 1.0 / (width**2 + error**2)
+        by_level = sign * (1.0 + error)
+        by_slope = np.zeros_like(t) if fixed else by_level * t / shape
+        jacobian = np.stack((by_level, by_slope))
+        normal = (jacobian * weight) @ jacobian.T + np.diag((1e-9, 1e-6))
+        step = np.linalg.solve(normal, jacobian @ (weight * error))
+        level -= float(np.clip(step[0], -0.5, 0.5))
+        slope = float(np.clip(slope - step[1], MIN_SLOPE, steepest))
+    return Fit(
+        level=level,
+        slope=slope,
+        covariance=np.asarray(np.linalg.inv(normal), np.float64) * _COVARIANCE,
+        slope_seen=not fixed,
+        inliers=int((np.abs(error) < _INLIER * width).sum()),
+    )
+
+
+def _shows_slope(points: Points, pivot: Pivot, fit: Fit) -> bool:
+    t = pivot.relative(points.x)
+    y = np.exp(fit.level) * np.maximum(1.0 + fit.slope * t, 0.05)
+    inliers = t[np.abs(points.errors(y)) < 0.5]
+    if inliers.size < _MIN_AFFINE:
+        return False
+    low, high = np.percentile(inliers, (10.0, 90.0))
+    return bool(high - low >= _MIN_RANGE)
+
+
+def _slope(shape: Law, pivot: Pivot) -> float:
+    y = shape.gain * pivot.middle + shape.shift
+    return float(np.clip(shape.gain * pivot.width / max(y, 1e-12), MIN_SLOPE, pivot.steepest()))

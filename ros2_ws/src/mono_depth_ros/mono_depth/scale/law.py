@@ -1,0 +1,112 @@
+"""The law that turns network output into metres: two numbers, in the domain of its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mono_depth.data import OutputKind, Prediction
+
+Floats = npt.NDArray[np.float64]
+
+METRIC_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """y = gain * x + shift.
+
+    y is 1 / depth for models of depth in metres (x = 1 / output) and of inverse depth
+    (x = output), and depth for models of depth without scale (x = output).
+    """
+
+    gain: float
+    shift: float
+
+    def metres(self, prediction: Prediction) -> torch.Tensor:
+        """Return (h, w) float32 metres, NaN where the law gives no positive finite depth."""
+        values, kind = prediction.values, prediction.kind
+        if kind in METRIC_KINDS:
+            usable = (values > 0.0) & values.isfinite()
+            depth_m = values / (self.gain + self.shift * values)
+        elif kind is OutputKind.INVERSE_AFFINE:
+            usable = values.isfinite()
+            depth_m = 1.0 / (self.gain * values + self.shift)
+        else:
+            usable = values.isfinite()
+            depth_m = self.gain * values + self.shift
+        usable = usable & (depth_m > 0.0) & depth_m.isfinite()
+        return torch.where(usable, depth_m, torch.nan)
+
+
+IDENTITY = Law(gain=1.0, shift=0.0)  # of models of metres
+
+
+def to_x(values: Floats, kind: OutputKind) -> Floats:
+    """Return the x of `Law` for network values; NaN where they are not usable."""
+    if kind not in METRIC_KINDS:
+        return np.where(np.isfinite(values), values, np.nan)
+    usable = np.isfinite(values) & (values > 0.0)
+    return np.divide(1.0, values, out=np.full(values.shape, np.nan), where=usable)
+
+
+def to_y(depth_m: Floats, kind: OutputKind) -> Floats:
+    """Return the y of `Law` for depth in metres, > 0."""
+    return np.asarray(depth_m if kind is OutputKind.DEPTH_AFFINE else 1.0 / depth_m)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pivot:
+    """Where laws are compared: the middle of what the network says about a frame.
+
+    There a law is its level, log y at x = `middle`, and its slope, the relative change of y
+    over `width`. The two are nearly independent, which gain and shift are not.
+    """
+
+    middle: float
+    width: float
+    lowest: float  # of x in the frame
+    highest: float
+
+    @classmethod
+    def of(cls, x: Floats) -> Pivot | None:
+        """Return the pivot of the x of a frame, None if they say nothing."""
+        known = x[np.isfinite(x)]
+        if known.size < _MIN_VALUES:
+            return None
+        lowest, low, middle, high, highest = np.percentile(known, (1.0, 5.0, 50.0, 95.0, 99.0))
+        if not high - low > 1e-6 * abs(middle):
+            return None
+        return cls(
+            middle=float(middle),
+            width=float(high - low),
+            lowest=float(lowest),
+            highest=float(highest),
+        )
+
+    def relative(self, x: Floats) -> Floats:
+        """Return how far `x` lies from the middle, in widths."""
+        return np.asarray((x - self.middle) / self.width)
+
+    def state_of(self, law: Law) -> tuple[float, float]:
+        """Return level and slope of a law whose y is positive in the middle."""
+        y = law.gain * self.middle + law.shift
+        return float(np.log(y)), law.gain * self.width / y
+
+    def law_of(self, level: float, slope: float) -> Law:
+        """Return the law of a level and a slope."""
+        y = float(np.exp(level))
+        gain = y * slope / self.width
+        return Law(gain=gain, shift=y - gain * self.middle)
+
+    def steepest(self) -> float:
+        """Return the slope at which y is still positive everywhere in the frame."""
+        down = min((self.lowest - self.middle) / self.width, -0.1)
+        proportional = self.width / self.middle if self.lowest > 0.0 else 0.0
+        return max(-0.9 / down, proportional)
+
+
+_MIN_VALUES = 20

@@ -1,0 +1,211 @@
+"""What one source of scale has said so far: a Kalman filter and a state."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from mono_depth.config import ScaleConfig
+from mono_depth.scale.fit import MIN_SLOPE, Fit, Rejection
+from mono_depth.scale.law import IDENTITY, Floats, Law, Pivot
+
+_FIRST_LEVEL_SIGMA = 1.0  # of a metric model before anything was measured, in log depth
+_FIRST_SLOPE_SIGMA = 0.5  # share of the slope
+_DRIFT = (0.01, 0.6)  # limits of the drift of scale [1/sqrt(s)], in log depth
+_FIRST_DRIFT = 0.05
+_FIRST_DRIFT_OF_SLOPE = 0.5  # sources that see slope speak often: they may follow at once
+_DRIFT_GAIN = 0.05
+_GATE = 13.8  # chi-square with 2 degrees of freedom, 99.9 %
+_GATE_LEVEL = 10.8  # with 1 degree
+_JUMP_FRAMES = 5  # refused in a row that agree are a jump of scale, not errors
+_WINDOW = 10  # measurements that trust is judged by
+_MIN_ACCEPTED = 3
+_MIN_INLIERS = 40  # of these together
+_MIN_SHARE = 0.7
+_KEPT_SHARE = 0.5
+_MIN_SIGMA = 0.01
+_LONGEST_STEP_S = 100.0
+
+
+class ScaleTrack:
+    """Level and slope over time. The slope of a law may be out of sight of a source."""
+
+    def __init__(self, *, is_metric: bool, sees_slope: bool) -> None:
+        self._is_metric, self._sees_slope = is_metric, sees_slope
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._law: Law | None = IDENTITY if self._is_metric else None
+        self._pivot: Pivot | None = None
+        self._mean = np.zeros(2)
+        self._covariance = np.diag((_FIRST_LEVEL_SIGMA**2, 0.0))
+        self._drift = _FIRST_DRIFT_OF_SLOPE if self._sees_slope else _FIRST_DRIFT
+        self._jumped: deque[Fit] = deque(maxlen=_JUMP_FRAMES)
+        self._stamp_ns: int | None = None
+        self._verdicts: deque[int] = deque(maxlen=_WINDOW)
+        self._is_trusted = False
+        self._is_lost = False
+        self._accepted_ns: int | None = None
+        self.inliers = 0
+        self.last_reject = ""
+
+    @property
+    def law(self) -> Law | None:
+        """The law as it is believed now; None before the first measurement of no metric model."""
+        return self._law
+
+    @property
+    def sigma_rel(self) -> float:
+        """Relative deviation of the scale in the middle of the frame, Inf = nothing measured."""
+        if self._accepted_ns is None:
+            return np.inf
+        return max(float(np.sqrt(self._covariance[0, 0])), _MIN_SIGMA)
+
+    @property
+    def level(self) -> float:
+        """Log y in the middle of the frame."""
+        return float(self._mean[0])
+
+    def age_s(self, stamp_ns: int) -> float:
+        """Return the time since the last accepted measurement, Inf = there was none."""
+        return np.inf if self._accepted_ns is None else (stamp_ns - self._accepted_ns) * 1e-9
+
+    def state(self, stamp_ns: int, config: ScaleConfig) -> str:
+        """Return the state, see `ScaleStatus`; the metres of `converging` are not to be given."""
+        sigma, age_s = self.sigma_rel, self.age_s(stamp_ns)
+        accepted = [count for count in self._verdicts if count]
+        share = len(accepted) / max(len(self._verdicts), 1)
+        if age_s > config.lost_s:
+            self._is_lost |= self._is_trusted
+            self._is_trusted = False
+            self._verdicts.clear()
+        elif (
+            len(accepted) >= _MIN_ACCEPTED
+            and sum(accepted) >= _MIN_INLIERS
+            and share >= _MIN_SHARE
+            and sigma <= config.lost_sigma
+        ):
+            self._is_trusted, self._is_lost = True, False
+        if self._is_lost or (self._is_trusted and sigma > config.lost_sigma):
+            return "lost"
+        if not self._is_trusted:
+            return "uninitialised" if self._accepted_ns is None else "converging"
+        if sigma > config.valid_sigma or age_s > config.stale_s or share < _KEPT_SHARE:
+            return "degraded"
+        return "valid"
+
+    def predict(self, pivot: Pivot, stamp_ns: int) -> None:
+        """Carry the belief on to the frame with this pivot."""
+        self._move_to(pivot)
+        if self._stamp_ns is not None:
+            step_s = min((stamp_ns - self._stamp_ns) * 1e-9, _LONGEST_STEP_S)
+            noise = self._drift**2 * max(step_s, 0.0)
+            slope = max(self._mean[1], 0.3) if self._sees_slope else 0.0
+            self._covariance += np.diag((noise, noise * slope**2))
+        self._stamp_ns = stamp_ns
+
+    def correct(self, fit: Fit | Rejection, stamp_ns: int) -> None:
+        """Take in what was measured at the pivot of the last `predict`."""
+        if isinstance(fit, Rejection):
+            self.last_reject = fit.reason
+            if fit.is_doubt:
+                self._verdicts.append(0)
+            return
+        is_first = self._accepted_ns is None
+        if self._law is None:
+            self._start(fit)
+        elif not self._fuse(fit, is_first=is_first):
+            self._verdicts.append(0)
+            return
+        self._jumped.clear()
+        self._verdicts.append(fit.inliers)
+        self._accepted_ns = stamp_ns
+        self.inliers = fit.inliers
+
+    def _start(self, fit: Fit) -> None:
+        self._mean = np.array((fit.level, fit.slope if self._sees_slope else self._mean[1]))
+        self._covariance = fit.covariance.copy()
+        if not fit.slope_seen:
+            self._covariance[:, 1] = self._covariance[1, :] = 0.0
+        self._update_law()
+
+    def _fuse(self, fit: Fit, *, is_first: bool) -> bool:
+        """Update the belief; return False if the fit contradicts it."""
+        rows = 2 if fit.slope_seen and self._sees_slope else 1
+        innovation = np.array((fit.level, fit.slope))[:rows] - self._mean[:rows]
+        expected = self._covariance[:rows, :rows] + fit.covariance[:rows, :rows]
+        surprise = float(innovation @ np.linalg.solve(expected, innovation))
+        if surprise > (_GATE if rows == 2 else _GATE_LEVEL):
+            return self._jump(fit, surprise)
+        if not is_first:
+            # the drift that explains the innovations: their mean surprise is then 1
+            ratio = min(float(innovation[0] ** 2 / expected[0, 0]), 9.0)
+            self._drift = float(np.clip(self._drift * np.exp(_DRIFT_GAIN * (ratio - 1.0)), *_DRIFT))
+        gain = self._covariance[:, :rows] @ np.linalg.inv(expected)
+        self._mean = self._mean + gain @ innovation
+        self._covariance = self._covariance - gain @ self._covariance[:rows, :]
+        self._covariance = 0.5 * (self._covariance + self._covariance.T)
+        self._update_law()
+        return True
+
+    def _jump(self, fit: Fit, surprise: float) -> bool:
+        """Start over from a level that several fits in a row agree on."""
+        self.last_reject = (
+            f"contradicts the scale so far: {np.sqrt(surprise):.1f} deviations, "
+            f"factor {np.exp(fit.level - self._mean[0]):.2f}"
+        )
+        self._jumped.append(fit)
+        levels = np.array([other.level for other in self._jumped])
+        noise = np.sqrt([other.covariance[0, 0] for other in self._jumped])
+        agree = bool((np.abs(levels - np.median(levels)) < 3.0 * noise + 0.05).all())
+        if len(self._jumped) < _JUMP_FRAMES or not agree:
+            return False
+        self._start(fit)
+        return True
+
+    def _move_to(self, pivot: Pivot) -> None:
+        """Express the belief at another pivot."""
+        last, self._pivot = self._pivot, pivot
+        if self._law is None:
+            return
+        y = self._law.gain * pivot.middle + self._law.shift
+        if last is None or y <= 0.0:
+            # nothing was measured yet, or the law does not reach this frame: only its level counts
+            level = np.log(pivot.middle) if last is None else self._mean[0]
+            slope = pivot.width / pivot.middle if self._is_metric else self._mean[1]
+            self._mean = np.array((level, slope))
+            sigma = _FIRST_SLOPE_SIGMA * slope if self._sees_slope else 0.0
+            self._covariance = np.diag((_FIRST_LEVEL_SIGMA**2, sigma**2))
+        elif self._sees_slope:
+            y_last = self._law.gain * last.middle + self._law.shift
+            turn = _jacobian(self._law, pivot, y) @ np.linalg.inv(
+                _jacobian(self._law, last, y_last)
+            )
+            self._covariance = turn @ self._covariance @ turn.T
+            self._mean = np.array(pivot.state_of(self._law))
+            limit = (2.0 * _FIRST_SLOPE_SIGMA * max(self._mean[1], 0.3)) ** 2
+            if self._covariance[1, 1] > limit:
+                shrink = np.diag((1.0, np.sqrt(limit / self._covariance[1, 1])))
+                self._covariance = shrink @ self._covariance @ shrink
+        else:
+            self._mean = np.array(pivot.state_of(self._law))
+        self._update_law()
+
+    def _update_law(self) -> None:
+        if self._pivot is None:
+            return
+        if self._sees_slope:
+            self._mean[1] = np.clip(self._mean[1], MIN_SLOPE, self._pivot.steepest())
+        self._law = self._pivot.law_of(float(self._mean[0]), float(self._mean[1]))
+
+
+def _jacobian(law: Law, pivot: Pivot, y: float) -> Floats:
+    """Return the (2, 2) derivative of level and slope by gain and shift."""
+    return np.array(
+        (
+            (pivot.middle / y, 1.0 / y),
+            (pivot.width * law.shift / y**2, -law.gain * pivot.width / y**2),
+        )
+    )

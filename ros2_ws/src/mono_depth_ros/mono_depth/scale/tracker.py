@@ -1,0 +1,262 @@
+"""Metric scale of one camera over time: sources in, metres and their status out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import combinations
+
+import torch
+
+from mono_depth.config import ScaleConfig
+from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction, ScaleStatus
+from mono_depth.errors import FrameError
+from mono_depth.scale import ground_plane, sparse_points
+from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
+from mono_depth.scale.grid import Grid
+from mono_depth.scale.kinds import MEASURED, to_metres, with_focal_rule
+from mono_depth.scale.law import IDENTITY, METRIC_KINDS, Law, Pivot
+from mono_depth.scale.odometry import BaselineTriangulation
+from mono_depth.scale.track import ScaleTrack
+
+_MODEL_SIGMA = 0.25  # of the scale of a model of metres, assumed where nothing measures it
+_CLEARLY = 0.8  # another source takes over when its deviation is below this share
+_CONFLICT_SIGMAS = 3.0
+_CONFLICT_SHARE = 0.1
+_USABLE = ("valid", "degraded")
+
+
+class ScaleTracker:
+    """Keeps what each source has measured. Not thread-safe: one worker owns it."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all measurements."""
+        self._tracks: dict[str, ScaleTrack] = {}
+        self._triangulation = BaselineTriangulation()
+        self._kind: OutputKind | None = None
+        self._stamp_ns: int | None = None
+        self._pivot: Pivot | None = None
+        self._in_use = ""
+        self._held: Law | None = None  # of the source that was used last
+
+    def update(
+        self, prediction: Prediction, frame: Frame, config: ScaleConfig
+    ) -> tuple[torch.Tensor | None, ScaleStatus]:
+        """Measure the scale with what is known of `frame` and return its depth.
+
+        A stamp that is not newer than the last one measures nothing.
+
+        Returns:
+            (h, w) float32 metres, NaN = unknown, or None where there is no metric scale; and
+            where the metres come from.
+
+        Raises:
+            ConfigError: the source does not fit the model.
+            FrameError: the scale is lost and `scale.on_loss` is stop.
+        """
+        intrinsics = frame.intrinsics
+        if intrinsics is None:
+            return to_metres(prediction, config, intrinsics=None)
+        prediction = with_focal_rule(prediction, config, intrinsics)
+        if config.source not in ("auto", *MEASURED):
+            return to_metres(prediction, config, intrinsics=intrinsics)
+        if prediction.kind is not self._kind:
+            self.reset()
+            self._kind = prediction.kind
+        self._measure(prediction, frame, intrinsics, config)
+        depth_m, status = self._chosen(prediction, frame, config)
+        conflict = self._conflict(config, frame.stamp_ns)
+        if conflict and "model" not in conflict and status.state == "valid":
+            status = replace(status, state="degraded", reason=conflict)
+        return depth_m, replace(status, conflict=conflict)
+
+    def _measure(
+        self, prediction: Prediction, frame: Frame, intrinsics: Intrinsics, config: ScaleConfig
+    ) -> None:
+        if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
+            return
+        asked = self._asked(prediction.kind, frame, config)
+        if not asked and not self._tracks:
+            return
+        self._stamp_ns = frame.stamp_ns
+        grid = Grid.of(prediction, intrinsics)
+        self._pivot = pivot = Pivot.of(grid.x)
+        if pivot is None:
+            return
+        for source in {*asked, *self._tracks}:
+            track = self._track(source, prediction.kind)
+            track.predict(pivot, frame.stamp_ns)
+            if source in asked:
+                shape = track.law
+                found = self._found(source, prediction, frame, intrinsics, grid, pivot, config)
+                if isinstance(found, Points):
+                    found = fit_points(
+                        found, pivot=pivot, shape=shape, min_points=config.min_points
+                    )
+                track.correct(
+                    self._plausible(found, pivot, prediction.kind, config), frame.stamp_ns
+                )
+
+    def _asked(self, kind: OutputKind, frame: Frame, config: ScaleConfig) -> list[str]:
+        """Return the sources to ask about this frame.
+
+        Following corners is the most work, so automatically it is done only where nothing
+        else measures.
+        """
+        if config.source != "auto":
+            return [config.source]
+        asked = []
+        if frame.sparse_points_m is not None:
+            asked.append("sparse_points")
+        if kind in METRIC_KINDS and _height_m(frame, config) > 0.0:
+            asked.append("ground_plane")
+        others = [track for name, track in self._tracks.items() if name != "odometry"]
+        trusted = any(track.state(frame.stamp_ns, config) in _USABLE for track in others)
+        if frame.T_odom_camera is not None and not trusted:
+            asked.append("odometry")
+        return asked
+
+    def _track(self, source: str, kind: OutputKind) -> ScaleTrack:
+        if source not in self._tracks:
+            self._tracks[source] = ScaleTrack(
+                is_metric=kind in METRIC_KINDS, sees_slope=source != "ground_plane"
+            )
+        return self._tracks[source]
+
+    def _found(
+        self,
+        source: str,
+        prediction: Prediction,
+        frame: Frame,
+        intrinsics: Intrinsics,
+        grid: Grid,
+        pivot: Pivot,
+        config: ScaleConfig,
+    ) -> Fit | Points | Rejection:
+        """Ask one source."""
+        if source == "sparse_points":
+            if frame.sparse_points_m is None:
+                return Rejection(
+                    reason="no sparse points at the stamp of the image", is_doubt=False
+                )
+            return sparse_points.collect(frame, intrinsics, prediction)
+        if source == "odometry":
+            return self._triangulation.collect(frame, intrinsics, prediction)
+        height_m = _height_m(frame, config)
+        if prediction.kind not in METRIC_KINDS:
+            reason = (
+                f"one plane cannot tell the scale of {prediction.kind.value}: use sparse_points"
+            )
+            return Rejection(reason=reason, is_doubt=False)
+        if height_m <= 0.0:
+            reason = "the height of the camera is unknown: set scale.camera_height_m"
+            return Rejection(reason=reason, is_doubt=False)
+        return ground_plane.measure(grid, pivot, height_m=height_m, down_camera=frame.down_camera)
+
+    def _plausible(
+        self, found: Fit | Rejection, pivot: Pivot, kind: OutputKind, config: ScaleConfig
+    ) -> Fit | Rejection:
+        """Refuse a correction that no model of metres needs."""
+        if isinstance(found, Rejection) or kind not in METRIC_KINDS:
+            return found
+        factor = math.exp(math.log(pivot.middle) - found.level)
+        if 1.0 / config.max_correction <= factor <= config.max_correction:
+            return found
+        return Rejection(
+            reason=f"the scale would be {factor:.3g} times the model's, more than "
+            f"scale.max_correction = {config.max_correction:g} allows"
+        )
+
+    def _chosen(
+        self, prediction: Prediction, frame: Frame, config: ScaleConfig
+    ) -> tuple[torch.Tensor | None, ScaleStatus]:
+        """Return the metres of the most certain source."""
+        stamp_ns = frame.stamp_ns
+        usable = {
+            name: track
+            for name, track in self._tracks.items()
+            if config.source in ("auto", name) and track.state(stamp_ns, config) in _USABLE
+        }
+        if usable:
+            best = min(usable, key=lambda name: usable[name].sigma_rel)
+            current = usable.get(self._in_use)
+            if current and usable[best].sigma_rel > _CLEARLY * current.sigma_rel:
+                best = self._in_use
+            self._in_use, self._held = best, usable[best].law
+            return self._metres(prediction, self._held), self._status(best, stamp_ns, config)
+        if self._in_use and config.source in ("auto", self._in_use):
+            return self._lost(prediction, frame, config)
+        waiting = next((name for name in self._tracks if config.source in ("auto", name)), "")
+        if config.source == "auto":
+            depth_m, status = to_metres(prediction, config, intrinsics=frame.intrinsics)
+            if depth_m is not None or not waiting:
+                reject = self._tracks[waiting].last_reject if waiting else ""
+                return depth_m, replace(status, last_reject=reject)
+        return None, replace(self._status(waiting, stamp_ns, config), is_usable=False)
+
+    def _lost(
+        self, prediction: Prediction, frame: Frame, config: ScaleConfig
+    ) -> tuple[torch.Tensor | None, ScaleStatus]:
+        """Do what the user wants without a scale that there was."""
+        status = self._status(self._in_use, frame.stamp_ns, config)
+        status = replace(status, state="lost", reason=f"scale lost: {status.reason}")
+        if config.on_loss == "stop":
+            raise FrameError(f"{status.reason} (scale.on_loss is stop)")
+        if config.on_loss == "hold":
+            return self._metres(prediction, self._held), status
+        if config.on_loss == "model" and prediction.kind in METRIC_KINDS:
+            return self._metres(prediction, IDENTITY), replace(status, scale=1.0, shift=0.0)
+        return None, replace(status, is_usable=False)
+
+    def _metres(self, prediction: Prediction, law: Law | None) -> torch.Tensor | None:
+        return None if law is None else law.metres(prediction)
+
+    def _status(self, source: str, stamp_ns: int, config: ScaleConfig) -> ScaleStatus:
+        track = self._tracks[source]
+        state, law = track.state(stamp_ns, config), track.law
+        age_s = track.age_s(stamp_ns)
+        reason = ""
+        if state != "valid":
+            age = (
+                "nothing measured yet" if math.isinf(age_s) else f"last measured {age_s:.1f} s ago"
+            )
+            refused = f"; last refusal: {track.last_reject}" if track.last_reject else ""
+            reason = (
+                f"{source} is {state}: {age}, deviation {100.0 * track.sigma_rel:.0f} %{refused}"
+            )
+        is_metric = self._kind in METRIC_KINDS
+        return ScaleStatus(
+            source=source,
+            state=state,
+            reason=reason,
+            scale=math.nan if law is None else 1.0 / law.gain if is_metric else law.gain,
+            shift=math.nan if law is None else law.shift,
+            sigma_rel=track.sigma_rel,
+            age_s=age_s,
+            inliers=track.inliers,
+            last_reject=track.last_reject,
+        )
+
+    def _conflict(self, config: ScaleConfig, stamp_ns: int) -> str:
+        """Return which two sources contradict one another, "" = none."""
+        trusted = [
+            (name, track.level, track.sigma_rel)
+            for name, track in self._tracks.items()
+            if track.state(stamp_ns, config) in _USABLE
+        ]
+        if self._pivot is not None and self._kind in METRIC_KINDS:
+            trusted.append(("model", math.log(self._pivot.middle), _MODEL_SIGMA))
+        for (name, level, sigma), (other, other_level, other_sigma) in combinations(trusted, 2):
+            apart = abs(level - other_level)
+            limit = max(_CONFLICT_SIGMAS * math.hypot(sigma, other_sigma), _CONFLICT_SHARE)
+            if apart > limit:
+                return f"{name} and {other} differ by {100.0 * math.expm1(apart):.0f} %"
+        return ""
+
+
+def _height_m(frame: Frame, config: ScaleConfig) -> float:
+    """Return the camera's height over the ground, 0 = unknown. The parameter wins."""
+    return config.camera_height_m or frame.camera_height_m or 0.0
