@@ -52,9 +52,12 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[Action]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    passed_on = {name: given[name] for name in ("image", "model", "device")}
+    if given["source"] == "synthetic":
+        passed_on |= {name: _beside_image(given, name) for name in ("odom", "sparse_points")}
     depth = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "mono_depth.launch.py")),
-        launch_arguments=[(name, given[name]) for name in ("image", "model", "device")],
+        launch_arguments=list(passed_on.items()),
     )
     actions: list[Action] = [depth]  # first: it sets the DDS profile of all that follows
     if given["source"] != "none":
@@ -62,6 +65,10 @@ def _start(context: LaunchContext) -> list[Action]:
     if given["rviz"].lower() in ("true", "1"):
         actions += _view(given)
     return actions
+
+
+def _beside_image(given: dict[str, str], name: str) -> str:
+    return "/".join([*given["image"].split("/")[:-1], name])
 
 
 def _camera(given: dict[str, str]) -> list[Action]:

@@ -26,6 +26,8 @@ SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # segments of camera, depth node and two
 INPUTS = {
     "image": "image topic of the camera (without /compressed)",
     "camera_info": "calibration topic; empty = camera_info beside the image topic",
+    "odom": "poses of the robot (nav_msgs/Odometry)",
+    "sparse_points": "metric points of LiDAR, VIO or SLAM (PointCloud2)",
 }
 PARAMETERS: dict[str, tuple[type, str]] = {
     "model": (str, "name in models/registry.yaml, or auto"),

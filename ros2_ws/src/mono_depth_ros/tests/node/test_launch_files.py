@@ -101,13 +101,15 @@ def test_camera_info_is_looked_for_beside_the_image(ros: Any, start: Callable[..
     assert {environment.get(name) for name in PROFILE_VARIABLES} == {PROFILE}
 
 
-def test_compressed_transport_takes_the_topic_that_image_transport_takes(
+def test_topics_reach_the_node_and_compressed_images_come_from_beside_the_raw_ones(
     ros: Any, start: Callable[..., Any]
 ) -> None:
     start(
         "mono_depth.launch.py",
         "image:=/eye/image_raw",
         "camera_info:=/eye/right/info",
+        "odom:=/vio/odom",
+        "sparse_points:=/vio/landmarks",
         "image_transport:=compressed",
         "model:=nano",
         "device:=cpu",
@@ -116,6 +118,8 @@ def test_compressed_transport_takes_the_topic_that_image_transport_takes(
     for topic, kind in {
         "/eye/image_raw/compressed": "sensor_msgs/msg/CompressedImage",
         "/eye/right/info": "sensor_msgs/msg/CameraInfo",
+        "/vio/odom": "nav_msgs/msg/Odometry",
+        "/vio/landmarks": "sensor_msgs/msg/PointCloud2",
     }.items():
         ros.wait_until(
             lambda topic=topic: node.get_subscriptions_info_by_topic(topic),
@@ -182,6 +186,7 @@ def test_demo_makes_depth_of_the_synthetic_camera(ros: Any, start: Callable[...,
     topics = [name for name, _ in ros.node("lists").get_topic_names_and_types()]
     assert "/camera/camera_info" in topics
     assert "/camera/odom" in topics
+    assert "/odom" not in topics
 
 
 def assert_depth_arrives(ros: Any) -> None:
