@@ -139,6 +139,7 @@ class DepthNode(LifecycleNode):
             config=lambda: self.config,
             clock=self.get_clock(),
             logger=self.get_logger(),
+            context=self.context,
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
@@ -291,20 +292,21 @@ class DepthNode(LifecycleNode):
 def main(args: list[str] | None = None, *, node_type: type[DepthNode] = DepthNode) -> None:
     """Run the node until it is interrupted."""
     rclpy.init(args=args)
+    node: Any = None
     try:
         node = node_type()
-    except ConfigError as error:
-        raise SystemExit(f"mono_depth: {error}") from error
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         if node.config.autostart:
             node.autostart()
         executor.spin()
+    except ConfigError as error:
+        raise SystemExit(f"mono_depth: {error}") from error
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node.destroy_node()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from rclpy.clock import Clock
+from rclpy.context import Context
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
@@ -40,6 +41,7 @@ class DepthStream:
         config: returns the parameters of this moment.
         clock: of the node, for latency and age.
         logger: of the node.
+        context: of the node; where it is shut down, nothing can be published.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class DepthStream:
         config: Callable[[], NodeConfig],
         clock: Clock,
         logger: RcutilsLogger,
+        context: Context,
     ) -> None:
         self._pipeline, self._outputs, self._snapshots = pipeline, outputs, snapshots
         self._config, self._clock, self._logger = config, clock, logger
+        self._context = context
         odometry = config().odometry
         self.poses = CameraPoses(
             fixed_frame=odometry.fixed_frame, camera_in_body=parse_pose(odometry.camera_in_body)
@@ -105,6 +109,9 @@ class DepthStream:
         except MonoDepthError as error:
             self._skip(f"frame skipped: {error}", str(error))
         except Exception as error:  # noqa: BLE001 - the node outlives one bad frame
+            if not self._context.ok():
+                self.stats.on_skipped("ROS was shut down")
+                return
             self.failures_in_a_row += 1
             self.last_failure = repr(error)
             self._skip(f"frame failed: {traceback.format_exc()}", repr(error))

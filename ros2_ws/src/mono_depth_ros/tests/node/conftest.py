@@ -201,7 +201,7 @@ class DepthBench:
             parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()],
         )
         compressed = self.node.config.image_transport == "compressed"
-        self._images = self.peer.create_publisher(
+        self.images = self.peer.create_publisher(
             CompressedImage if compressed else Image, "image", 5
         )
         self._infos = self.peer.create_publisher(CameraInfo, "camera_info", 5)
@@ -223,7 +223,7 @@ class DepthBench:
 
     def wait_for_inputs(self) -> None:
         """Return once the node hears the camera."""
-        for publisher in (self._images, self._infos):
+        for publisher in (self.images, self._infos):
             self.ros.wait_until(publisher.get_subscription_count, what=publisher.topic_name)
         self._received = self.node.stats.received
 
@@ -272,7 +272,7 @@ class DepthBench:
 
     def send(self, message: Any) -> None:
         """Publish an image and wait until the node has it."""
-        self._images.publish(message)
+        self.images.publish(message)
         self._received += 1
         self.ros.wait_until(lambda: self.node.stats.received >= self._received, what="received")
         assert self.node.stats.received == self._received

@@ -1,0 +1,274 @@
+"""The depth node through its states: as a lifecycle manager drives it, and when things fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from sensor_msgs.msg import Image
+
+from mono_depth.models.onnx import OnnxDepth
+from mono_depth_ros import depth_node
+
+pytestmark = pytest.mark.ros
+
+PICTURE = np.full((6, 8, 3), 100, np.uint8)
+PICTURE[:, 4:] = 175
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class Camera:
+    """Publishes an image every 5 ms, from a thread of its own, whatever the node does."""
+
+    def __init__(self, bench) -> None:
+        self._bench = bench
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.005):
+            self._bench.images.publish(self._bench.image(PICTURE))
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def test_every_state_is_told_in_the_diagnostics(depth_bench):
+    bench = depth_bench(active=False)
+
+    bench.wait_for_status(DiagnosticStatus.OK, "unconfigured")
+    assert bench.change_state("configure")
+    bench.wait_for_status(DiagnosticStatus.OK, "inactive")
+    assert bench.change_state("activate")
+    assert bench.state() == "active"
+    bench.ros.wait_until(lambda: bench.stream_values()["lifecycle"] == "active")
+    assert bench.change_state("deactivate")
+    bench.wait_for_status(DiagnosticStatus.OK, "inactive")
+    assert bench.change_state("cleanup")
+    bench.wait_for_status(DiagnosticStatus.OK, "unconfigured")
+    assert bench.change_state("unconfigured_shutdown")
+    bench.wait_for_status(DiagnosticStatus.OK, "finalized")
+
+
+def test_without_a_camera_the_diagnostics_name_the_topic(depth_bench):
+    bench = depth_bench()
+
+    bench.wait_for_status(DiagnosticStatus.WARN, "no image on /image for ")
+
+
+def test_diagnostics_go_on_while_simulated_time_stands_still(depth_bench):
+    bench = depth_bench(use_sim_time=True)
+    told = len(bench.diagnostics)
+
+    bench.ros.wait_until(lambda: len(bench.diagnostics) >= told + 3, what="diagnostics")
+
+
+def test_outputs_stop_with_deactivate_and_go_on_with_activate(depth_bench):
+    bench = depth_bench()
+    bench.listen("depth/image")
+    bench.calibrate()
+    with Camera(bench):
+        bench.ros.wait_until(lambda: len(bench.heard["depth/image"]) > 2, what="depth")
+        assert bench.change_state("deactivate")
+        bench.wait_for_status(DiagnosticStatus.OK, "inactive")  # said after the last output
+        heard = len(bench.heard["depth/image"])
+        bench.wait_for_status(DiagnosticStatus.OK, "inactive")
+        assert len(bench.heard["depth/image"]) == heard
+        assert bench.node.stats.received == sum(
+            getattr(bench.node.stats, fate) for fate in ("published", "dropped", "skipped")
+        )
+
+        assert bench.change_state("activate")
+        bench.wait_for_inputs()
+        bench.calibrate()
+        bench.ros.wait_until(lambda: len(bench.heard["depth/image"]) > heard, what="depth again")
+
+
+def test_fifty_rounds_through_all_states_leave_nothing_behind(depth_bench):
+    bench = depth_bench(active=False)
+    memory_mb = []
+    with Camera(bench):
+        for _ in range(50):
+            for transition in ("configure", "activate"):
+                assert bench.change_state(transition)
+            bench.ros.wait_until(lambda: bench.node.stats.received, what="an image")
+            for transition in ("deactivate", "cleanup"):
+                assert bench.change_state(transition)
+            memory_mb.append(resident_mb())
+
+    growth_mb = np.polyfit(np.arange(25), memory_mb[25:], 1)[0]
+    assert growth_mb < 0.1, f"{growth_mb:.3f} MB a round: {np.round(memory_mb[::5], 1)}"
+    assert len(list(bench.node.subscriptions)) == 0
+    assert not [p for p in bench.node.publishers if p.topic_name.startswith("/mono_depth/depth")]
+
+
+def test_missing_weights_fail_configure_with_the_command_that_mends_it(
+    depth_bench, tiny_models, tmp_path
+):
+    bench = depth_bench(active=False, model="tiny_absent", weights_dir=str(tmp_path))
+
+    assert not bench.change_state("configure")
+
+    cure = "get them with: mono-depth models pull tiny_absent"
+    log = bench.wait_for_log(cure)
+    assert log.startswith("on_configure failed: tiny_absent: no weights at ")
+    bench.wait_for_status(DiagnosticStatus.ERROR, cure)
+    assert bench.state() == "unconfigured"
+
+    (tmp_path / "tiny_absent").mkdir()
+    shutil.copy(tiny_models.parent / "mean.onnx", tmp_path / "tiny_absent")
+    assert bench.change_state("configure")
+    bench.wait_for_status(DiagnosticStatus.OK, "inactive")
+
+
+def test_autostart_with_missing_weights_leaves_a_node_that_can_be_configured(
+    depth_bench, tiny_models, tmp_path
+):
+    bench = depth_bench(active=False, model="tiny_absent", weights_dir=str(tmp_path))
+    bench.node.autostart()
+
+    assert bench.state() == "unconfigured"
+    (tmp_path / "tiny_absent").mkdir()
+    shutil.copy(tiny_models.parent / "mean.onnx", tmp_path / "tiny_absent")
+    bench.node.autostart()
+    assert bench.state() == "active"
+
+
+def test_a_network_that_cannot_run_fails_configure(depth_bench):
+    bench = depth_bench(active=False, model="tiny_broken")
+
+    assert not bench.change_state("configure")
+
+    bench.wait_for_log("on_configure failed: tiny_broken: ONNX Runtime failed on a 1x3x6x8 input")
+    assert bench.state() == "unconfigured"
+
+
+def test_an_unexpected_error_of_a_transition_is_logged_with_its_trace(depth_bench, monkeypatch):
+    def fail(_: object) -> float:
+        raise RuntimeError("CUDA error: device lost")
+
+    bench = depth_bench(active=False)
+    with monkeypatch.context() as fault:
+        fault.setattr(depth_node, "warm_up", fail)
+        assert not bench.change_state("configure")
+
+    bench.wait_for_log("on_configure failed: RuntimeError('CUDA error: device lost')")
+    bench.wait_for_log("Traceback (most recent call last)")
+    bench.wait_for_status(DiagnosticStatus.ERROR, "CUDA error: device lost")
+    assert bench.state() == "unconfigured"
+    assert bench.change_state("configure")
+
+
+def lose_device(*_: object) -> None:
+    raise RuntimeError("CUDA error: device lost")
+
+
+def test_five_unexpected_failures_in_a_row_deactivate_the_node(depth_bench, monkeypatch):
+    bench = depth_bench()
+    bench.listen("depth/image")
+    bench.calibrate()
+    with monkeypatch.context() as fault:
+        fault.setattr(OnnxDepth, "infer", lose_device)
+        for _ in range(5):
+            bench.process(bench.image(PICTURE))
+        bench.ros.wait_until(lambda: bench.state() == "inactive", what="deactivation")
+
+    problem = "deactivated after 5 failed frames in a row: RuntimeError('CUDA error: device lost')"
+    bench.wait_for_log(problem)
+    bench.wait_for_status(DiagnosticStatus.ERROR, problem)
+    assert bench.node.stats.skipped == 5
+    assert bench.wait_for_log("frame failed: ").endswith("RuntimeError: CUDA error: device lost\n")
+
+    assert bench.change_state("activate")
+    bench.wait_for_inputs()
+    bench.calibrate()
+    good = bench.image(PICTURE)
+    bench.process(good)
+    assert bench.output("depth/image", good).width == 8
+
+
+def test_four_failures_and_a_good_frame_do_not_deactivate(depth_bench, monkeypatch):
+    bench = depth_bench()
+    bench.listen("depth/image")
+    bench.calibrate()
+    for _ in range(2):
+        with monkeypatch.context() as fault:
+            fault.setattr(OnnxDepth, "infer", lose_device)
+            for _ in range(4):
+                bench.process(bench.image(PICTURE))
+        good = bench.image(PICTURE)
+        bench.process(good)
+        bench.output("depth/image", good)
+
+    stats = bench.node.stats
+    assert (stats.published, stats.skipped) == (2, 8)
+    told = len(bench.diagnostics)  # the supervision runs twice a second
+    bench.ros.wait_until(lambda: len(bench.diagnostics) > told + 10)
+    assert bench.state() == "active"
+
+
+def test_shutdown_from_active_ends_the_stream(depth_bench):
+    bench = depth_bench()
+    with Camera(bench):
+        bench.ros.wait_until(lambda: bench.node.stats.received, what="an image")
+        assert bench.change_state("active_shutdown")
+
+    assert bench.state() == "finalized"
+    assert len(list(bench.node.subscriptions)) == 0
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_executable_stops_during_inference(ros, tiny_models, stop):
+    peer = ros.node("peer")
+    told: list[DiagnosticArray] = []
+    peer.create_subscription(DiagnosticArray, "/diagnostics", told.append, 10)
+    peer.create_subscription(Image, "/mono_depth/relative/image", lambda _: None, 10)
+    images = peer.create_publisher(Image, "image", 5)
+    parameters = {
+        "model": "tiny_slow",
+        "registry": tiny_models,
+        "threads": 1,
+        "device": "cpu",
+        "diagnostics.period_s": 0.1,
+    }
+    arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    process = ros.run("-m", "mono_depth_ros.depth_node", "--ros-args", *arguments)
+    ros.wait_until(images.get_subscription_count, 60.0, what="the node")
+    ros.wait_until(lambda: peer.count_publishers("/mono_depth/relative/image"))
+    slow = PICTURE.copy()
+    slow[..., 2] = 255  # some 2 s of work
+
+    def in_work() -> bool:
+        values = {pair.key: pair.value for pair in told[-1].status[0].values} if told else {}
+        fates = ("received", "published", "dropped", "skipped")
+        received, *done = [int(values.get(fate, 0)) for fate in fates]
+        return received - sum(done) == 2  # one waits, so another one is being worked on
+
+    def send_until_in_work() -> bool:
+        image = Image(height=6, width=8, step=24, encoding="rgb8", data=slow.tobytes())
+        image.header.frame_id, image.header.stamp = "camera", peer.get_clock().now().to_msg()
+        images.publish(image)
+        return in_work()
+
+    ros.wait_until(send_until_in_work, what="a frame in work")
+    process.send_signal(stop)
+    asked_s = time.monotonic()
+
+    assert process.wait(20.0) == 0, ros.output(process)
+    assert time.monotonic() - asked_s < 10.0
+    assert "Traceback" not in ros.output(process)
