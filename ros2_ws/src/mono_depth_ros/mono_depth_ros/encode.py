@@ -24,7 +24,9 @@ _MAX_UINT16 = 65535
 # Depth is smooth: each row as the difference to the one above packs as small as the best filter
 # of each row, which takes twice as long to find. OpenCV below 4.12 cannot be told.
 _PNG_FILTER = (
-    [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP] if hasattr(cv2, "IMWRITE_PNG_FILTER") else []
+    [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    if hasattr(cv2, "IMWRITE_PNG_FILTER")
+    else []
 )
 
 
