@@ -45,7 +45,7 @@ def run_bench(
         _run_once(pipeline.process(_frame(images, index, camera)), cloud_builder)
     cpu_before_s, began_s = cpu_seconds(), time.perf_counter()
     index, spent_s = 0, 0.0
-    with tqdm(total=round(seconds, 1), unit="s", bar_format=_BAR) as bar:
+    with tqdm(total=seconds, unit="s", bar_format=_BAR) as bar:
         while spent_s < seconds:
             start_s = time.perf_counter()
             result = pipeline.process(_frame(images, index, camera))
@@ -54,9 +54,9 @@ def run_bench(
             spent_ms["beyond_inference"] = spent_ms["total"] - spent_ms["infer"]
             for stage, value_ms in spent_ms.items():
                 stages_ms.setdefault(stage, []).append(value_ms)
-            index, before_s = index + 1, spent_s
+            index += 1
             spent_s = time.perf_counter() - began_s
-            bar.update(round(min(spent_s, seconds) - min(before_s, seconds), 6))
+            bar.update(min(spent_s, seconds) - bar.n)
     height, width = images[0].shape[:2]
     return {
         "hardware": machine,
