@@ -93,10 +93,17 @@ class OdometryConfig:
     camera_in_body: Annotated[
         str,
         Param(
-            "Pose of the optical frame in the body of the odometry, 'x y z roll pitch yaw' in m and "
-            "rad; empty = /tf_static tells."
+            "Pose of the optical frame in the body of the odometry, 'x y z roll pitch yaw' in m "
+            "and rad; empty = /tf_static tells."
         ),
     ] = ""
+    ground_frame: Annotated[
+        str,
+        Param(
+            "Frame on the ground under the robot (REP 120); where TF links it to the camera it "
+            "gives the camera's height and tilt. Empty = not used."
+        ),
+    ] = "base_footprint"
     points_max_age_s: Annotated[
         float,
         Param(

@@ -29,6 +29,7 @@ from mono_depth_ros.log_bridge import LogBridge
 from mono_depth_ros.outputs import Outputs
 from mono_depth_ros.parameters import NodeParameters
 from mono_depth_ros.qos import input_qos, overridable, subscription_events, tf_qos
+from mono_depth_ros.scale_status import ScaleReporter
 from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stats import FrameStats, StatsReport
 from mono_depth_ros.transforms import CameraPoses
@@ -109,6 +110,7 @@ class DepthNode(LifecycleNode):
         pipeline = build_pipeline(self.config)
         warm_up_ms = warm_up(pipeline)
         self._pipeline, self._outputs = pipeline, Outputs(self)
+        self._scale_reporter = ScaleReporter(self)
         self._services_offered = [
             self.create_service(Trigger, "~/reset", self._on_reset),
             self.create_service(
@@ -136,6 +138,7 @@ class DepthNode(LifecycleNode):
             pipeline=self._pipeline,
             outputs=self._outputs,
             snapshots=self._snapshots,
+            scale_reporter=self._scale_reporter,
             config=lambda: self.config,
             clock=self.get_clock(),
             logger=self.get_logger(),
@@ -193,6 +196,7 @@ class DepthNode(LifecycleNode):
         self._services_offered = []
         if self._outputs is not None:
             self._outputs.destroy(self)
+            self._scale_reporter.destroy()
         self._pipeline = self._outputs = None
 
     # Inputs and services, on the executor thread.

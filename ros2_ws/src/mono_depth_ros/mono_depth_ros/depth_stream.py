@@ -22,6 +22,7 @@ from mono_depth_ros.clouds import PointsBuffer
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.frames import FrameReader
 from mono_depth_ros.outputs import HostResult, Outputs
+from mono_depth_ros.scale_status import ScaleReporter
 from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stamps import stamp_ns
 from mono_depth_ros.stats import FrameStats
@@ -38,6 +39,7 @@ class DepthStream:
         pipeline: finds depth; used by the worker thread only.
         outputs: encodes and publishes.
         snapshots: serves requests for files.
+        scale_reporter: tells the state of the metric scale.
         config: returns the parameters of this moment.
         clock: of the node, for latency and age.
         logger: of the node.
@@ -50,17 +52,21 @@ class DepthStream:
         pipeline: DepthPipeline,
         outputs: Outputs,
         snapshots: SnapshotDesk,
+        scale_reporter: ScaleReporter,
         config: Callable[[], NodeConfig],
         clock: Clock,
         logger: RcutilsLogger,
         context: Context,
     ) -> None:
         self._pipeline, self._outputs, self._snapshots = pipeline, outputs, snapshots
+        self._scale_reporter = scale_reporter
         self._config, self._clock, self._logger = config, clock, logger
         self._context = context
         odometry = config().odometry
         self.poses = CameraPoses(
-            fixed_frame=odometry.fixed_frame, camera_in_body=parse_pose(odometry.camera_in_body)
+            fixed_frame=odometry.fixed_frame,
+            camera_in_body=parse_pose(odometry.camera_in_body),
+            ground_frame=odometry.ground_frame,
         )
         self._points = PointsBuffer(self.poses)
         self._reader = FrameReader(rectify=config().rectify, poses=self.poses, points=self._points)
@@ -137,6 +143,7 @@ class DepthStream:
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self.scale, self.temporal_mode = result.scale, result.temporal
+        self._scale_reporter.report(result.scale)
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from mono_depth.data import ScaleStatus
 from mono_depth.models.protocol import DepthModel
+from mono_depth_ros.scale_status import scale_values
 from mono_depth_ros.stats import StatsReport
 
 _SILENCE_S = 2.0  # without an image for this long the stream counts as dead
@@ -83,6 +84,10 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
         return DiagnosticStatus.WARN, f"{100 * stats.nan_ratio:.0f} % of the pixels have no depth"
     if state.scale is not None and not state.scale.is_metric:
         return DiagnosticStatus.WARN, f"no metric depth: {state.scale.reason}"
+    if state.scale is not None and state.scale.conflict:
+        return DiagnosticStatus.WARN, f"the scale is in doubt: {state.scale.conflict}"
+    if state.scale is not None and state.scale.state != "valid":
+        return DiagnosticStatus.WARN, f"scale {state.scale.state}: {state.scale.reason}"
     if stats.received and stats.received == stats.idle:
         return DiagnosticStatus.OK, "idle: nothing subscribes to an output"
     return DiagnosticStatus.OK, "running"
@@ -114,9 +119,7 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "last_reset": stats.last_reset,
         "nan_ratio": f"{stats.nan_ratio:.4f}",
         "camera_info_age_s": "none received" if age_s is None else f"{age_s:.2f}",
-        "scale_source": "unknown" if scale is None else scale.source,
-        "scale_state": "unknown" if scale is None else scale.state,
-        "scale_reason": "" if scale is None else scale.reason,
+        **({} if scale is None else scale_values(scale)),
         "temporal_mode": state.temporal_mode,
         "pose_problem": state.pose_problem,
         "last_error": state.problem,

@@ -48,6 +48,9 @@ class FrameReader:
             is_visible = calibration.rectifier.is_visible
         at_ns, camera_frame = stamp_ns(msg.header), msg.header.frame_id
         T_odom_camera = self._poses.at(at_ns, camera_frame)
+        over_ground = self._poses.over_ground(at_ns, camera_frame)
+        # z of either frame points up (REP 103), so its third row is up as the camera sees it.
+        T_level_camera = T_odom_camera if over_ground is None else over_ground[1]
         return Frame(
             rgb=rgb,
             stamp_ns=at_ns,
@@ -55,7 +58,7 @@ class FrameReader:
             intrinsics=None if calibration is None else calibration.intrinsics,
             is_visible=is_visible,
             T_odom_camera=T_odom_camera,
-            # z of odom points up (REP 103), so its third row is up as the camera sees it.
-            down_camera=None if T_odom_camera is None else -T_odom_camera[2, :3],
+            down_camera=None if T_level_camera is None else -T_level_camera[2, :3],
+            camera_height_m=None if over_ground is None else over_ground[0],
             sparse_points_m=self._points.at(at_ns, camera_frame, points_max_age_s),
         )

@@ -51,6 +51,16 @@ def output_qos() -> QoSProfile:
     )
 
 
+def latched_qos() -> QoSProfile:
+    """Return the profile of a state: whoever subscribes late gets the last message."""
+    return QoSProfile(
+        history=QoSHistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=QoSReliabilityPolicy.RELIABLE,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+    )
+
+
 def overridable() -> QoSOverridingOptions:
     """Let users set history, depth and reliability as `qos_overrides./topic...` parameters."""
     return QoSOverridingOptions.with_default_policies()

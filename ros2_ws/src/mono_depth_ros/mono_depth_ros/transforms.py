@@ -109,17 +109,20 @@ class FrameTree:
 class CameraPoses:
     """Answers where the camera was, from whatever of odometry and TF there is."""
 
-    def __init__(self, *, fixed_frame: str, camera_in_body: Pose | None) -> None:
+    def __init__(
+        self, *, fixed_frame: str, camera_in_body: Pose | None, ground_frame: str = ""
+    ) -> None:
         """Start without poses.
 
         Args:
             fixed_frame: in which poses are wanted when they come from TF; odometry names its own.
             camera_in_body: pose of the optical frame in the body that odometry is about; None =
                 TF tells, or odometry is about the camera itself.
+            ground_frame: frame on the ground under the robot, z up; "" = there is none.
         """
         self.tree = FrameTree()
         self._fixed_frame, self._camera_in_body = fixed_frame, camera_in_body
-        self._body = ""
+        self._body, self._ground_frame = "", ground_frame
         self.problem = "no odometry received"
 
     def on_odometry(self, msg: Odometry) -> None:
@@ -151,6 +154,18 @@ class CameraPoses:
             T = self.tree.lookup(self._fixed_frame, camera_frame, at_ns)
         self.problem = "" if T is not None else self._why(camera_frame)
         return T
+
+    def over_ground(self, at_ns: int, camera_frame: str) -> tuple[float, Pose] | None:
+        """Return the camera's height over the ground frame [m], and that frame as it sees it.
+
+        None where TF does not link the two.
+        """
+        if not self._ground_frame:
+            return None
+        T_ground_camera = self.tree.lookup(self._ground_frame, camera_frame, at_ns)
+        if T_ground_camera is None or T_ground_camera[2, 3] <= 0.0:
+            return None
+        return float(T_ground_camera[2, 3]), T_ground_camera
 
     def _why(self, camera_frame: str) -> str:
         if not self._body:
