@@ -99,7 +99,7 @@ class DepthPipeline:
             size = rating.shape
             rating = rating * functional.interpolate(confidence[None, None], size)[0, 0]
         return _Past(
-            depth_m=filtered.depth_m, confidence=rating, mode=filtered.mode, reset=filtered.reset
+            depth_m=filtered.values, confidence=rating, mode=filtered.mode, reset=filtered.reset
         )
 
 

@@ -20,6 +20,7 @@ _ITERATIONS = 5
 _MIN_TRACKS = 40
 _MIN_INLIERS = 0.5  # a smaller share of tracks that fit one rigid motion is no ego-motion
 _INLIER_PX = 2.0
+_MAX_DEPTH_M = 1e6
 _MIN_SPREAD_PX = 0.2  # of the residuals: what dense flow can resolve
 
 Array = npt.NDArray[np.float64]
@@ -52,16 +53,16 @@ class EgoMotionEstimator:
         self,
         grey: npt.NDArray[np.uint8],
         last_grey: npt.NDArray[np.uint8],
-        last_log_depth: npt.NDArray[np.float32],
+        last_depth_m: npt.NDArray[np.float32],
     ) -> EgoMotion | None:
         """Return the motion from the last frame to this one, None where none fits.
 
         Args:
             grey: (h, w) this frame.
             last_grey: (h, w) the last one.
-            last_log_depth: (h, w) of the last frame, NaN = unknown.
+            last_depth_m: (h, w) of the last frame; what is beyond `_MAX_DEPTH_M` is unknown.
         """
-        points, pixels = self._tracks(grey, last_grey, last_log_depth)
+        points, pixels = self._tracks(grey, last_grey, last_depth_m)
         if len(points) < _MIN_TRACKS:
             return None
         R, t = np.eye(3), np.zeros(3)
@@ -87,7 +88,7 @@ class EgoMotionEstimator:
         self,
         grey: npt.NDArray[np.uint8],
         last_grey: npt.NDArray[np.uint8],
-        last_log_depth: npt.NDArray[np.float32],
+        last_depth_m: npt.NDArray[np.float32],
     ) -> tuple[Array, Array]:
         """Return (N, 3) points of the last camera and the (2, N) pixels that see them now."""
         K, corners = self._K, _corners(grey)
@@ -100,9 +101,9 @@ class EgoMotionEstimator:
         good = is_found & is_back & (loop_px < _LOOP_PX)
         good &= (x > 1) & (x < K.width - 2) & (y > 1) & (y < K.height - 2)
         x, y = x[good], y[good]
-        depth = np.exp(last_log_depth[np.rint(y).astype(int), np.rint(x).astype(int)], dtype=float)
+        depth = last_depth_m[np.rint(y).astype(int), np.rint(x).astype(int)].astype(np.float64)
         points = np.stack(((x - K.cx) / K.fx * depth, (y - K.cy) / K.fy * depth, depth), axis=1)
-        known = np.isfinite(depth)
+        known = depth < _MAX_DEPTH_M
         return points[known], corners[good][known].T.astype(np.float64)
 
     def _project(self, points: Array, pixels: Array) -> tuple[Array, Array]:

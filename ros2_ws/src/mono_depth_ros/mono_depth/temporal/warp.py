@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch.nn import functional
 
 from mono_depth.data import Intrinsics
 from mono_depth.geometry import ray_grid
+from mono_depth.temporal.fusion import History, Warped
 
 _MIN_DEPTH_M = 1e-3
 _SMOOTH = 0.02  # depth that differs by less than this fraction may be interpolated
 
 
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """What the filter remembers of one frame. All maps are (h, w) float32."""
-
-    log_depth: torch.Tensor  # of the fused depth in metres
-    count: torch.Tensor  # frames that the fused depth stands for
-    variance: torch.Tensor  # of the disagreement between a frame and its past, in log depth
-    grey: torch.Tensor  # brightness, 0..255
-
-
-@dataclass(frozen=True, kw_only=True)
-class Warped:
-    """A history seen from the present camera."""
-
-    log_depth: torch.Tensor  # (h, w), of the remembered surface along the present z axis
-    count: torch.Tensor  # (h, w)
-    variance: torch.Tensor  # (h, w)
-    grey: torch.Tensor  # (h, w)
-    valid: torch.Tensor  # (h, w) bool, False where the last frame did not see the pixel
-
-
 class Warper:
-    """Moves histories of one camera and size; keeps its rays."""
+    """Moves histories of log depth of one camera and size; keeps its rays."""
 
     def __init__(self, intrinsics: Intrinsics, device: torch.device) -> None:
         """Prepare the rays.
@@ -46,9 +24,7 @@ class Warper:
             device: of the maps.
         """
         self.intrinsics = intrinsics
-        x, y = ray_grid(intrinsics, device=device)
-        size = (intrinsics.height, intrinsics.width)
-        self._rays = torch.stack((x.expand(size), y.expand(size), torch.ones(size, device=device)))
+        self._x, self._y = ray_grid(intrinsics, device=device)
 
     def warp(self, history: History, log_depth: torch.Tensor, T_last_now: torch.Tensor) -> Warped:
         """Look up every pixel of the present frame in the last one.
@@ -58,32 +34,67 @@ class Warper:
             log_depth: (h, w) of the present frame, on the scale of the history.
             T_last_now: (4, 4) float32, turns points of the present camera into the last one's.
         """
-        K = self.intrinsics
-        R, t = T_last_now[:3, :3], T_last_now[:3, 3]
-        points = torch.tensordot(R, self._rays, 1).mul_(log_depth.exp()).add_(t[:, None, None])
-        z = points[2].clamp_min(_MIN_DEPTH_M)
-        column = (points[0] / z).mul_(K.fx).add_(K.cx)
-        row = (points[1] / z).mul_(K.fy).add_(K.cy)
-        inside = (column >= 0) & (column <= K.width - 1) & (row >= 0) & (row <= K.height - 1)
-        # As seen along the ray that hits the last image at (column, row).
-        x, y = (column - K.cx) / K.fx, (row - K.cy) / K.fy
-        grid = torch.stack(
-            ((column + 0.5) * (2.0 / K.width) - 1.0, (row + 0.5) * (2.0 / K.height) - 1.0), dim=-1
-        )[None]
-        smooth = torch.stack((history.log_depth, history.count, history.variance, history.grey))
-        maps = functional.grid_sample(smooth[None], grid, align_corners=False)[0]
-        nearest = functional.grid_sample(
-            history.log_depth[None, None], grid, mode="nearest", align_corners=False
-        )[0, 0]
-        # Between foreground and background there is no surface: take the nearest pixel there.
-        depth_m = torch.where((maps[0] - nearest).abs() < _SMOOTH, maps[0], nearest).exp()
+        K, R, t = self.intrinsics, T_last_now[:3, :3], T_last_now[:3, 3]
+        depth_m = log_depth.exp()
+        point_x, point_y, point_z = (
+            torch.addcmul(t[axis], self._turned(R[axis]), depth_m) for axis in range(3)
+        )
+        inverse_z = point_z.clamp_min(_MIN_DEPTH_M).reciprocal_()
+        x, y = point_x.mul_(inverse_z), point_y.mul_(inverse_z)  # the ray in the last frame
+        grid = torch.empty((*log_depth.shape, 2), device=log_depth.device)
+        _normalised(x, K.fx, K.cx, K.width, out=grid[..., 0])
+        _normalised(y, K.fy, K.cy, K.height, out=grid[..., 1])
+        maps, nearest = look_up(history.maps, grid)
         # z of R^T (depth * (x, y, 1) - t): the remembered point in the present camera.
-        along = depth_m * (R[0, 2] * x + R[1, 2] * y + R[2, 2]) - torch.dot(R[:, 2], t)
-        known = along.isfinite() & (along > _MIN_DEPTH_M)
+        turned = (x * R[0, 2]).add_(y * R[1, 2]).add_(R[2, 2])
+        depth_then = unmixed(maps[0], nearest, _SMOOTH).exp_()
+        along = depth_then.mul_(turned).sub_(torch.dot(R[:, 2], t))
+        known = (along > _MIN_DEPTH_M) & (point_z > _MIN_DEPTH_M)
         return Warped(
-            log_depth=along.clamp_min(_MIN_DEPTH_M).log(),
+            values=along.clamp_min(_MIN_DEPTH_M).log_(),
             count=maps[1],
             variance=maps[2],
             grey=maps[3],
-            valid=inside & known & (points[2] > _MIN_DEPTH_M),
+            valid=inside(grid) & known,
         )
+
+    def _turned(self, row: torch.Tensor) -> torch.Tensor:
+        """Return (h, w): one coordinate of every ray, turned into the last frame."""
+        return self._x * row[0] + (self._y * row[1] + row[2])
+
+
+def look_up(maps: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sample (n, h, w) maps, linearly all of them and by the nearest pixel the first one.
+
+    Args:
+        maps: of the last frame.
+        grid: (h', w', 2) where to look, in the units of `torch.nn.functional.grid_sample`.
+    """
+    linear = functional.grid_sample(maps[None], grid[None], align_corners=False)[0]
+    nearest = functional.grid_sample(
+        maps[None, :1], grid[None], mode="nearest", align_corners=False
+    )[0, 0]
+    return linear, nearest
+
+
+def unmixed(
+    linear: torch.Tensor, nearest: torch.Tensor, limit: torch.Tensor | float
+) -> torch.Tensor:
+    """Take the nearest pixel where interpolation would mix foreground and background."""
+    between = linear - nearest
+    return between.mul_(between.abs() < limit).add_(nearest)
+
+
+def inside(grid: torch.Tensor) -> torch.Tensor:
+    """Tell where a (h, w, 2) grid looks between the centres of the outermost pixels."""
+    height, width = grid.shape[:2]
+    column, row = grid[..., 0].abs(), grid[..., 1].abs()
+    return (column <= 1.0 - 1.0 / width) & (row <= 1.0 - 1.0 / height)
+
+
+def _normalised(
+    ray: torch.Tensor, focal: float, centre: float, size: int, out: torch.Tensor
+) -> None:
+    """Write where a ray meets the image: -1 on its first edge, +1 on its last."""
+    scale = 2.0 * focal / size
+    torch.mul(ray, scale, out=out).add_((2.0 * centre + 1.0) / size - 1.0)
