@@ -9,9 +9,9 @@ import numpy as np
 from mono_depth.scale.law import Floats, Law, Pivot
 
 MIN_SLOPE = 0.02  # of a law: a network that tells near from far at all
-_PAIRS = 120
-_SINGLES = 40
-_ITERATIONS = 6
+_PAIRS = 80
+_SINGLES = 30
+_ITERATIONS = 5
 _MIN_SPREAD = 0.02  # of a network's relative depth error
 _SURE_SHARE = 0.4  # of the points are right, or nothing can be said
 _SURE_SPREADS = 1.25  # that share of 70 % Gaussian and 30 % wrong values lies within 1 / 1.25
@@ -63,7 +63,7 @@ class Points:
 
 
 def fit_points(
-    points: Points, *, pivot: Pivot, shape: Law | None, min_points: int
+    points: Points, *, pivot: Pivot, shape: Law | None, min_points: int, free_slope: bool = True
 ) -> Fit | Rejection:
     """Fit a law to points, a minority of which may be wrong.
 
@@ -75,6 +75,7 @@ def fit_points(
         pivot: of the frame.
         shape: law whose slope is kept where the points do not show it; None = there is none.
         min_points: fewer inliers are refused.
+        free_slope: fit the slope where the points show it; else keep that of `shape`.
 
     Source: Torr and Zisserman, "MLESAC", CVIU 2000 (sampling with a robust loss instead of a
     count); Holland and Welsch, "Robust regression using IRLS", 1977 (Cauchy weights).
@@ -84,11 +85,11 @@ def fit_points(
         reason = f"{total} usable points, at least {min_points} needed"
         return Rejection(reason=reason, is_doubt=False)
     given = None if shape is None else _slope(shape, pivot)
-    start = _best_start(points, pivot, given, pairs=_PAIRS)
+    start = _best_start(points, pivot, given, pairs=_PAIRS if free_slope else 0)
     if start is None:
         return Rejection(reason="no law that grows with the network's output fits the points")
-    fit = _refined(points, pivot, start, fixed=False)
-    if not _shows_slope(points, pivot, fit):
+    fit = _refined(points, pivot, start, fixed=not free_slope)
+    if free_slope and not _shows_slope(points, pivot, fit):
         if given is None:
             reason = "the points lie at one depth: their slope is unknown"
             return Rejection(reason=reason, is_doubt=False)

@@ -14,7 +14,7 @@ from mono_depth.scale.law import METRIC_KINDS, Floats, to_x, to_y
 _MAX_ROWS = 60
 _MAX_EDGE = 0.1  # change within 3x3 pixels that is the edge of an object
 _DEPTH_RANGE_M = (0.2, 60.0)
-_MAX_POINTS = 200  # more tell nothing new: a network's errors are alike in neighbours
+_MAX_POINTS = 120  # more tell nothing new: a network's errors are alike in neighbours
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ _MIN_TRACKS = 30
 _TRACK_PX = 0.5  # deviation of a tracked corner
 _MAX_EPIPOLAR_PX = 2.0  # farther from its line a track does not show a resting point
 _MIN_EPIPOLAR_SHARE = 0.6  # of the tracks fit the odometry, or the odometry is wrong
-_GOOD_SIGMA = 0.2  # of a point's depth
+_GOOD_SIGMA = 0.1  # of the inverse depth of a point
 _MAX_VIEW_S = 3.0
 _MAX_SPEED_MPS = 30.0  # a faster step is a jump of the odometry
 
@@ -123,8 +123,11 @@ class BaselineTriangulation:
         with np.errstate(divide="ignore", invalid="ignore"):
             rho = np.einsum("ni,ni->n", lever, offset) / strength
             astray_px = np.linalg.norm(offset - rho[:, None] * lever, axis=1) * camera.fx
-            sigma = _TRACK_PX / camera.fx / np.sqrt(strength) / rho
-        sharp = (sigma > 0.0) & (sigma < _GOOD_SIGMA)
+            deviation = _TRACK_PX / camera.fx / np.sqrt(strength)  # of rho
+        # rho itself must not choose the points: those that noise has put too near would win
+        middle = float(np.median(rho[strength > np.median(strength)]))
+        sigma = deviation / max(middle, 1e-6)
+        sharp = sigma < _GOOD_SIGMA
         if int(sharp.sum()) < _MIN_TRACKS:
             distance_m = float(np.linalg.norm(moved))
             return Rejection(
@@ -136,8 +139,9 @@ class BaselineTriangulation:
             return Rejection(reason="the odometry does not fit the picture")
         grow = frame.rgb.shape[1] / camera.width
         pixels = (self._now_px[fits].astype(np.float64) + 0.5) * grow - 0.5
+        depth_m = 1.0 / np.maximum(rho[fits], 1e-9)
         return points_at(
-            pixels[:, 0], pixels[:, 1], 1.0 / rho[fits], sigma[fits], frame=frame, of=prediction
+            pixels[:, 0], pixels[:, 1], depth_m, sigma[fits], frame=frame, of=prediction
         )
 
 

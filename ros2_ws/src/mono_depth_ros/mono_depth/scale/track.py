@@ -32,7 +32,7 @@ class ScaleTrack:
     """Level and slope over time. The slope of a law may be out of sight of a source."""
 
     def __init__(self, *, is_metric: bool, sees_slope: bool) -> None:
-        self._is_metric, self._sees_slope = is_metric, sees_slope
+        self._is_metric, self.sees_slope = is_metric, sees_slope
         self.reset()
 
     def reset(self) -> None:
@@ -41,7 +41,7 @@ class ScaleTrack:
         self._pivot: Pivot | None = None
         self._mean = np.zeros(2)
         self._covariance = np.diag((_FIRST_LEVEL_SIGMA**2, 0.0))
-        self._drift = _FIRST_DRIFT_OF_SLOPE if self._sees_slope else _FIRST_DRIFT
+        self._drift = _FIRST_DRIFT_OF_SLOPE if self.sees_slope else _FIRST_DRIFT
         self._jumped: deque[Fit] = deque(maxlen=_JUMP_FRAMES)
         self._stamp_ns: int | None = None
         self._verdicts: deque[int] = deque(maxlen=_WINDOW)
@@ -102,7 +102,7 @@ class ScaleTrack:
         if self._stamp_ns is not None:
             step_s = min((stamp_ns - self._stamp_ns) * 1e-9, _LONGEST_STEP_S)
             noise = self._drift**2 * max(step_s, 0.0)
-            slope = max(self._mean[1], 0.3) if self._sees_slope else 0.0
+            slope = max(self._mean[1], 0.3) if self.sees_slope else 0.0
             self._covariance += np.diag((noise, noise * slope**2))
         self._stamp_ns = stamp_ns
 
@@ -125,7 +125,7 @@ class ScaleTrack:
         self.inliers = fit.inliers
 
     def _start(self, fit: Fit) -> None:
-        self._mean = np.array((fit.level, fit.slope if self._sees_slope else self._mean[1]))
+        self._mean = np.array((fit.level, fit.slope if self.sees_slope else self._mean[1]))
         self._covariance = fit.covariance.copy()
         if not fit.slope_seen:
             self._covariance[:, 1] = self._covariance[1, :] = 0.0
@@ -133,7 +133,7 @@ class ScaleTrack:
 
     def _fuse(self, fit: Fit, *, is_first: bool) -> bool:
         """Update the belief; return False if the fit contradicts it."""
-        rows = 2 if fit.slope_seen and self._sees_slope else 1
+        rows = 2 if fit.slope_seen and self.sees_slope else 1
         innovation = np.array((fit.level, fit.slope))[:rows] - self._mean[:rows]
         expected = self._covariance[:rows, :rows] + fit.covariance[:rows, :rows]
         surprise = float(innovation @ np.linalg.solve(expected, innovation))
@@ -176,9 +176,9 @@ class ScaleTrack:
             level = np.log(pivot.middle) if last is None else self._mean[0]
             slope = pivot.width / pivot.middle if self._is_metric else self._mean[1]
             self._mean = np.array((level, slope))
-            sigma = _FIRST_SLOPE_SIGMA * slope if self._sees_slope else 0.0
+            sigma = _FIRST_SLOPE_SIGMA * slope if self.sees_slope else 0.0
             self._covariance = np.diag((_FIRST_LEVEL_SIGMA**2, sigma**2))
-        elif self._sees_slope:
+        elif self.sees_slope:
             y_last = self._law.gain * last.middle + self._law.shift
             turn = _jacobian(self._law, pivot, y) @ np.linalg.inv(
                 _jacobian(self._law, last, y_last)
@@ -196,7 +196,7 @@ class ScaleTrack:
     def _update_law(self) -> None:
         if self._pivot is None:
             return
-        if self._sees_slope:
+        if self.sees_slope:
             self._mean[1] = np.clip(self._mean[1], MIN_SLOPE, self._pivot.steepest())
         self._law = self._pivot.law_of(float(self._mean[0]), float(self._mean[1]))
 

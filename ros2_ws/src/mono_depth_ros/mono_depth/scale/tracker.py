@@ -20,6 +20,7 @@ from mono_depth.scale.odometry import BaselineTriangulation
 from mono_depth.scale.track import ScaleTrack
 
 _MODEL_SIGMA = 0.25  # of the scale of a model of metres, assumed where nothing measures it
+_GROUND_PERIOD_S = 0.09  # the ground is looked at no more often
 _CLEARLY = 0.8  # another source takes over when its deviation is below this share
 _CONFLICT_SIGMAS = 3.0
 _CONFLICT_SHARE = 0.1
@@ -78,7 +79,11 @@ class ScaleTracker:
     ) -> None:
         if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
             return
-        asked = self._asked(prediction.kind, frame, config)
+        asked = [
+            source
+            for source in self._asked(prediction.kind, frame, config)
+            if source != "ground_plane" or self._is_ground_due(frame.stamp_ns)
+        ]
         if not asked and not self._tracks:
             return
         self._stamp_ns = frame.stamp_ns
@@ -90,11 +95,14 @@ class ScaleTracker:
             track = self._track(source, prediction.kind)
             track.predict(pivot, frame.stamp_ns)
             if source in asked:
-                shape = track.law
                 found = self._found(source, prediction, frame, intrinsics, grid, pivot, config)
                 if isinstance(found, Points):
                     found = fit_points(
-                        found, pivot=pivot, shape=shape, min_points=config.min_points
+                        found,
+                        pivot=pivot,
+                        shape=track.law,
+                        min_points=config.min_points,
+                        free_slope=track.sees_slope,
                     )
                 track.correct(
                     self._plausible(found, pivot, prediction.kind, config), frame.stamp_ns
@@ -119,10 +127,16 @@ class ScaleTracker:
             asked.append("odometry")
         return asked
 
+    def _is_ground_due(self, stamp_ns: int) -> bool:
+        track = self._tracks.get("ground_plane")
+        return track is None or not 0.0 <= track.age_s(stamp_ns) < _GROUND_PERIOD_S
+
     def _track(self, source: str, kind: OutputKind) -> ScaleTrack:
         if source not in self._tracks:
+            is_metric = kind in METRIC_KINDS
+            # points on the ground or of a few corners do not tell more than one number well
             self._tracks[source] = ScaleTrack(
-                is_metric=kind in METRIC_KINDS, sees_slope=source != "ground_plane"
+                is_metric=is_metric, sees_slope=source == "sparse_points" or not is_metric
             )
         return self._tracks[source]
 
