@@ -21,7 +21,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
-from mono_depth.evaluation.real_frames import tum_frames
 from mono_depth_ros.bench_run import ros_arguments
 from mono_depth_ros.outputs import TOPICS
 
@@ -29,7 +28,9 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 FRAME_ID = "tum_camera_optical_frame"
+# Source: the README of the recordings.
 FX, FY, CX, CY = 517.3, 516.5, 318.6, 255.3
+DISTORTION = (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)
 CALIBRATION = f"""
 image_width: 640
 image_height: 480
@@ -57,9 +58,10 @@ def pictures(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     if not (shared_data / "fastdepth").is_dir():
         pytest.skip("no FastDepth among the real recordings")
     folder = tmp_path_factory.mktemp("tum")
-    for frame in tum_frames(shared_data / "tum_fr1_rpy"):
-        bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / f"{frame.name}.png"), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    K = np.array([[FX, 0.0, CX], [0.0, FY, CY], [0.0, 0.0, 1.0]])
+    for file in sorted((shared_data / "tum_fr1_rpy" / "rgb").glob("*.png")):
+        rectified = cv2.undistort(cv2.imread(str(file)), K, np.array(DISTORTION))
+        cv2.imwrite(str(folder / file.name), rectified, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return folder
 
 
