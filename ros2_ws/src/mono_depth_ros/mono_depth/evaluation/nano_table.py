@@ -77,6 +77,20 @@ def evaluate(
     ]
 
 
+def mean_rows(name: str, rows: Sequence[Row]) -> list[Row]:
+    """Return the mean over sets of frames, each set counting the same, of each predictor."""
+    return [
+        Row(
+            frames=name,
+            predictor=predictor,
+            count=sum(row.count for row in rows if row.predictor == predictor),
+            raw=mean_scores(row.raw for row in rows if row.predictor == predictor),
+            aligned=mean_scores(row.aligned for row in rows if row.predictor == predictor),
+        )
+        for predictor in dict.fromkeys(row.predictor for row in rows)
+    ]
+
+
 def _resize(depth_m: DepthImage, width: int, height: int) -> DepthImage:
     resized = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.float32)
@@ -146,6 +160,8 @@ def main(arguments: list[str] | None = None) -> None:
     rows: list[Row] = []
     for name, frames in (_real_sets(data) if given.data else {}).items():
         rows += evaluate(name, frames, predictors, MAX_SENSOR_DEPTH_M)
+    if rows:
+        rows += mean_rows("mean of the real kinds", rows)
     for name, frames in _synthetic_sets().items():
         rows += evaluate(name, frames, predictors, MAX_SYNTHETIC_DEPTH_M)
     sys.stdout.write(markdown(rows) + "\n")
