@@ -14,7 +14,7 @@ from mono_depth.evaluation.sequence import FORMATS, FrameSequence, open_sequence
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_BY_TRUTH = "truth"
+BY_TRUTH = "truth"
 
 
 def add_command(commands: Subparsers) -> None:
@@ -31,12 +31,7 @@ def add_command(commands: Subparsers) -> None:
         help="of off,static,flow,pose,auto, by commas "
         "(default: off,flow and, where poses are known, pose)",
     )
-    parser.add_argument(
-        "--scale",
-        default="auto",
-        help="source of the scale, as scale.source of the node; or truth: one scale and shift of "
-        "the output fitted to the recording, for networks without metres (default: auto)",
-    )
+    add_scale_option(parser)
     parser.add_argument(
         "--near", type=float, default=1.5, metavar="M", help="what counts as near (default: 1.5)"
     )
@@ -59,6 +54,16 @@ def add_sequence_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth-topic", default="", metavar="TOPIC", help="of a bag")
 
 
+def add_scale_option(parser: argparse.ArgumentParser) -> None:
+    """Add where metres come from."""
+    parser.add_argument(
+        "--scale",
+        default="auto",
+        help="source of the scale, as scale.source of the node; or truth: one scale and shift of "
+        "the output fitted to the recording, for networks without metres (default: auto)",
+    )
+
+
 def chosen_sequence(args: argparse.Namespace) -> FrameSequence:
     """Open what `add_sequence_options` ask for."""
     sequence = open_sequence(
@@ -77,7 +82,7 @@ def pipeline_config(args: argparse.Namespace) -> PipelineConfig:
         threads=args.threads,
         input_size=args.input_size,
         allow_noncommercial=args.allow_noncommercial,
-        scale=ScaleConfig() if args.scale == _BY_TRUTH else ScaleConfig(source=args.scale),
+        scale=ScaleConfig() if args.scale == BY_TRUTH else ScaleConfig(source=args.scale),
     )
 
 
@@ -94,7 +99,7 @@ def _eval(args: argparse.Namespace) -> int:
         modes=modes,
         near_m=args.near,
         max_depth_m=args.max_depth,
-        scale_by_truth=args.scale == _BY_TRUTH,
+        scale_by_truth=args.scale == BY_TRUTH,
     )
     evaluation = evaluate(sequence, pipeline_config(args), options)
     sys.stdout.write(markdown(evaluation) + "\n")

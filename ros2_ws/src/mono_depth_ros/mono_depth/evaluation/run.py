@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mono_depth.config import PipelineConfig, ScaleConfig
-from mono_depth.data import DepthImage, Frame, Intrinsics, OutputKind, Prediction
+from mono_depth.data import DepthImage, Frame, OutputKind, Prediction
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.lag import (
     ENDS,
@@ -23,10 +23,10 @@ from mono_depth.evaluation.lag import (
 )
 from mono_depth.evaluation.replay import ReplayedPipeline, predict
 from mono_depth.evaluation.sequence import FrameSequence, SequenceFrame
+from mono_depth.evaluation.thinning import stride_of, thinned_camera
 from mono_depth.evaluation.tracks import TrueScene
 from mono_depth.models.protocol import DepthModel
 
-_LONG_SIDE = 320  # every n-th pixel is measured, so that no more than this are in a row
 _FIT_FRAMES = 16
 _PROPORTIONAL = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)
 
@@ -106,7 +106,7 @@ class _Recorder:
     def take(self, frame: Frame, prediction: Prediction) -> None:
         output = self._pipeline.process(frame, prediction)
         depth_m = output.depth_m
-        step = _stride(depth_m.shape[1])
+        step = stride_of(depth_m.shape[1])
         self._depth_m.append(depth_m[::step, ::step].copy())
         confidence = output.result.confidence[::step, ::step]
         self._confidence.append(confidence.cpu().numpy().astype(np.float32))
@@ -169,32 +169,19 @@ def fitted_scale(sequence: FrameSequence, model: DepthModel) -> ScaleConfig:
     return ScaleConfig(source="fixed", factor=float(factor), shift=float(shift))
 
 
-def _stride(width: int) -> int:
-    return max(1, -(-width // _LONG_SIDE))
-
-
 def _thinned(frame: SequenceFrame, max_depth_m: float) -> SequenceFrame:
     """Return every n-th pixel of the truth, without what lies too far."""
-    step = _stride(frame.depth_m.shape[1])
+    step = stride_of(frame.depth_m.shape[1])
     depth_m = frame.depth_m[::step, ::step]
     with np.errstate(invalid="ignore"):
         depth_m = np.where(depth_m <= max_depth_m, depth_m, np.nan).astype(np.float32)
     moves = frame.mover_mask
-    K, (height, width) = frame.intrinsics, depth_m.shape
     return replace(
         frame,
         rgb=frame.rgb[:1, :1],  # no longer needed
         depth_m=depth_m,
         mover_mask=np.zeros(depth_m.shape, bool) if moves is None else moves[::step, ::step].copy(),
-        # the centre of pixel i is that of pixel i * step of the full image
-        intrinsics=Intrinsics(
-            width=width,
-            height=height,
-            fx=K.fx / step,
-            fy=K.fy / step,
-            cx=K.cx / step,
-            cy=K.cy / step,
-        ),
+        intrinsics=thinned_camera(frame.intrinsics, step),
     )
 
 
