@@ -11,9 +11,15 @@ from mono_depth import __version__, bench_cli
 from mono_depth.errors import MonoDepthError
 from mono_depth.evaluation import cli as eval_cli
 from mono_depth.models import cli as models_cli
+from mono_depth.scale import cli as calibrate_cli
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
-_COMMANDS = (models_cli.add_command, bench_cli.add_command, eval_cli.add_command)
+_COMMANDS = (
+    models_cli.add_command,
+    bench_cli.add_command,
+    eval_cli.add_command,
+    calibrate_cli.add_command,
+)
 
 _EXIT_ERROR = 1
 _EXIT_INTERRUPTED = 130

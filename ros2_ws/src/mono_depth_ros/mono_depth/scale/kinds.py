@@ -50,7 +50,7 @@ def to_metres(
     if source is None:
         reason = f"the model gives {prediction.kind.value}; set scale.source to fixed for metres"
         return None, _no_metres(reason)
-    if config.reference_focal > 0.0:
+    if prediction.kind is OutputKind.METRIC and config.reference_focal > 0.0:
         source = "model_focal"
     return _positive(prediction.values), ScaleStatus(source=source, state="valid", scale=1.0)
 
@@ -80,9 +80,11 @@ def with_focal_rule(
 
     What a network sees is depth / focal length. A model of metres that was trained with one
     camera says how far the scene would be from that one; `METRIC_FOCAL` models correct this
-    themselves.
+    themselves. A fixed scale is one of the output as it is.
     """
-    if config.reference_focal <= 0.0 or prediction.kind is not OutputKind.METRIC:
+    if config.reference_focal <= 0.0 or config.source == "fixed":
+        return prediction
+    if prediction.kind is not OutputKind.METRIC:
         return prediction
     factor = intrinsics.fx / intrinsics.width / config.reference_focal
     return replace(prediction, values=prediction.values * factor)
