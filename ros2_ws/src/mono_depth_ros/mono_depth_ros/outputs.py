@@ -63,6 +63,7 @@ class Outputs:
         self._cloud_builder = CloudBuilder()
         self._display_range = DisplayRange()
         self._info: tuple[Intrinsics, CameraInfo] | None = None  # of the newest frame
+        self._cloud: PointCloud2 | None = None  # the newest one published
         self._encoders: dict[str, Callable[[HostResult, Header, NodeConfig], Any]] = {
             "depth/camera_info": self._camera_info,
             "depth/image": self._depth,
@@ -127,7 +128,9 @@ class Outputs:
             return None
         rgb = result.rgb_tensor if config.cloud.rgb else None
         cloud = self._cloud_builder.build(result.depth_m, result.intrinsics, config.cloud, rgb)
-        return encode.encode_cloud(_host(cloud.points), header, has_rgb=cloud.has_rgb)
+        points, before = _host(cloud.points), self._cloud
+        self._cloud = encode.encode_cloud(points, header, has_rgb=cloud.has_rgb, reuse=before)
+        return self._cloud
 
     def _confidence(self, host: HostResult, header: Header, _: NodeConfig) -> Image:
         return encode.encode_mono_float(_host(host.result.confidence), header)
