@@ -20,7 +20,7 @@ _ITERATIONS = 5
 _MIN_TRACKS = 40
 _MIN_INLIERS = 0.5  # a smaller share of tracks that fit one rigid motion is no ego-motion
 _INLIER_PX = 2.0
-_MAX_DEPTH_M = 1e6
+_MAX_LOG_DEPTH = 14.0  # 1000 km
 _MIN_SPREAD_PX = 0.2  # of the residuals: what dense flow can resolve
 
 Array = npt.NDArray[np.float64]
@@ -53,16 +53,16 @@ class EgoMotionEstimator:
         self,
         grey: npt.NDArray[np.uint8],
         last_grey: npt.NDArray[np.uint8],
-        last_depth_m: npt.NDArray[np.float32],
+        last_log_depth: npt.NDArray[np.float32],
     ) -> EgoMotion | None:
         """Return the motion from the last frame to this one, None where none fits.
 
         Args:
             grey: (h, w) this frame.
             last_grey: (h, w) the last one.
-            last_depth_m: (h, w) of the last frame; what is beyond `_MAX_DEPTH_M` is unknown.
+            last_log_depth: (h, w) of the last frame; above `_MAX_LOG_DEPTH` it is unknown.
         """
-        points, pixels = self._tracks(grey, last_grey, last_depth_m)
+        points, pixels = self._tracks(grey, last_grey, last_log_depth)
         if len(points) < _MIN_TRACKS:
             return None
         R, t = np.eye(3), np.zeros(3)
@@ -88,7 +88,7 @@ class EgoMotionEstimator:
         self,
         grey: npt.NDArray[np.uint8],
         last_grey: npt.NDArray[np.uint8],
-        last_depth_m: npt.NDArray[np.float32],
+        last_log_depth: npt.NDArray[np.float32],
     ) -> tuple[Array, Array]:
         """Return (N, 3) points of the last camera and the (2, N) pixels that see them now."""
         K, corners = self._K, _corners(grey)
@@ -101,10 +101,11 @@ class EgoMotionEstimator:
         good = is_found & is_back & (loop_px < _LOOP_PX)
         good &= (x > 1) & (x < K.width - 2) & (y > 1) & (y < K.height - 2)
         x, y = x[good], y[good]
-        depth = last_depth_m[np.rint(y).astype(int), np.rint(x).astype(int)].astype(np.float64)
+        log_depth = last_log_depth[np.rint(y).astype(int), np.rint(x).astype(int)]
+        known = log_depth < _MAX_LOG_DEPTH
+        depth, x, y = np.exp(log_depth[known], dtype=np.float64), x[known], y[known]
         points = np.stack(((x - K.cx) / K.fx * depth, (y - K.cy) / K.fy * depth, depth), axis=1)
-        known = depth < _MAX_DEPTH_M
-        return points[known], corners[good][known].T.astype(np.float64)
+        return points, corners[good][known].T.astype(np.float64)
 
     def _project(self, points: Array, pixels: Array) -> tuple[Array, Array]:
         """Return (2, N) residuals and their (2, N, 6) Jacobian by translation and rotation."""
@@ -153,10 +154,11 @@ def _track(
 
 
 def _solve(jacobian: Array, residual: Array, weight: Array) -> Array | None:
-    weighted = jacobian * weight[None, :, None]
-    normal = np.einsum("cni,cnj->ij", weighted, jacobian)
+    rows = jacobian.reshape(-1, 6)
+    weighted = (jacobian * weight[None, :, None]).reshape(-1, 6)
+    normal = weighted.T @ rows
     try:
-        step = np.linalg.solve(normal, -np.einsum("cni,cn->i", weighted, residual))
+        step = np.linalg.solve(normal, -weighted.T @ residual.ravel())
     except np.linalg.LinAlgError:
         return None
     return np.asarray(step) if np.isfinite(step).all() else None

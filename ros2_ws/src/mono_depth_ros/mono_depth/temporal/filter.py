@@ -173,8 +173,8 @@ class TemporalFilter:
         T_odom_last, T_odom_now = last.view.T_odom_camera, view.T_odom_camera
         if mode == "pose" and T_odom_last is not None and T_odom_now is not None:
             return np.asarray(np.linalg.inv(T_odom_last) @ T_odom_now)
-        depth_m = last.history.values.exp().cpu().numpy()
-        found = self._ego_motion.estimate(view.host_grey, last.view.host_grey, depth_m)
+        log_depth = last.history.values.cpu().numpy()
+        found = self._ego_motion.estimate(view.host_grey, last.view.host_grey, log_depth)
         return None if found is None else found.T_last_now
 
 

@@ -56,8 +56,10 @@ def resized(values: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     if values.shape == size:
         return values
     if values.device.type == "cpu":  # the same sums, in a seventh of the time
-        small = cv2.resize(values.numpy(), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-        return torch.from_numpy(small)
+        height, width = size
+        return torch.from_numpy(
+            cv2.resize(values.numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
+        )
     return functional.interpolate(values[None, None], size, mode="bilinear")[0, 0]
 
 
@@ -68,5 +70,5 @@ def grey_of(rgb: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
         grey = cv2.cvtColor(rgb.numpy(), cv2.COLOR_RGB2GRAY)
         return torch.from_numpy(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA))
     luma = torch.tensor([0.299, 0.587, 0.114], device=rgb.device)
-    grey = (rgb.float() @ luma)[None, None]
-    return functional.interpolate(grey, size, mode="area")[0, 0].round().to(torch.uint8)
+    bright = (rgb.float() @ luma)[None, None]
+    return functional.interpolate(bright, size, mode="area")[0, 0].round().to(torch.uint8)
