@@ -238,6 +238,13 @@ class DepthBench:
             publisher = next(p for p in self.node.publishers if p.topic_name == name)
             self.ros.wait_until(publisher.get_subscription_count, what=f"subscriber of {name}")
 
+    def forget(self, topic: str) -> None:
+        """Unsubscribe from an output."""
+        name = f"/mono_depth/{topic}"
+        ear = next(item for item in self.peer.subscriptions if item.topic_name == name)
+        self.peer.destroy_subscription(ear)
+        del self.heard[topic]
+
     def calibrate(self, width: int = 8, height: int = 6, **changes: Any) -> CameraInfo:
         """Send a calibration, f = 10 px and the axis in the middle, and wait until it is there."""
         info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
