@@ -156,5 +156,3 @@ def build_on_device(
         red, green, blue = rgb[::step, ::step].to(torch.int32).unbind(-1)
         channels.append(((red << 16) | (green << 8) | blue).view(torch.float32))
     return torch.stack(channels, dim=-1)
-
-

@@ -38,6 +38,17 @@ def test_a_cloud_is_the_same_to_the_last_bit(stride: int, max_jump: float, has_r
     assert 0.5 < cloud.points[..., 2].isfinite().float().mean() < 1.0
 
 
+def test_a_builder_makes_clouds_of_changing_size_in_one_memory() -> None:
+    builder, depth_m = CloudBuilder(), depth_with_holes_and_edges()
+    first = builder.build(depth_m, CAMERA, CloudConfig()).points
+    second = builder.build(depth_m + 1.0, CAMERA, CloudConfig()).points
+    assert first.data_ptr() == second.data_ptr()
+    coarse = builder.build(depth_m, CAMERA, CloudConfig(stride=2)).points
+    assert coarse.shape == (24, 32, 3)
+    expected = build_on_device(depth_m, ray_grid(CAMERA, stride=2), CloudConfig(stride=2), None)
+    assert torch.equal(coarse.view(torch.int32), expected.view(torch.int32))
+
+
 def result_of(values: torch.Tensor, height: int, width: int) -> DepthResult:
     rgb = np.zeros((height, width, 3), np.uint8)
     return DepthResult(

@@ -196,3 +196,15 @@ def test_png_level_and_quantization_have_an_effect() -> None:
     fine = encode_compressed_depth(ramp, HEADER, depth_max_m=10.0, quantization=200.0)
     error_fine = np.abs(read_compressed_depth(fine) - ramp).max()
     assert error_fine < np.abs(read_compressed_depth(fast) - ramp).max() / 2
+
+
+def test_a_cloud_message_is_filled_again_if_it_has_the_size() -> None:
+    first = encode_cloud(np.full((2, 3, 3), 1.0, np.float32), Header(frame_id="a"), has_rgb=False)
+    points = np.arange(18, dtype=np.float32).reshape(3, 2, 3)
+    again = encode_cloud(points, Header(frame_id="b"), has_rgb=False, reuse=first)
+    assert again is first
+    assert (again.header.frame_id, again.height, again.width) == ("b", 3, 2)
+    assert again == encode_cloud(points, Header(frame_id="b"), has_rgb=False)
+    other = encode_cloud(points[:1], Header(frame_id="c"), has_rgb=False, reuse=first)
+    assert other is not first
+    assert len(other.data) == 24
