@@ -101,6 +101,8 @@ def _info(args: argparse.Namespace) -> int:
         lines.append(("weights", f"{path} ({'here' if path.is_file() else 'not here'})"))
         if source.is_download:
             lines.append(("  from", url_of(source)))
+        elif source.page:
+            lines.append(("  by hand from", source.page))
         lines.append(("  sha256", source.sha256 or "not known (unverified)"))
     width = max(len(label) for label, _ in lines)
     for label, text in lines:

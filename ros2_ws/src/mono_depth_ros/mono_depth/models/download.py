@@ -49,8 +49,9 @@ def pull(entry: ModelEntry, weights_folder: Path) -> Path:
     """
     source = next((source for source in entry.weights if source.is_download), None)
     if source is None:
-        file = entry.weights[0].file
-        raise ModelError(f"{entry.name} is not downloaded: its weights belong at {file}")
+        path, page = entry.path_of(entry.weights[0], weights_folder), entry.weights[0].page
+        origin = f"; get them from {page}" if page else ""
+        raise ModelError(f"{entry.name} is not downloaded: its weights belong at {path}{origin}")
     path = entry.path_of(source, weights_folder)
     if path.is_file():
         with path.open("rb") as file_there:

@@ -120,6 +120,8 @@ def _missing(entry: ModelEntry, folder: Path) -> str:
     path = entry.path_of(entry.weights[0], folder)
     if any(source.is_download for source in entry.weights):
         cure = f"get them with: mono-depth models pull {entry.name}"
+    elif entry.weights[0].page:
+        cure = f"put there the file from {entry.weights[0].page}"
     else:
         cure = "the registry entry names that file"
     return f"{entry.name}: no weights at {path}; {cure}"
@@ -163,8 +165,22 @@ def _depth_anything(request: _Request) -> DepthModel:
     return DepthAnything.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
+def _midas(request: _Request) -> DepthModel:
+    from mono_depth.models.midas import Midas
+
+    return Midas.load(request.entry, request.weights, request.device, sha256=request.sha256)
+
+
+def _leres(request: _Request) -> DepthModel:
+    from mono_depth.models.leres import Leres
+
+    return Leres.load(request.entry, request.weights, request.device, sha256=request.sha256)
+
+
 _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "nano": _nano,
     "onnx": _onnx,
     "depth_anything_v2": _depth_anything,
+    "midas": _midas,
+    "leres": _leres,
 }

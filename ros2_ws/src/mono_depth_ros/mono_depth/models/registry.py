@@ -22,12 +22,13 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSource:
-    """Where one file of weights comes from. With neither hub nor url it lies at `file`."""
+    """Where one file of weights comes from. With no hub, url or page it lies at `file`."""
 
     file: str  # path inside the hub repository, name of the download, or absolute path
     hub: str = ""  # "organisation/repository"
     revision: str = "main"
     url: str = ""
+    page: str = ""  # where a person gets the file, which cannot be fetched
     sha256: str = ""  # "" = not known, the file cannot be verified
 
     @property
@@ -56,7 +57,7 @@ class ModelEntry:
 
     def path_of(self, source: WeightsSource, weights_folder: Path) -> Path:
         """Return where the file of `source` lies or would lie."""
-        if source.is_download:
+        if source.is_download or source.page:
             return weights_folder / self.name / Path(source.file).name
         return Path(source.file)
 
@@ -137,7 +138,7 @@ def _as_list(value: object) -> list[object]:
 
 def _located(weights: object, file: Path) -> object:
     """Make the path of a local weights file absolute; it is relative to its registry file."""
-    if isinstance(weights, dict) and not weights.get("hub") and not weights.get("url"):
+    if isinstance(weights, dict) and not any(weights.get(key) for key in ("hub", "url", "page")):
         local = Path(str(weights.get("file", ""))).expanduser()
         return {**weights, "file": str(file.absolute().parent / local)}
     return weights
@@ -179,6 +180,8 @@ def _source(where: str, value: object) -> WeightsSource:
         raise ConfigError(f"{where}: sha256 {source.sha256!r} is not 64 digits of 0-9a-f")
     if source.hub and source.url:
         raise ConfigError(f"{where}: weights have both hub and url")
+    if source.page and source.is_download:
+        raise ConfigError(f"{where}: weights with hub or url need no page")
     return source
 
 

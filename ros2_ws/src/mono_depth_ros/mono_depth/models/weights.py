@@ -78,10 +78,15 @@ def sha256_of(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def read_tensors(path: Path, expected_sha256: str = "") -> tuple[Tensors, str]:
+def read_tensors(path: Path, expected_sha256: str = "", *, part: str = "") -> tuple[Tensors, str]:
     """Read all tensors of a `.safetensors`, `.pth` or `.pt` file into memory of its own.
 
     Floating-point tensors become float32.
+
+    Args:
+        path: of the file.
+        expected_sha256: what it must hash to, "" = anything.
+        part: key of the tensors in a `.pth` or `.pt` file that holds more than them.
 
     Returns:
         Tensors by name on the CPU, and the SHA-256 of the file.
@@ -93,7 +98,7 @@ def read_tensors(path: Path, expected_sha256: str = "") -> tuple[Tensors, str]:
         if path.suffix == ".safetensors":
             tensors = _read_safetensors(path)
         elif path.suffix in (".pth", ".pt"):
-            tensors = _read_pickle(file, path)
+            tensors = _read_pickle(file, path, part)
         else:
             raise ModelError(
                 f"weights of type {path.suffix or 'none'} ({path}), "
@@ -117,7 +122,7 @@ def _read_safetensors(path: Path) -> Tensors:
         raise ModelError(f"{path} is not a safetensors file: {error}") from error
 
 
-def _read_pickle(file: BinaryIO, path: Path) -> Tensors:
+def _read_pickle(file: BinaryIO, path: Path, part: str) -> Tensors:
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < _SAFE_PICKLE_TORCH:
         raise ModelError(
@@ -129,6 +134,10 @@ def _read_pickle(file: BinaryIO, path: Path) -> Tensors:
     except Exception as error:  # the unpickler runs into any kind of error in a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path} is not a file of plain tensors: {reason}") from error
+    if part:
+        if not isinstance(content, dict) or part not in content:
+            raise ModelError(f"{path} holds no {part!r}")
+        content = content[part]
     if not isinstance(content, dict) or not content:
         raise ModelError(f"{path} holds a {type(content).__name__}, expected tensors by name")
     for name, value in content.items():

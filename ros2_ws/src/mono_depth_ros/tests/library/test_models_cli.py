@@ -244,6 +244,16 @@ def test_a_model_that_is_not_downloaded_says_where_its_file_belongs(models, tmp_
     assert f"its weights belong at {tmp_path / 'net.pth'}" in capsys.readouterr().err
 
 
+def test_weights_behind_a_page_are_not_pulled_and_both_commands_name_the_page(tmp_path, capsys):
+    page = "https://github.com/aim-uofa/AdelaiDepth/tree/main/LeReS"
+    path = tmp_path / "leres_resnet50" / "res50.pth"
+
+    assert main(["models", "pull", "leres_resnet50", "--weights-dir", str(tmp_path)]) != 0
+    assert f"its weights belong at {path}; get them from {page}" in capsys.readouterr().err
+    assert main(["models", "info", "leres_resnet50", "--weights-dir", str(tmp_path)]) == 0
+    assert f"by hand from  {page}" in capsys.readouterr().out
+
+
 def test_list_shows_what_is_here_and_what_is_verified(hub, models, target, capsys):
     models("pull", "net", sha256="null")
     capsys.readouterr()

@@ -52,7 +52,7 @@ def test_every_shipped_download_is_pinned_by_its_hash():
     entries = read_registry().values()
     pulled = [entry.weights[0] for entry in entries if entry.weights[0].is_download]
 
-    assert len({source.sha256 for source in pulled}) == len(pulled) == 9
+    assert len({source.sha256 for source in pulled}) == len(pulled) >= 11
     assert all(len(source.sha256) == 64 for source in pulled)
 
 
@@ -92,6 +92,13 @@ def test_pulled_weights_lie_in_a_folder_of_their_model(tmp_path):
     path = entry.path_of(entry.weights[0], tmp_path)
 
     assert path == tmp_path / "depth_anything_v2_small" / "depth_anything_v2_vits.pth"
+
+
+def test_weights_that_a_person_must_get_belong_there_too_and_their_page_is_named(tmp_path):
+    path = tmp_path / "leres_resnet50" / "res50.pth"
+
+    with pytest.raises(ModelError, match=f"no weights at {path}; put there the file from https:"):
+        load_model("leres_resnet50", weights_folder=tmp_path, allow_noncommercial=True)
 
 
 def test_a_hub_path_cannot_leave_the_folder_of_weights(tmp_path):
@@ -165,8 +172,8 @@ def test_an_unknown_name_lists_close_ones():
 
 
 def test_an_unknown_family_is_refused(extra):
-    with pytest.raises(ModelError, match="mine: family 'midas' is not one of nano, onnx"):
-        load_model("mine", registry=extra(OWN.replace("onnx\n", "midas\n")))
+    with pytest.raises(ModelError, match="mine: family 'oracle' is not one of nano, onnx"):
+        load_model("mine", registry=extra(OWN.replace("onnx\n", "oracle\n")))
 
 
 def test_missing_weights_name_the_path_and_the_command_that_gets_them(tmp_path):

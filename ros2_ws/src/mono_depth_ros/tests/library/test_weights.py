@@ -91,6 +91,17 @@ def test_anything_but_finite_tensors_by_name_is_refused(tmp_path, content, messa
         read_tensors(path)
 
 
+def test_one_part_of_a_file_can_be_read_alone(tmp_path):
+    path = tmp_path / "parts.pth"
+    torch.save({"net": {"weight": torch.ones(2)}, "epoch": 3}, path)
+
+    tensors, _ = read_tensors(path, part="net")
+
+    assert tensors["weight"].tolist() == [1.0, 1.0]
+    with pytest.raises(ModelError, match="holds no 'depth_model'"):
+        read_tensors(path, part="depth_model")
+
+
 @pytest.mark.parametrize("name", ["net.safetensors", "net.pth"])
 @pytest.mark.parametrize("content", [b"<html>404</html>", b"\xff" * 4096, pickle.dumps(3)])
 def test_a_damaged_file_is_refused(tmp_path, name, content):
