@@ -36,7 +36,3 @@ class StampGuard:
         if step_s > config.reset_gap_s:
             return f"no frame for {step_s:.3f} s"
         return ""
-
-    def reset(self) -> None:
-        """Forget the stream."""
-        self._newest_ns = None

@@ -16,7 +16,7 @@ class LatestWorker(Generic[Item]):
     """Calls `handle(item)` on its own thread; a newer item replaces one still waiting.
 
     Inference is slower than the camera, so a queue would only add delay. At most one item
-    waits; whatever is replaced, or still waits at `stop`, is handed to `on_drop`.
+    waits; whatever is replaced, still waits at `stop` or comes later is handed to `on_drop`.
 
     Args:
         handle: the work; deals with its own errors. An exception that escapes is logged and
@@ -35,7 +35,10 @@ class LatestWorker(Generic[Item]):
     def submit(self, item: Item) -> None:
         """Hand over the newest item. Returns at once."""
         with self._changed:
-            replaced, self._waiting = self._waiting, [item]
+            if self._stopping:
+                replaced = [item]
+            else:
+                replaced, self._waiting = self._waiting, [item]
             self._changed.notify()
         for old in replaced:
             self._on_drop(old)
