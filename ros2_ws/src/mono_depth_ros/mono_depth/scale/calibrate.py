@@ -217,6 +217,8 @@ def _robust(points: Points, *, proportional: bool, with_shift: bool) -> tuple[fl
     if isinstance(fit, Rejection):
         raise ConfigError(f"no scale fits the {x.size} distances: {fit.reason}")
     law = pivot.law_of(fit.level, fit.slope)
+    if not fit.slope_seen:  # proportional: one number, and so is its deviation
+        return law.gain, 0.0, np.array((law.gain * np.sqrt(fit.covariance[0, 0]), 0.0))
     # gain = y slope / width and shift = y (1 - slope middle / width), with y = exp(level)
     level_y = float(np.exp(fit.level))
     by = level_y * np.array(
@@ -225,8 +227,7 @@ def _robust(points: Points, *, proportional: bool, with_shift: bool) -> tuple[fl
             (1.0 - fit.slope * pivot.middle / pivot.width, -pivot.middle / pivot.width),
         )
     )
-    covariance = fit.covariance if fit.slope_seen else np.diag((fit.covariance[0, 0], 0.0))
-    return law.gain, law.shift, np.asarray(np.sqrt(np.diag(by @ covariance @ by.T)))
+    return law.gain, law.shift, np.asarray(np.sqrt(np.diag(by @ fit.covariance @ by.T)))
 
 
 def _output(model: DepthModel, rgb: RgbImage, intrinsics: Intrinsics | None) -> Floats:

@@ -120,20 +120,23 @@ class BaselineTriangulation:
         lever = moved[:2] - then[:, :2] * moved[2]
         offset = then[:, :2] * turned[:, 2:] - turned[:, :2]
         strength = np.einsum("ni,ni->n", lever, lever)
+        step_m = float(np.linalg.norm(moved))
+        too_short = Rejection(
+            reason=f"{step_m:.3f} m of motion show no depth: it needs a step sideways",
+            is_doubt=False,
+        )
+        if not float(np.median(strength)) > 0.0:
+            return too_short
         with np.errstate(divide="ignore", invalid="ignore"):
             rho = np.einsum("ni,ni->n", lever, offset) / strength
             astray_px = np.linalg.norm(offset - rho[:, None] * lever, axis=1) * camera.fx
             deviation = _TRACK_PX / camera.fx / np.sqrt(strength)  # of rho
         # rho itself must not choose the points: those that noise has put too near would win
-        middle = float(np.median(rho[strength > np.median(strength)]))
+        middle = float(np.median(rho[strength >= np.median(strength)]))
         sigma = deviation / max(middle, 1e-6)
         sharp = sigma < _GOOD_SIGMA
         if int(sharp.sum()) < _MIN_TRACKS:
-            distance_m = float(np.linalg.norm(moved))
-            return Rejection(
-                reason=f"{distance_m:.3f} m of motion show no depth: it needs a step sideways",
-                is_doubt=False,
-            )
+            return too_short
         fits = sharp & (astray_px < _MAX_EPIPOLAR_PX)
         if fits.sum() < _MIN_EPIPOLAR_SHARE * sharp.sum():
             return Rejection(reason="the odometry does not fit the picture")

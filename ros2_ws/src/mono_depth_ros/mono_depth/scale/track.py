@@ -74,14 +74,11 @@ class ScaleTrack:
 
     def state(self, stamp_ns: int, config: ScaleConfig) -> str:
         """Return the state, see `ScaleStatus`; the metres of `converging` are not to be given."""
+        self.expire(stamp_ns, config)
         sigma, age_s = self.sigma_rel, self.age_s(stamp_ns)
         accepted = [count for count in self._verdicts if count]
         share = len(accepted) / max(len(self._verdicts), 1)
-        if age_s > config.lost_s:
-            self._is_lost |= self._is_trusted
-            self._is_trusted = False
-            self._verdicts.clear()
-        elif (
+        if (
             len(accepted) >= _MIN_ACCEPTED
             and sum(accepted) >= _MIN_INLIERS
             and share >= _MIN_SHARE
@@ -95,6 +92,13 @@ class ScaleTrack:
         if sigma > config.valid_sigma or age_s > config.stale_s or share < _KEPT_SHARE:
             return "degraded"
         return "valid"
+
+    def expire(self, stamp_ns: int, config: ScaleConfig) -> None:
+        """Lose trust once the last measurement is too old; it has to be earned again."""
+        if self._accepted_ns is not None and self.age_s(stamp_ns) > config.lost_s:
+            self._is_lost |= self._is_trusted
+            self._is_trusted = False
+            self._verdicts.clear()
 
     def predict(self, pivot: Pivot, stamp_ns: int) -> None:
         """Carry the belief on to the frame with this pivot."""

@@ -93,6 +93,7 @@ class ScaleTracker:
             return
         for source in {*asked, *self._tracks}:
             track = self._track(source, prediction.kind)
+            track.expire(frame.stamp_ns, config)
             track.predict(pivot, frame.stamp_ns)
             if source in asked:
                 found = self._found(source, prediction, frame, intrinsics, grid, pivot, config)
