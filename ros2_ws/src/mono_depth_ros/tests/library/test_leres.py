@@ -1,0 +1,185 @@
+"""Against numbers of the original code with the same pseudo-random weights (see the JSON)."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mono_depth.config import PipelineConfig
+from mono_depth.data import Frame, OutputKind
+from mono_depth.errors import ModelError
+from mono_depth.models import load_model, pseudo_random
+from mono_depth.models.convolutional import fold_batch_norms
+from mono_depth.models.leres import Leres, LeresNet
+from mono_depth.models.registry import read_registry
+from mono_depth.models.weights import load_strictly
+from mono_depth.pipeline import DepthPipeline
+
+CPU = torch.device("cpu")
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "leres_golden.json").read_text())
+FILES = {"resnet50": "res50.pth", "resnext101": "res101.pth"}
+
+
+def case_name(case):
+    if "size" in case:
+        return "{}x{}".format(*case["size"])
+    return "{}x{} at {}".format(*case["image"], case["input_size"])
+
+
+def build(variant):
+    with torch.device("meta"):
+        return LeresNet(variant).eval().requires_grad_(False)
+
+
+def fill(variant):
+    shapes = {name: tensor.shape for name, tensor in build(variant).state_dict().items()}
+    norms = [name.replace("running_var", "weight") for name in shapes if "running_var" in name]
+    return pseudo_random.fill(shapes, positive=norms)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return fill("resnet50")
+
+
+@pytest.fixture
+def net(weights):
+    resnet50 = build("resnet50")
+    load_strictly(resnet50, weights, "the rule")
+    return resnet50
+
+
+def noise(height, width):
+    generator = torch.Generator().manual_seed(height * width)
+    return torch.rand((1, 3, height, width), generator=generator) * 4 - 2
+
+
+def check(output: np.ndarray, golden: dict, tolerance: float) -> None:
+    flat = output.reshape(-1)
+    where = np.linspace(0, flat.size - 1, len(golden["samples"])).round().astype(int)
+    actual = [*flat[where], flat.min(), flat.max(), flat.mean()]
+    expected = [*golden["samples"], golden["min"], golden["max"], golden["mean"]]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * golden["max"])
+
+
+def published(tensors):
+    """Lay tensors out as the published files do."""
+    parallel = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    return {"depth_model": parallel, "shift_model": {"module.w": torch.zeros(1)}}
+
+
+def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weights):
+    assert len(weights) == GOLDEN["resnet50"]["tensors"]
+    assert pseudo_random.checksum(weights) == GOLDEN["resnet50"]["state_dict_sha256"]
+
+
+@pytest.mark.parametrize("golden", GOLDEN["resnet50"]["network_float64"], ids=case_name)
+def test_the_network_computes_what_the_original_computes(net, golden):
+    with torch.inference_mode():
+        output = net.double()(noise(*golden["size"]).double())[0]
+
+    assert list(output.shape) == golden["size"]
+    check(output.numpy(), golden, 1e-9)
+
+
+@pytest.mark.parametrize("golden", GOLDEN["resnet50"]["image_float32"], ids=case_name)
+def test_an_image_gives_the_map_that_the_original_gives(net, golden):
+    entry = read_registry()["leres_resnet50"]
+    entry = replace(entry, input=entry.input.with_short_side(golden["input_size"]))
+    model = Leres(net, entry, CPU, sha256="")
+
+    prediction = model.infer(torch.from_numpy(pseudo_random.image(*golden["image"])), None)
+
+    assert prediction.values.dtype == torch.float32
+    assert list(prediction.values.shape) == golden["network"]
+    assert prediction.kind is OutputKind.DEPTH_AFFINE
+    check(prediction.values.numpy(), golden, 1e-4)
+
+
+def test_folded_batch_normalisation_changes_nothing_but_the_rounding(net):
+    image = noise(32, 64).double()
+    before = net.double()(image)
+
+    fold_batch_norms(net)
+
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules())
+    torch.testing.assert_close(net(image), before, rtol=1e-11, atol=1e-11)
+
+
+def test_each_image_of_a_batch_is_shifted_by_its_own_least_value(net):
+    images = torch.cat([noise(32, 32), torch.ones(1, 3, 32, 32)])
+
+    together = net(images)
+
+    assert together.amin((1, 2)).tolist() == pytest.approx([0.01, 0.01])
+    torch.testing.assert_close(together[1:], net(images[1:]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["resnet50", "resnext101"])
+def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
+    tensors = fill(variant)
+    name, golden = f"leres_{variant}", GOLDEN[variant]["image_float32"][-1]
+    assert len(tensors) == GOLDEN[variant]["tensors"]
+    path = tmp_path / name / FILES[variant]
+    path.parent.mkdir()
+    torch.save(published(tensors), path)
+    del tensors  # 460 MB for the large one
+    registry = tmp_path / "mine.yaml"
+    registry.write_text(f"models: {{{name}: {{weights: {{page: none, file: {path.name}}}}}}}")
+    frame = Frame(rgb=pseudo_random.image(*golden["image"]), stamp_ns=1, frame_id="camera")
+
+    model = load_model(
+        name,
+        registry=registry,
+        weights_folder=tmp_path,
+        allow_noncommercial=True,
+        input_size=golden["input_size"],
+    )
+    path.unlink()  # pytest would keep it
+    result = DepthPipeline(model, PipelineConfig()).process(frame)
+
+    check(1.0 / result.network_relative.numpy(), golden, 1e-4)
+    assert result.kind is OutputKind.DEPTH_AFFINE
+    assert result.network_depth_m is None  # no metres without a scale
+
+
+def test_the_licence_is_refused_unless_the_user_agrees(tmp_path):
+    with pytest.raises(ModelError, match=r"under Adobe Research License .* forbids commercial use"):
+        load_model("leres_resnet50", weights_folder=tmp_path)
+
+
+def test_a_file_without_one_tensor_or_of_the_other_backbone_is_refused(tmp_path, weights):
+    path = tmp_path / "res50.pth"
+    lost = "depth_model.decoder_modules.outconv.adapt_conv.3.bias"
+    torch.save(published({name: weights[name] for name in weights if name != lost}), path)
+    registry = read_registry()
+
+    with pytest.raises(ModelError, match=rf"fit the network: 1 missing: {lost}$"):
+        Leres.load(registry["leres_resnet50"], path, CPU)
+    with pytest.raises(ModelError, match=r"missing: depth_model\.encoder_modules\.encoder\.layer3"):
+        Leres.load(registry["leres_resnext101"], path, CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variant": "resnet18"}, "variant 'resnet18' is not one of resnet50, resnext101"),
+        ({"kind": OutputKind.METRIC}, "kind metric, not depth_affine"),
+    ],
+)
+def test_an_entry_that_no_published_network_fits_is_refused(change, message):
+    entry = replace(read_registry()["leres_resnet50"], **change)
+
+    with pytest.raises(ModelError, match=message):
+        Leres.load(entry, Path("unused.pth"), CPU)
+
+
+def test_a_square_that_is_no_multiple_of_32_is_refused(net):
+    entry = read_registry()["leres_resnet50"]
+    wrong = replace(entry, input=entry.input.with_short_side(450))
+
+    with pytest.raises(ModelError, match=r"fixed 450x450 .* expected multiples of 32"):
+        Leres(net, wrong, CPU, sha256="")
