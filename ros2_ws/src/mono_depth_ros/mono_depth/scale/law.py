@@ -12,6 +12,9 @@ from mono_depth.data import OutputKind, Prediction
 
 Floats = npt.NDArray[np.float64]
 
+_MIN_VALUES = 20
+_ENOUGH_VALUES = 2000  # for the middle of a frame
+
 METRIC_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)
 
 
@@ -72,7 +75,7 @@ class Pivot:
     @classmethod
     def of(cls, x: Floats) -> Pivot | None:
         """Return the pivot of the (h, w) x of a frame, None if they say nothing."""
-        known = x[::2, ::2]
+        known = x[::2, ::2] if x.size > _ENOUGH_VALUES else x
         known = known[np.isfinite(known)]
         if known.size < _MIN_VALUES:
             return None
@@ -105,6 +108,3 @@ class Pivot:
         down = min((self.lowest - self.middle) / self.width, -0.1)
         proportional = self.width / self.middle if self.lowest > 0.0 else 0.0
         return max(-0.9 / down, proportional)
-
-
-_MIN_VALUES = 20

@@ -11,12 +11,9 @@ import torch
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction, ScaleStatus
 from mono_depth.errors import FrameError
-from mono_depth.scale import ground_plane, sparse_points
-from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
-from mono_depth.scale.grid import Grid
 from mono_depth.scale.kinds import MEASURED, to_metres, with_focal_rule
 from mono_depth.scale.law import IDENTITY, METRIC_KINDS, Law, Pivot
-from mono_depth.scale.odometry import BaselineTriangulation
+from mono_depth.scale.sources import Sources, View, height_m
 from mono_depth.scale.track import ScaleTrack
 
 _MODEL_SIGMA = 0.25  # of the scale of a model of metres, assumed where nothing measures it
@@ -36,7 +33,7 @@ class ScaleTracker:
     def reset(self) -> None:
         """Forget all measurements."""
         self._tracks: dict[str, ScaleTrack] = {}
-        self._triangulation = BaselineTriangulation()
+        self._sources = Sources()
         self._kind: OutputKind | None = None
         self._stamp_ns: int | None = None
         self._pivot: Pivot | None = None
@@ -64,7 +61,7 @@ class ScaleTracker:
         prediction = with_focal_rule(prediction, config, intrinsics)
         if config.source not in ("auto", *MEASURED):
             return to_metres(prediction, config, intrinsics=intrinsics)
-        if prediction.kind is not self._kind:
+        if prediction.kind is not self._kind or self._went_back(frame.stamp_ns, config):
             self.reset()
             self._kind = prediction.kind
         self._measure(prediction, frame, intrinsics, config)
@@ -74,40 +71,41 @@ class ScaleTracker:
             status = replace(status, state="degraded", reason=conflict)
         return depth_m, replace(status, conflict=conflict)
 
+    def _went_back(self, stamp_ns: int, config: ScaleConfig) -> bool:
+        """Tell a clock that started over from a frame that is late."""
+        return self._stamp_ns is not None and (self._stamp_ns - stamp_ns) * 1e-9 > config.lost_s
+
     def _measure(
         self, prediction: Prediction, frame: Frame, intrinsics: Intrinsics, config: ScaleConfig
     ) -> None:
         if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
             return
-        asked = [
-            source
-            for source in self._asked(prediction.kind, frame, config)
-            if source != "ground_plane" or self._is_ground_due(frame.stamp_ns)
-        ]
+        asked = self._asked(prediction.kind, frame, config)
         if not asked and not self._tracks:
             return
         self._stamp_ns = frame.stamp_ns
-        grid = Grid.of(prediction, intrinsics)
-        self._pivot = pivot = Pivot.of(grid.x)
-        if pivot is None:
+        view = View.of(prediction, frame, intrinsics)
+        self._pivot = None if view is None else view.pivot
+        if view is None:
             return
-        for source in {*asked, *self._tracks}:
+        for source in dict.fromkeys((*asked, *self._tracks)):
             track = self._track(source, prediction.kind)
             track.expire(frame.stamp_ns, config)
-            track.predict(pivot, frame.stamp_ns)
-            if source in asked:
-                found = self._found(source, prediction, frame, intrinsics, grid, pivot, config)
-                if isinstance(found, Points):
-                    found = fit_points(
-                        found,
-                        pivot=pivot,
-                        shape=track.law,
-                        min_points=config.min_points,
-                        free_slope=track.sees_slope,
-                    )
-                track.correct(
-                    self._plausible(found, pivot, prediction.kind, config), frame.stamp_ns
+            track.predict(view.pivot, frame.stamp_ns)
+            if source in asked and self._is_due(source, frame.stamp_ns):
+                found = self._sources.ask(
+                    source, view, config, shape=track.law, free_slope=track.sees_slope
                 )
+                track.correct(found, frame.stamp_ns)
+
+    def _track(self, source: str, kind: OutputKind) -> ScaleTrack:
+        if source not in self._tracks:
+            is_metric = kind in METRIC_KINDS
+            # the ground, or a few corners, do not tell more than one number well
+            self._tracks[source] = ScaleTrack(
+                is_metric=is_metric, sees_slope=source == "sparse_points" or not is_metric
+            )
+        return self._tracks[source]
 
     def _asked(self, kind: OutputKind, frame: Frame, config: ScaleConfig) -> list[str]:
         """Return the sources to ask about this frame.
@@ -120,7 +118,7 @@ class ScaleTracker:
         asked = []
         if frame.sparse_points_m is not None:
             asked.append("sparse_points")
-        if kind in METRIC_KINDS and _height_m(frame, config) > 0.0:
+        if kind in METRIC_KINDS and height_m(frame, config) > 0.0:
             asked.append("ground_plane")
         others = [track for name, track in self._tracks.items() if name != "odometry"]
         trusted = any(track.state(frame.stamp_ns, config) in _USABLE for track in others)
@@ -128,62 +126,11 @@ class ScaleTracker:
             asked.append("odometry")
         return asked
 
-    def _is_ground_due(self, stamp_ns: int) -> bool:
-        track = self._tracks.get("ground_plane")
-        return track is None or not 0.0 <= track.age_s(stamp_ns) < _GROUND_PERIOD_S
-
-    def _track(self, source: str, kind: OutputKind) -> ScaleTrack:
-        if source not in self._tracks:
-            is_metric = kind in METRIC_KINDS
-            # points on the ground or of a few corners do not tell more than one number well
-            self._tracks[source] = ScaleTrack(
-                is_metric=is_metric, sees_slope=source == "sparse_points" or not is_metric
-            )
-        return self._tracks[source]
-
-    def _found(
-        self,
-        source: str,
-        prediction: Prediction,
-        frame: Frame,
-        intrinsics: Intrinsics,
-        grid: Grid,
-        pivot: Pivot,
-        config: ScaleConfig,
-    ) -> Fit | Points | Rejection:
-        """Ask one source."""
-        if source == "sparse_points":
-            if frame.sparse_points_m is None:
-                return Rejection(
-                    reason="no sparse points at the stamp of the image", is_doubt=False
-                )
-            return sparse_points.collect(frame, intrinsics, prediction)
-        if source == "odometry":
-            return self._triangulation.collect(frame, intrinsics, prediction)
-        height_m = _height_m(frame, config)
-        if prediction.kind not in METRIC_KINDS:
-            reason = (
-                f"one plane cannot tell the scale of {prediction.kind.value}: use sparse_points"
-            )
-            return Rejection(reason=reason, is_doubt=False)
-        if height_m <= 0.0:
-            reason = "the height of the camera is unknown: set scale.camera_height_m"
-            return Rejection(reason=reason, is_doubt=False)
-        return ground_plane.measure(grid, pivot, height_m=height_m, down_camera=frame.down_camera)
-
-    def _plausible(
-        self, found: Fit | Rejection, pivot: Pivot, kind: OutputKind, config: ScaleConfig
-    ) -> Fit | Rejection:
-        """Refuse a correction that no model of metres needs."""
-        if isinstance(found, Rejection) or kind not in METRIC_KINDS:
-            return found
-        factor = math.exp(math.log(pivot.middle) - found.level)
-        if 1.0 / config.max_correction <= factor <= config.max_correction:
-            return found
-        return Rejection(
-            reason=f"the scale would be {factor:.3g} times the model's, more than "
-            f"scale.max_correction = {config.max_correction:g} allows"
-        )
+    def _is_due(self, source: str, stamp_ns: int) -> bool:
+        track = self._tracks.get(source)
+        if source != "ground_plane" or track is None:
+            return True
+        return not 0.0 <= track.age_s(stamp_ns) < _GROUND_PERIOD_S
 
     def _chosen(
         self, prediction: Prediction, frame: Frame, config: ScaleConfig
@@ -270,8 +217,3 @@ class ScaleTracker:
             if apart > limit:
                 return f"{name} and {other} differ by {100.0 * math.expm1(apart):.0f} %"
         return ""
-
-
-def _height_m(frame: Frame, config: ScaleConfig) -> float:
-    """Return the camera's height over the ground, 0 = unknown. The parameter wins."""
-    return config.camera_height_m or frame.camera_height_m or 0.0

@@ -357,3 +357,12 @@ def test_the_focal_rule_needs_a_model_that_has_one_or_a_reference():
 def test_limits_in_the_wrong_order_are_refused(values):
     with pytest.raises(ConfigError, match="must not be above"):
         ScaleConfig(**values)
+
+
+def test_a_clock_that_starts_over_starts_the_scale_over():
+    tracker = ScaleTracker()
+    for index in range(1000, 1008):
+        tracker.update(metric(), good(index), SPARSE)
+    states = [tracker.update(metric(), good(index), SPARSE)[1].state for index in range(8)]
+    assert states[0] == "converging"
+    assert states[-1] == "valid"

@@ -1,0 +1,107 @@
+"""Asks one source of scale about one frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mono_depth.config import ScaleConfig
+from mono_depth.data import Frame, Intrinsics, Prediction
+from mono_depth.scale import ground_plane, sparse_points
+from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
+from mono_depth.scale.grid import Grid
+from mono_depth.scale.law import METRIC_KINDS, Law, Pivot
+from mono_depth.scale.odometry import BaselineTriangulation
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A frame and what the network says about it."""
+
+    prediction: Prediction
+    frame: Frame
+    intrinsics: Intrinsics
+    grid: Grid
+    pivot: Pivot
+
+    @classmethod
+    def of(cls, prediction: Prediction, frame: Frame, intrinsics: Intrinsics) -> View | None:
+        """Return the view, None if the network says nothing."""
+        grid = Grid.of(prediction, intrinsics)
+        pivot = Pivot.of(grid.x)
+        if pivot is None:
+            return None
+        return cls(
+            prediction=prediction, frame=frame, intrinsics=intrinsics, grid=grid, pivot=pivot
+        )
+
+
+class Sources:
+    """The sources of one camera. Odometry remembers where corners were seen first."""
+
+    def __init__(self) -> None:
+        self._triangulation = BaselineTriangulation()
+
+    def ask(
+        self, source: str, view: View, config: ScaleConfig, *, shape: Law | None, free_slope: bool
+    ) -> Fit | Rejection:
+        """Return what a source measures.
+
+        Args:
+            source: sparse_points, ground_plane or odometry.
+            view: the frame.
+            config: limits.
+            shape: law whose slope is kept where the source does not show it.
+            free_slope: False = always keep it.
+        """
+        if source == "ground_plane":
+            found: Fit | Points | Rejection = _ground(view, config)
+        elif source == "odometry":
+            found = self._triangulation.collect(view.frame, view.intrinsics, view.prediction)
+        else:
+            found = _sparse(view)
+        if isinstance(found, Points):
+            found = fit_points(
+                found,
+                pivot=view.pivot,
+                shape=shape,
+                min_points=config.min_points,
+                free_slope=free_slope,
+            )
+        return _plausible(found, view, config)
+
+
+def height_m(frame: Frame, config: ScaleConfig) -> float:
+    """Return the camera's height over the ground, 0 = unknown. The parameter wins."""
+    return config.camera_height_m or frame.camera_height_m or 0.0
+
+
+def _sparse(view: View) -> Points | Rejection:
+    if view.frame.sparse_points_m is None:
+        return Rejection(reason="no sparse points at the stamp of the image", is_doubt=False)
+    return sparse_points.collect(view.frame, view.intrinsics, view.prediction)
+
+
+def _ground(view: View, config: ScaleConfig) -> Fit | Rejection:
+    kind, height = view.prediction.kind, height_m(view.frame, config)
+    if kind not in METRIC_KINDS:
+        reason = f"one plane cannot tell the scale of {kind.value}: use sparse_points"
+        return Rejection(reason=reason, is_doubt=False)
+    if height <= 0.0:
+        reason = "the height of the camera is unknown: set scale.camera_height_m"
+        return Rejection(reason=reason, is_doubt=False)
+    down = view.frame.down_camera
+    return ground_plane.measure(view.grid, view.pivot, height_m=height, down_camera=down)
+
+
+def _plausible(found: Fit | Rejection, view: View, config: ScaleConfig) -> Fit | Rejection:
+    """Refuse a correction that no model of metres needs."""
+    if isinstance(found, Rejection) or view.prediction.kind not in METRIC_KINDS:
+        return found
+    factor = math.exp(math.log(view.pivot.middle) - found.level)
+    if 1.0 / config.max_correction <= factor <= config.max_correction:
+        return found
+    return Rejection(
+        reason=f"the scale would be {factor:.3g} times the model's, more than "
+        f"scale.max_correction = {config.max_correction:g} allows"
+    )
