@@ -210,7 +210,7 @@ class TemporalConfig:
             choices=("auto", "pose", "flow", "static", "off"),
             live=True,
         ),
-    ] = "off"
+    ] = "auto"
     memory_frames: Annotated[
         int,
         Param(
