@@ -14,6 +14,7 @@ from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import ScaleTracker, check_informative, to_relative
 from mono_depth.temporal.filter import TemporalFilter
+from mono_depth.temporal.relative import RelativeFilter
 from mono_depth.threads import on_one_thread, torch_threads, usable_cores
 
 
@@ -24,7 +25,8 @@ class DepthPipeline:
         self.model = model
         self._config = config
         self._scale = ScaleTracker()
-        self._temporal = TemporalFilter()
+        self._metric_past = TemporalFilter()
+        self._relative_past = RelativeFilter()
         self._network_threads = config.threads or usable_cores()
 
     def reconfigure(self, config: PipelineConfig) -> None:
@@ -49,7 +51,7 @@ class DepthPipeline:
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
             relative = to_relative(prediction)
             watch.lap("scale")
-            past = self._with_past(depth_m, prediction.confidence, rgb, frame)
+            past = self._with_past(depth_m, relative, prediction.confidence, rgb, frame)
             watch.lap("temporal")
         return DepthResult(
             stamp_ns=frame.stamp_ns,
@@ -64,7 +66,7 @@ class DepthPipeline:
             temporal=past.mode,
             temporal_reset=past.reset,
             network_depth_m=past.depth_m,
-            network_relative=relative,
+            network_relative=past.relative,
             network_confidence=past.confidence,
             stage_ms=watch.stage_ms,
         )
@@ -72,34 +74,56 @@ class DepthPipeline:
     def reset(self) -> None:
         """Forget earlier frames."""
         self._scale.reset()
-        self._temporal.reset()
+        self._metric_past.reset()
+        self._relative_past.reset()
 
     def _with_past(
         self,
         depth_m: torch.Tensor | None,
+        relative: torch.Tensor,
         confidence: torch.Tensor | None,
         rgb: torch.Tensor,
         frame: Frame,
     ) -> _Past:
-        """Let the temporal filter work on metric depth."""
+        """Let a temporal filter work on metric depth, or without it on relative depth."""
         config = self._config.temporal
-        if depth_m is None or frame.intrinsics is None or config.mode == "off":
-            self._temporal.reset()
-            return _Past(depth_m=depth_m, confidence=confidence, mode="off", reset="")
-        filtered = self._temporal.apply(
-            depth_m,
-            rgb=rgb,
-            intrinsics=frame.intrinsics,
-            stamp_ns=frame.stamp_ns,
-            T_odom_camera=frame.T_odom_camera,
-            config=config,
-        )
+        if config.mode == "off":
+            self._metric_past.reset()
+            self._relative_past.reset()
+            return _Past(
+                depth_m=depth_m, relative=relative, confidence=confidence, mode="off", reset=""
+            )
+        if depth_m is not None and frame.intrinsics is not None:
+            self._relative_past.reset()
+            filtered = self._metric_past.apply(
+                depth_m,
+                rgb=rgb,
+                intrinsics=frame.intrinsics,
+                stamp_ns=frame.stamp_ns,
+                T_odom_camera=frame.T_odom_camera,
+                config=config,
+            )
+            depth_m, relative = filtered.values, 1.0 / filtered.values
+        else:
+            self._metric_past.reset()
+            filtered = self._relative_past.apply(
+                relative,
+                rgb=rgb,
+                intrinsics=frame.intrinsics,
+                stamp_ns=frame.stamp_ns,
+                config=config,
+            )
+            relative = filtered.values
         rating = filtered.confidence
         if confidence is not None:
             size = rating.shape
             rating = rating * functional.interpolate(confidence[None, None], size)[0, 0]
         return _Past(
-            depth_m=filtered.values, confidence=rating, mode=filtered.mode, reset=filtered.reset
+            depth_m=depth_m,
+            relative=relative,
+            confidence=rating,
+            mode=filtered.mode,
+            reset=filtered.reset,
         )
 
 
@@ -108,6 +132,7 @@ class _Past:
     """What the temporal filter made of a frame."""
 
     depth_m: torch.Tensor | None
+    relative: torch.Tensor
     confidence: torch.Tensor | None
     mode: str
     reset: str

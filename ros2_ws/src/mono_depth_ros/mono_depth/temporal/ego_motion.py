@@ -18,6 +18,8 @@ _PYRAMID_LEVELS = 3
 _LOOP_PX = 0.5  # a track that does not lead back to its start is wrong
 _ITERATIONS = 5
 _MIN_TRACKS = 40
+_MIN_STEP_PX = 0.3  # of a track by the camera's step alone, to tell how long the step is
+_MAX_STEP_FACTOR = 10.0
 _MIN_INLIERS = 0.5  # a smaller share of tracks that fit one rigid motion is no ego-motion
 _INLIER_PX = 2.0
 _MAX_LOG_DEPTH = 14.0  # 1000 km
@@ -83,6 +85,45 @@ class EgoMotionEstimator:
         T_last_now = np.eye(4)
         T_last_now[:3, :3], T_last_now[:3, 3] = R.T, -R.T @ t
         return EgoMotion(T_last_now=T_last_now, inliers=inliers)
+
+    def step_length(
+        self,
+        T_last_now: Pose,
+        grey: npt.NDArray[np.uint8],
+        last_grey: npt.NDArray[np.uint8],
+        last_log_depth: npt.NDArray[np.float32],
+    ) -> float | None:
+        """Return by what factor the step of a known motion is longer in the unit of the depth.
+
+        Odometry tells turn and direction; but where depth is too far by a third, the step in its
+        unit is longer by a third. With the step of odometry the approach of everything would be
+        mistaken for a change of scale, and the error of the scale would feed on itself.
+
+        Args:
+            T_last_now: turns points of this camera into the last one's, by odometry.
+            grey: (h, w) this frame.
+            last_grey: (h, w) the last one.
+            last_log_depth: (h, w) of the last frame; above `_MAX_LOG_DEPTH` it is unknown.
+
+        Returns:
+            The factor, None where the step is too short to be seen.
+        """
+        points, pixels = self._tracks(grey, last_grey, last_log_depth)
+        T_now_last = np.linalg.inv(T_last_now)
+        turned, shift = points @ T_now_last[:3, :3].T, T_now_last[:3, 3]
+        factor = 1.0
+        for _ in range(_ITERATIONS):
+            residual_px, jacobian = self._project(turned + factor * shift, pixels)
+            slope_px = jacobian[..., :3] @ shift
+            seen = np.hypot(slope_px[0], slope_px[1]) > _MIN_STEP_PX
+            if seen.sum() < _MIN_TRACKS:
+                return None
+            length_px = np.hypot(residual_px[0], residual_px[1])
+            spread_px = max(1.26 * float(np.median(length_px[seen])), _MIN_SPREAD_PX)
+            weight = seen / (1.0 + (length_px / (2.0 * spread_px)) ** 2) ** 2
+            factor -= float((weight * slope_px * residual_px).sum() / (weight * slope_px**2).sum())
+            factor = min(max(factor, 1.0 / _MAX_STEP_FACTOR), _MAX_STEP_FACTOR)
+        return factor
 
     def _tracks(
         self,

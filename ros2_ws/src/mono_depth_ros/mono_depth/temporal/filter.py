@@ -8,6 +8,7 @@ to the full one, so no detail of the network is lost and no frame of latency is 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,8 @@ from mono_depth.temporal.warp import Warper
 _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
 _PHOTO_CUT_SHARE = 0.5  # more pixels than this of another brightness too
 _PHOTO_SPREAD = 40.0  # difference of brightness that is another surface, of 255
+_MIN_STEP_M = 0.002  # of odometry; a shorter one is noise
+_UNIT_GAIN = 0.2
 _MIN_ALIGN = 50
 _HUBER = 1.345
 
@@ -54,10 +57,12 @@ class TemporalFilter:
     def __init__(self) -> None:
         self._memory: _Memory | None = None
         self._camera: Intrinsics | None = None
+        self._log_unit = 0.0  # log of the step in the unit of depth over that of odometry
 
     def reset(self) -> None:
         """Forget the past."""
         self._memory = None
+        self._log_unit = 0.0
 
     def apply(
         self,
@@ -172,10 +177,23 @@ class TemporalFilter:
             return np.eye(4)
         T_odom_last, T_odom_now = last.view.T_odom_camera, view.T_odom_camera
         if mode == "pose" and T_odom_last is not None and T_odom_now is not None:
-            return np.asarray(np.linalg.inv(T_odom_last) @ T_odom_now)
+            T_last_now = np.asarray(np.linalg.inv(T_odom_last) @ T_odom_now)
+            return self._in_unit_of_depth(T_last_now, last, view)
         log_depth = last.history.values.cpu().numpy()
         found = self._ego_motion.estimate(view.host_grey, last.view.host_grey, log_depth)
         return None if found is None else found.T_last_now
+
+    def _in_unit_of_depth(self, T_last_now: Pose, last: _Memory, view: View) -> Pose:
+        """Return a motion of odometry with its step in the unit that depth has now."""
+        if float(np.linalg.norm(T_last_now[:3, 3])) > _MIN_STEP_M:
+            log_depth = last.history.values.cpu().numpy()
+            factor = self._ego_motion.step_length(
+                T_last_now, view.host_grey, last.view.host_grey, log_depth
+            )
+            if factor is not None:
+                self._log_unit += _UNIT_GAIN * (math.log(factor) - self._log_unit)
+        T_last_now[:3, 3] *= math.exp(self._log_unit)
+        return T_last_now
 
 
 def _mode(view: View, last: _Memory | None, wanted: str) -> str:

@@ -1,0 +1,90 @@
+"""Scale and shift of a relative model, kept near those of the frames before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from mono_depth.temporal.fusion import Samples
+
+_ITERATIONS = 5
+_MIN_CORRELATION = 0.7  # of present and past: with less there is too little depth to fit a scale
+_SCALE = (0.67, 1.5)
+_SCALE_STEP = 1.3  # from one frame to the next
+_LEVEL = 0.5  # of the middle of the picture, as a share of the range of values
+_RANGE_SHARE = 0.25
+
+Values = TypeVar("Values", Samples, torch.Tensor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine:
+    """The correction of the scale and shift of a network's output."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def of(self, values: Values) -> Values:
+        """Return the values on the level of the past."""
+        return values * self.scale + self.shift
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """Tells how large a difference of values without unit is.
+
+    The zero of a relative model is arbitrary, so a value counts from the low end of the picture,
+    and something of its range is added for what lies there.
+    """
+
+    low: float
+    floor: float
+
+    @classmethod
+    def of(cls, values: Samples) -> Measure:
+        """Return the measure of a picture with these values."""
+        low, high = (float(q) for q in np.quantile(values, (0.02, 0.98)))
+        return cls(low=low, floor=max(_RANGE_SHARE * (high - low), 1e-6 * abs(high), 1e-12))
+
+    def fraction(self, value: Values, other: Values) -> Values:
+        """Return by what fraction a value differs from another."""
+        difference = value - other
+        larger = (value + other + abs(difference)) * 0.5
+        return difference / ((larger - self.low).clip(0.0) + self.floor)
+
+
+def align(last: Affine, now: Samples, then: Samples, level_then: Samples, forget: float) -> Affine:
+    """Return the correction that brings the network's output to the level of the past.
+
+    Scale by the ratio of the spreads: both maps are as noisy, so it is right in the mean, where a
+    regression would lose some scale with every frame. Shift by the memory, which is less noisy.
+
+    Args:
+        last: of the last frame.
+        now: (N,) output of the network.
+        then: (N,) the memory of the same surfaces.
+        level_then: (N,) output of the network for the last frame, corrected.
+        forget: share of the correction to take back, 0..1.
+    """
+    scale, shift = last.scale, last.shift
+    for _ in range(_ITERATIONS):
+        miss = np.abs(scale * now + shift - then)
+        weight = 1.0 / (1.0 + (miss / (2.965 * float(np.median(miss)) + 1e-12)) ** 2) ** 2
+        weight /= weight.sum()
+        mean, mean_then, mean_level = (float(weight @ v) for v in (now, then, level_then))
+        spread, spread_level = now - mean, level_then - mean_level
+        power, power_level = (float(weight @ v**2) for v in (spread, spread_level))
+        shared = float(weight @ (spread * spread_level))
+        if shared > _MIN_CORRELATION * (power * power_level) ** 0.5 > 0.0:
+            scale = (power_level / power) ** 0.5
+        shift = mean_then - scale * mean
+    scale = min(max(scale, last.scale / _SCALE_STEP), last.scale * _SCALE_STEP)
+    kept = 1.0 - forget
+    level = kept * (mean_then - mean)
+    limit = _LEVEL * float(np.ptp(np.quantile(now, (0.02, 0.98))))
+    # Scale and level leak by themselves: about the mean, where a change of one leaves the other.
+    scale = min(max(1.0 + kept * (scale - 1.0), _SCALE[0]), _SCALE[1])
+    return Affine(scale=scale, shift=min(max(level, -limit), limit) + (1.0 - scale) * mean)

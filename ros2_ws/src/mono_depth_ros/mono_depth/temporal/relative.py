@@ -1,0 +1,222 @@
+"""The temporal filter of models without metres: inverse depth known up to scale and shift.
+
+One frame, in order: dense optical flow finds where each pixel was; the growth of inverse depth
+of a camera that moves forward is added to the memory; scale and shift of the network are brought
+to those of the past, leaking back to the network's own so that they cannot run away; what agrees
+is fused. The memory is short, for what flow carries along ages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mono_depth.config import TemporalConfig
+from mono_depth.data import Intrinsics
+from mono_depth.temporal.affine import Affine, Measure, align
+from mono_depth.temporal.approach import STILL, Approach, approach_of
+from mono_depth.temporal.dense_flow import DenseFlow, DenseFlowEstimator, no_flow
+from mono_depth.temporal.fusion import (
+    MIN_SHARE,
+    SAMPLE_STEP,
+    History,
+    Samples,
+    Warped,
+    alone,
+    confidence,
+    fuse,
+    leak,
+    sampled,
+    spread,
+)
+from mono_depth.temporal.view import Filtered, View, grey_of, resized, working_camera
+from mono_depth.temporal.warp import inside, look_up, nearest_of, unmixed
+
+_UNKNOWN = 1e12  # far beyond the output of any network
+_SMOOTH = 0.02  # values that differ by less than this fraction may be interpolated
+_PHOTO_SPREAD = 25.0  # difference of brightness that is another surface, of 255
+_MEMORY_FRAMES = 4  # at most
+_TIME_CONSTANT_S = 0.5  # at most, of scale and shift
+_MIN_PAIRS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Memory:
+    """What is kept of the last frame."""
+
+    view: View
+    history: History
+    affine: Affine  # brings the network's output to the level of the history
+    frames: int  # since the past was last forgotten
+
+
+class RelativeFilter:
+    """Keeps the memory of one camera that gives no metres. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._memory: _Memory | None = None
+        self._flow = DenseFlowEstimator()
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._memory = None
+
+    def apply(
+        self,
+        inverse_depth: torch.Tensor,
+        *,
+        rgb: torch.Tensor,
+        intrinsics: Intrinsics | None,
+        stamp_ns: int,
+        config: TemporalConfig,
+    ) -> Filtered:
+        """Fuse one map of inverse depth with the past.
+
+        Args:
+            inverse_depth: (h, w) float32 without unit, larger = nearer, NaN = unknown.
+            rgb: (H, W, 3) uint8, the image of the depth.
+            intrinsics: camera of `rgb`; None = unknown, then one of usual width is assumed.
+            stamp_ns: of the image.
+            config: mode and memory; every mode but `static` is `flow`.
+        """
+        camera = working_camera(intrinsics or _usual_camera(rgb))
+        small = resized(inverse_depth, (camera.height, camera.width))
+        view = View(
+            values=small.nan_to_num(nan=_UNKNOWN, posinf=_UNKNOWN, neginf=_UNKNOWN),
+            grey=grey_of(rgb, camera),
+            camera=camera,
+            stamp_ns=stamp_ns,
+        )
+        mode = "static" if config.mode == "static" else "flow"
+        memory, reset = self._with_past(view, mode, config)
+        if memory is None:
+            history = alone(view.values, view.grey)
+            memory = _Memory(view=view, history=history, affine=Affine(), frames=1)
+        self._memory = memory
+        change = memory.history.values - memory.affine.of(view.values)
+        return Filtered(
+            values=memory.affine.of(inverse_depth) + resized(change, inverse_depth.shape),
+            confidence=confidence(memory.history).mul_(view.values < 0.5 * _UNKNOWN),
+            mode=mode,
+            reset=reset,
+        )
+
+    def _with_past(
+        self, view: View, mode: str, config: TemporalConfig
+    ) -> tuple[_Memory | None, str]:
+        """Return the new memory, or why the past was forgotten."""
+        last = self._memory
+        if last is None:
+            return None, ""
+        if last.view.camera != view.camera:
+            return None, "the image size or the calibration changed"
+        step_s = (view.stamp_ns - last.view.stamp_ns) * 1e-9
+        if not 0.0 < step_s <= config.max_gap_s:
+            return None, f"{step_s:.3f} s between two frames"
+        if mode == "static":
+            flow = no_flow(view.host_grey.shape)
+        else:
+            flow = self._flow.estimate(view.host_grey, last.view.host_grey)
+        memory = _carried(last, view, flow, step_s, config)
+        return memory, "" if memory else "the picture changed: a cut, or the camera moved too far"
+
+
+def _carried(
+    last: _Memory, view: View, flow: DenseFlow, step_s: float, config: TemporalConfig
+) -> _Memory | None:
+    """Return the new memory, None where flow does not find the last frame in this one."""
+    grid = torch.from_numpy(flow.grid()).to(view.values.device)
+    warped = _looked_up(last.history, grid, flow)
+    lighter = view.grey - warped.grey
+    pairs = _pairs(view, warped, last.affine.of(nearest_of(last.view.values, grid)), lighter)
+    if pairs is None:
+        return None
+    approach = _approach(pairs, flow, view.camera)
+    then = approach.of(pairs.then)
+    forget = leak(step_s, min(config.scale_time_constant_s, _TIME_CONSTANT_S), last.frames)
+    affine = align(last.affine, pairs.now, then, approach.of(pairs.level_then), forget)
+    now, present, past = affine.of(pairs.now), affine.of(view.values), approach.of(warped.values)
+    measure = Measure.of(now)
+    history = fuse(
+        present,
+        replace(warped, values=past),
+        measure.fraction(present, past),
+        agrees=warped.valid & (lighter.sub_(pairs.exposure).abs_() < _PHOTO_SPREAD),
+        noise=spread(measure.fraction(now, then)),
+        grey=view.grey,
+        memory_frames=min(config.memory_frames, _MEMORY_FRAMES),
+    )
+    return _Memory(view=view, history=history, affine=affine, frames=last.frames + 1)
+
+
+def _looked_up(history: History, grid: torch.Tensor, flow: DenseFlow) -> Warped:
+    maps, nearest = look_up(history.maps, grid)
+    return Warped(
+        values=unmixed(maps[0], nearest, _SMOOTH * nearest.abs()),
+        count=maps[1],
+        variance=maps[2],
+        grey=maps[3],
+        valid=inside(grid) & torch.from_numpy(flow.is_good).to(grid.device),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pairs:
+    """Samples of surfaces that both frames see."""
+
+    now: Samples  # (N,) output of the network
+    then: Samples  # (N,) memory
+    level_then: Samples  # (N,) output of the network for the last frame, on the memory's level
+    is_pair: npt.NDArray[np.bool_]  # which of all samples they are
+    exposure: float  # how much lighter the picture became
+
+
+def _pairs(
+    view: View, warped: Warped, level_then: torch.Tensor, lighter: torch.Tensor
+) -> _Pairs | None:
+    valid, now, then, level, change = sampled(
+        warped.valid, view.values, warped.values, level_then, lighter
+    )
+    seen = (valid > 0.0) & (np.maximum(np.maximum(now, then), level) < 0.2 * _UNKNOWN)
+    if not seen.any():
+        return None
+    exposure = float(np.median(change[seen]))
+    seen &= np.abs(change - exposure) < _PHOTO_SPREAD
+    if seen.sum() < _MIN_PAIRS or seen.mean() < MIN_SHARE:
+        return None
+    return _Pairs(
+        now=now[seen],
+        then=then[seen],
+        level_then=level[seen],
+        is_pair=seen,
+        exposure=exposure,
+    )
+
+
+def _approach(pairs: _Pairs, flow: DenseFlow, camera: Intrinsics) -> Approach:
+    """Return how inverse depth grew by the forward motion in the flow."""
+    half = slice(SAMPLE_STEP // 2, None, SAMPLE_STEP)
+    dx, dy = flow.dx[half, half].ravel(), flow.dy[half, half].ravel()
+    if not (dx.any() or dy.any()):
+        return STILL
+    rows, columns = np.mgrid[: flow.dx.shape[0], : flow.dx.shape[1]]
+    row, column = (index[half, half].ravel()[pairs.is_pair] for index in (rows, columns))
+    ray = ((column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy)
+    flow_px = (dx[pairs.is_pair].astype(np.float64), dy[pairs.is_pair].astype(np.float64))
+    return approach_of(pairs.then, ray, flow_px, camera)
+
+
+def _usual_camera(rgb: torch.Tensor) -> Intrinsics:
+    """Return a camera 53 degrees wide. Only the growth of inverse depth depends on the angle."""
+    height, width = rgb.shape[:2]
+    return Intrinsics(
+        width=width,
+        height=height,
+        fx=float(width),
+        fy=float(width),
+        cx=(width - 1) / 2,
+        cy=(height - 1) / 2,
+    )
