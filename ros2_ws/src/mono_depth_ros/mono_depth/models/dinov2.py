@@ -116,10 +116,10 @@ class _Block(nn.Module):
     def __init__(self, config: VitConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.attn = _Attention(config.width, config.heads)
+        self.attn = Attention(config.width, config.heads)
         self.ls1 = _LayerScale(config.width)
         self.norm2 = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.mlp = _Mlp(config.width)
+        self.mlp = Mlp(config.width)
         self.ls2 = _LayerScale(config.width)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -127,7 +127,9 @@ class _Block(nn.Module):
         return cast("torch.Tensor", tokens + self.ls2(self.mlp(self.norm2(tokens))))
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
+    """Self-attention of many heads: (B, N, width) to the same."""
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -135,6 +137,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Let each token attend to all."""
         batch, count, width = tokens.shape
         qkv = self.qkv(tokens).view(batch, count, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, width / heads)
@@ -151,11 +154,14 @@ class _LayerScale(nn.Module):
         return tokens * self.gamma
 
 
-class _Mlp(nn.Module):
+class Mlp(nn.Module):
+    """Two layers with GELU between, four times as wide inside: (B, N, width) to the same."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Transform each token on its own."""
         return cast("torch.Tensor", self.fc2(F.gelu(self.fc1(tokens))))

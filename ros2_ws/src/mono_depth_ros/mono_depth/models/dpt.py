@@ -53,16 +53,17 @@ class DptHead(nn.Module):
         for tokens, project, resize in zip(layers, self.projects, self.resize_layers, strict=True):
             plane = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, *grid)
             maps.append(resize(project(plane)))
-        fused = self.scratch.fuse(maps)
+        fused = self.scratch.paths(maps)[-1]
         out = self.scratch.output_conv1(fused)
         out = F.interpolate(out, size, mode="bilinear", align_corners=True)
         return cast("torch.Tensor", self.scratch.output_conv2(out))
 
 
-class _Scratch(nn.Module):
-    """Holds the layers that the published names put under `scratch`."""
+class FusionPyramid(nn.Module):
+    """Four maps fused from the coarsest on; the published names put it under `scratch`."""
 
     def __init__(self, features: int, channels: Sequence[int]) -> None:
+        """Build it; see `DptHead`."""
         super().__init__()
         self.layer1_rn = nn.Conv2d(channels[0], features, 3, padding=1, bias=False)
         self.layer2_rn = nn.Conv2d(channels[1], features, 3, padding=1, bias=False)
@@ -72,22 +73,35 @@ class _Scratch(nn.Module):
         self.refinenet2 = _Fusion(features)
         self.refinenet3 = _Fusion(features)
         self.refinenet4 = _Fusion(features)
+
+    def paths(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the coarsest map after its first layer, then each fused map, coarsest first.
+
+        Args:
+            maps: (B, channels, ...) four maps, finest first.
+
+        Returns:
+            Five maps of (B, features, ...); the last has twice the size of the finest of `maps`.
+        """
+        fine, middle = self.layer1_rn(maps[0]), self.layer2_rn(maps[1])
+        coarse, coarsest = self.layer3_rn(maps[2]), self.layer4_rn(maps[3])
+        path4 = self.refinenet4(coarsest, None, coarse.shape[-2:])
+        path3 = self.refinenet3(path4, coarse, middle.shape[-2:])
+        path2 = self.refinenet2(path3, middle, fine.shape[-2:])
+        double = (2 * fine.shape[-2], 2 * fine.shape[-1])
+        path1 = self.refinenet1(path2, fine, double)
+        return [coarsest, path4, path3, path2, path1]
+
+
+class _Scratch(FusionPyramid):
+    def __init__(self, features: int, channels: Sequence[int]) -> None:
+        super().__init__(features, channels)
         self.output_conv1 = nn.Conv2d(features, features // 2, 3, padding=1)
         self.output_conv2 = nn.Sequential(
             nn.Conv2d(features // 2, _HEAD_CHANNELS, 3, padding=1),
             nn.ReLU(inplace=True),
             nn.Conv2d(_HEAD_CHANNELS, 1, 1),
         )
-
-    def fuse(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Fuse four maps, finest first, from the coarsest on; twice the size of the finest."""
-        fine, middle = self.layer1_rn(maps[0]), self.layer2_rn(maps[1])
-        coarse, coarsest = self.layer3_rn(maps[2]), self.layer4_rn(maps[3])
-        path = self.refinenet4(coarsest, None, coarse.shape[-2:])
-        path = self.refinenet3(path, coarse, middle.shape[-2:])
-        path = self.refinenet2(path, middle, fine.shape[-2:])
-        double = (2 * fine.shape[-2], 2 * fine.shape[-1])
-        return cast("torch.Tensor", self.refinenet1(path, fine, double))
 
 
 class _Fusion(nn.Module):
