@@ -38,8 +38,8 @@ from mono_depth.temporal.warp import inside, look_up, nearest_of, unmixed
 _UNKNOWN = 1e12  # far beyond the output of any network
 _SMOOTH = 0.02  # values that differ by less than this fraction may be interpolated
 _PHOTO_SPREAD = 25.0  # difference of brightness that is another surface, of 255
-_MEMORY_FRAMES = 4  # at most
-_TIME_CONSTANT_S = 0.5  # at most, of scale and shift
+_MEMORY_FRAMES = 3  # of the past at most, beside the present
+_TIME_CONSTANT_S = 0.3  # at most, of scale and shift
 _MIN_PAIRS = 50
 
 
