@@ -205,9 +205,9 @@ class TemporalConfig:
         str,
         Param(
             "Where the camera's motion comes from: pose = odometry at the image stamps, flow = the "
-            "picture itself, static = the camera stands still, off = every frame by itself, "
+            "picture itself, static = the camera stands still, none = every frame by itself, "
             "auto = pose where odometry reaches the stamp, else flow.",
-            choices=("auto", "pose", "flow", "static", "off"),
+            choices=("auto", "pose", "flow", "static", "none"),
             live=True,
         ),
     ] = "auto"

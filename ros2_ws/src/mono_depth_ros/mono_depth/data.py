@@ -164,7 +164,7 @@ class DepthResult:
     limits: DepthLimits
     kind: OutputKind  # of the model; tells in which domain values are interpolated
     is_visible: torch.Tensor | None = None  # (H, W) bool, False = no picture there
-    temporal: str = "off"  # where the camera's motion came from: "pose", "flow", "static"
+    temporal: str = "none"  # where the camera's motion came from: "pose", "flow", "static"
     temporal_reset: str = ""  # why the temporal filter forgot its past with this frame
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32

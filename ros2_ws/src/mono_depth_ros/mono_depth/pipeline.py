@@ -87,11 +87,11 @@ class DepthPipeline:
     ) -> _Past:
         """Let a temporal filter work on metric depth, or without it on relative depth."""
         config = self._config.temporal
-        if config.mode == "off":
+        if config.mode == "none":
             self._metric_past.reset()
             self._relative_past.reset()
             return _Past(
-                depth_m=depth_m, relative=relative, confidence=confidence, mode="off", reset=""
+                depth_m=depth_m, relative=relative, confidence=confidence, mode="none", reset=""
             )
         if depth_m is not None and frame.intrinsics is not None:
             self._relative_past.reset()

@@ -48,7 +48,7 @@ class NodeState:
     camera_info_age_s: float | None  # None = none received
     model: ModelFacts | None
     scale: ScaleStatus | None  # None until a frame went through
-    temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "off"
+    temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
     pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
     stats: StatsReport
     skipped_before: int  # usable frames skipped up to the message before

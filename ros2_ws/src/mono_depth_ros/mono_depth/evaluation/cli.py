@@ -28,8 +28,8 @@ def add_command(commands: Subparsers) -> None:
         "--temporal",
         default="",
         metavar="MODES",
-        help="of off,static,flow,pose,auto, by commas "
-        "(default: off,flow and, where poses are known, pose)",
+        help="of none,static,flow,pose,auto, by commas "
+        "(default: none,flow and, where poses are known, pose)",
     )
     add_scale_option(parser)
     parser.add_argument(
@@ -92,7 +92,7 @@ def _eval(args: argparse.Namespace) -> int:
     from mono_depth.evaluation.report import as_json, markdown, plot
 
     sequence = chosen_sequence(args)
-    modes = tuple(args.temporal.split(",")) if args.temporal else ("off", "flow")
+    modes = tuple(args.temporal.split(",")) if args.temporal else ("none", "flow")
     if not args.temporal and len(sequence) and sequence[0].T_odom_camera is not None:
         modes = (*modes, "pose")
     options = EvalOptions(

@@ -10,7 +10,7 @@ with known poses, gives colour and depth of each mode of the filter to Open3D, a
 Each stream is scaled once for the whole recording, so it is not the absolute scale that decides.
 
 FOLDER gets consumer.json, a mesh_MODE.ply each and meshes.png. The mode pose gives the filter the
-true poses, as odometry of wheels would; off and flow know nothing but the images.
+true poses, as odometry of wheels would; none and flow know nothing but the images.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_sequence_options(parser)
     add_model_options(parser)
     add_scale_option(parser)
-    parser.add_argument("--temporal", default="off,flow,pose", metavar="MODES")
+    parser.add_argument("--temporal", default="none,flow,pose", metavar="MODES")
     parser.add_argument("--max-depth", type=float, default=5.0, metavar="M", help="(default: 5)")
     parser.add_argument("--voxel", type=float, default=0.03, metavar="M", help="(default: 0.03)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")

@@ -27,14 +27,14 @@ from mono_depth.evaluation.temporal_metrics import (
 from mono_depth.evaluation.tracks import Maps, Track, TrueScene, tracks
 from mono_depth.factory import build_pipeline
 
-MODES = ("off", "static", "flow", "pose", "auto")
+MODES = ("none", "static", "flow", "pose", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions:
     """What is measured, and how."""
 
-    modes: tuple[str, ...] = ("off", "flow", "pose")
+    modes: tuple[str, ...] = ("none", "flow", "pose")
     near_m: float = NEAR_M  # what counts as near
     max_depth_m: float = 20.0  # truth beyond is left out
     scale_by_truth: bool = False  # fit scale and shift of the output to the truth, once

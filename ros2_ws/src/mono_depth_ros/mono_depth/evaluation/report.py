@@ -11,7 +11,7 @@ from typing import Any
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.evaluate import Evaluation, ModeScores
 
-REFERENCE = "off"
+REFERENCE = "none"
 _PERCENT = 100.0
 
 
@@ -38,7 +38,7 @@ def markdown(evaluation: Evaluation) -> str:
 
 
 def ratios(evaluation: Evaluation) -> dict[str, dict[str, float]]:
-    """Return the measures of each mode over those of mode off; empty if that was not run."""
+    """Return the measures of each mode over those of mode none; empty if that was not run."""
     by_mode = {scores.mode: scores for scores in evaluation.modes}
     base = by_mode.pop(REFERENCE, None)
     if base is None:

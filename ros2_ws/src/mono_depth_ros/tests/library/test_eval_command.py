@@ -23,7 +23,7 @@ def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
     picture = tmp_path / "out.png"
     code, report = evaluated(tiny_models, tmp_path, "--plot", str(picture))
     assert code == 0
-    assert [scores["mode"] for scores in report["modes"]] == ["off", "flow", "pose"]
+    assert [scores["mode"] for scores in report["modes"]] == ["none", "flow", "pose"]
     assert (report["frames"], report["frames_with_pose"]) == (26, 26)
     off, _, pose = report["modes"]
     assert off["temporal"]["confidence_ratio"] == pytest.approx(1.0, abs=0.1)
@@ -34,15 +34,15 @@ def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
     )
     assert report["truth_tae_zbuffered"] < 0.05
     table = capsys.readouterr().out
-    assert "| off |" in table
+    assert "| none |" in table
     assert "Against no filter:" in table
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_output_goes_to_all_modes(tiny_models, tmp_path):
-    _, report = evaluated(tiny_models, tmp_path, "--temporal", "off,off")
-    assert [scores["mode"] for scores in report["modes"]] == ["off"]
-    _, pair = evaluated(tiny_models, tmp_path, "--temporal", "static,off")
+    _, report = evaluated(tiny_models, tmp_path, "--temporal", "none,none")
+    assert [scores["mode"] for scores in report["modes"]] == ["none"]
+    _, pair = evaluated(tiny_models, tmp_path, "--temporal", "static,none")
     assert pair["modes"][1]["raw"] == report["modes"][0]["raw"]
 
 
@@ -63,6 +63,6 @@ def test_a_network_that_runs_against_the_truth_is_not_turned_round(tiny_models, 
 
 
 def test_an_unknown_mode_is_refused(tiny_models, tmp_path, capsys):
-    code, _ = evaluated(tiny_models, tmp_path, "--temporal", "off,magic")
+    code, _ = evaluated(tiny_models, tmp_path, "--temporal", "none,magic")
     assert code == 1
-    assert "expected some of off, static, flow, pose, auto" in capsys.readouterr().err
+    assert "expected some of none, static, flow, pose, auto" in capsys.readouterr().err

@@ -79,7 +79,7 @@ def test_the_script_judges_every_stream_and_writes_meshes(tiny_models, tmp_path,
     assert consumer.main([*arguments, "--max-depth", "20", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "consumer.json").read_text())
     truth, off, pose = report["verdicts"]
-    assert [v["depth"] for v in report["verdicts"]] == ["truth", "off", "pose"]
+    assert [v["depth"] for v in report["verdicts"]] == ["truth", "none", "pose"]
     assert truth["mesh_f_score"] == 1.0
     assert truth["trajectory"]["ate_m"] < off["trajectory"]["ate_m"]
     assert pose["mesh"]["area_ratio"] > 0.0

@@ -24,7 +24,7 @@ CAMERA = Intrinsics(width=8, height=6, fx=10.0, fy=10.0, cx=3.5, cy=2.5)
 
 def config(models: Path, **changes: object) -> PipelineConfig:
     values = {"model": "tiny_metric", "registry": str(models), "device": "cpu", "threads": 1}
-    values["temporal"] = TemporalConfig(mode="off")
+    values["temporal"] = TemporalConfig(mode="none")
     return PipelineConfig(**{**values, **changes})
 
 
@@ -98,7 +98,7 @@ def test_a_scale_that_the_model_does_not_have_is_refused_at_the_start(tiny_model
         ((255, 0, 0), "ONNX Runtime failed"),
     ],
 )
-@pytest.mark.parametrize("mode", ["off", "static"])
+@pytest.mark.parametrize("mode", ["none", "static"])
 def test_useless_output_is_refused_and_leaves_no_trace(tiny_models, colour, reason, mode):
     running = pipeline(tiny_models, model="tiny_fickle", temporal=TemporalConfig(mode=mode))
     before = running.process(frame()).depth_m

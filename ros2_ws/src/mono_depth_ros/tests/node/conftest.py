@@ -192,7 +192,7 @@ class DepthBench:
             "threads": 1,
             "device": "cpu",
             "diagnostics.period_s": 0.1,
-            "temporal.mode": "off",
+            "temporal.mode": "none",
             **parameters,
         }
         self.node = DepthNode(

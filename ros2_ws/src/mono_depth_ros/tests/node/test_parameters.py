@@ -387,7 +387,7 @@ def test_a_longer_memory_is_calmer(flickering):
     assert change_seen(flickering, CHECKERS, DARK) < 0.25
     assert flickering.set_parameters(**{"temporal.memory_frames": 1}) == ""
     assert change_seen(flickering, CHECKERS, DARK) == pytest.approx(0.5, abs=0.1)
-    assert flickering.set_parameters(**{"temporal.mode": "off"}) == ""
+    assert flickering.set_parameters(**{"temporal.mode": "none"}) == ""
     assert change_seen(flickering, CHECKERS, DARK) == pytest.approx(1.0, abs=1e-3)
 
 
