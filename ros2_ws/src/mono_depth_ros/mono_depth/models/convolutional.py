@@ -25,6 +25,7 @@ class ConvolutionalDepth:
         Raises:
             ModelError: the input of `entry` is not in multiples of 32 pixels.
         """
+        spec = _checked_input(entry)
         self.name = entry.name
         self.kind: OutputKind = entry.kind
         self.device = device
@@ -32,7 +33,7 @@ class ConvolutionalDepth:
         fold_batch_norms(net.eval().requires_grad_(False))
         self.net = net.to(device)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._preprocess = Preprocess(_checked_input(entry), device)
+        self._preprocess = Preprocess(spec, device)
 
     @torch.inference_mode()
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:

@@ -30,7 +30,8 @@ _HEAD_CHANNELS = 32
 class Midas(ConvolutionalDepth):
     """MiDaS v2.1 behind the `DepthModel` protocol.
 
-    The original enlarges its output to the image with bicubic interpolation.
+    The original enlarges its output to the image with bicubic interpolation, the pipeline here
+    with bilinear.
     """
 
     @classmethod
