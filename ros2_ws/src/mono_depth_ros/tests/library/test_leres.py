@@ -161,6 +161,7 @@ def test_a_file_without_one_tensor_or_of_the_other_backbone_is_refused(tmp_path,
         Leres.load(registry["leres_resnet50"], path, CPU)
     with pytest.raises(ModelError, match=r"missing: depth_model\.encoder_modules\.encoder\.layer3"):
         Leres.load(registry["leres_resnext101"], path, CPU)
+    path.unlink()  # pytest would keep it
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ def test_a_file_without_one_tensor_or_of_the_other_size_is_refused(tmp_path, wei
         Midas.load(registry["midas_v21_small"], path, CPU)
     with pytest.raises(ModelError, match=r"missing: pretrained\.layer1\.4\.0\.conv1\.weight"):
         Midas.load(registry["midas_v21_large"], path, CPU)
+    path.unlink()  # pytest would keep it
 
 
 @pytest.mark.parametrize(
