@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil, floor
+from functools import lru_cache
+from math import ceil, floor, sqrt
 
 import torch
 import torch.nn.functional as F
 
 from mono_depth.errors import ConfigError, FrameError
 
-SIZE_RULES = ("fixed", "lower_bound", "upper_bound", "minimal")
-INTERPOLATIONS = ("bilinear", "bicubic")
+SIZE_RULES = ("fixed", "lower_bound", "upper_bound", "minimal", "area")
+INTERPOLATIONS = ("bilinear", "bicubic", "antialias", "area")
 
 # A 1x2000 image under lower_bound 518 would ask for 518x1036000 pixels.
 _MAX_ELONGATION = 16
@@ -23,9 +24,15 @@ class InputSpec:
 
     Rules, all but `fixed` keep the aspect ratio up to rounding to `multiple_of`:
     `fixed` is width x height whatever the image; `lower_bound` covers width x height;
-    `upper_bound` fits into it; `minimal` matches the side that needs the least scaling.
+    `upper_bound` fits into it; `minimal` matches the side that needs the least scaling; `area`
+    has as many pixels.
 
-    Source: MiDaS `midas/transforms.py` Resize, used by DPT and Depth Anything.
+    Interpolations: `bilinear` and `bicubic` look at the nearest pixels only; `antialias` is
+    bilinear over a window as wide as the scaling; `area` is the mean over the area of the pixel,
+    or bicubic where the image is enlarged.
+
+    Source: MiDaS `midas/transforms.py` Resize, used by DPT and Depth Anything; `area` rule: MoGe
+    `moge/model/v2.py` forward; `area` interpolation: OpenCV INTER_AREA, used by Depth Anything 3.
     """
 
     width: int  # pixels
@@ -63,7 +70,9 @@ class InputSpec:
         if self.rule == "fixed":
             return self.width, self.height
         scale_x, scale_y = self.width / width, self.height / height
-        if self.rule == "lower_bound":
+        if self.rule == "area":
+            scale = sqrt(scale_x * scale_y)
+        elif self.rule == "lower_bound":
             scale = max(scale_x, scale_y)
         elif self.rule == "upper_bound":
             scale = min(scale_x, scale_y)
@@ -118,9 +127,28 @@ class Preprocess:
         net_width, net_height = self.spec.size_for(width, height)
         planes = rgb.to(self._factor.device).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
         if (net_height, net_width) != (height, width):
-            # Not antialiased: equals cv2.INTER_LINEAR and cv2.INTER_CUBIC, which the
-            # published networks were trained and measured with.
-            planes = F.interpolate(
-                planes, (net_height, net_width), mode=self.spec.interpolation, align_corners=False
-            )
+            planes = self._resized(planes, net_height, net_width)
         return torch.addcmul(self._offset, planes, self._factor)
+
+    def _resized(self, planes: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        kind = self.spec.interpolation
+        if kind == "area" and planes.shape[-2] >= height and planes.shape[-1] >= width:
+            rows = _area_weights(planes.shape[-2], height, planes.device)
+            columns = _area_weights(planes.shape[-1], width, planes.device)
+            return rows @ planes @ columns.T
+        if kind == "antialias":
+            return F.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+        # Not antialiased: equals cv2.INTER_LINEAR and cv2.INTER_CUBIC, which the
+        # published networks were trained and measured with.
+        mode = "bicubic" if kind == "area" else kind
+        return F.interpolate(planes, (height, width), mode=mode, align_corners=False)
+
+
+@lru_cache(maxsize=8)
+def _area_weights(before: int, after: int, device: torch.device) -> torch.Tensor:
+    """Return the (after, before) share of each old pixel in the mean that is a new one."""
+    edges = torch.arange(after + 1, dtype=torch.float64) * (before / after)
+    pixels = torch.arange(before, dtype=torch.float64)
+    ends = torch.minimum(edges[1:, None], pixels + 1.0)
+    overlap = (ends - torch.maximum(edges[:-1, None], pixels)).clamp(min=0.0)
+    return (overlap * (after / before)).float().to(device)

@@ -122,13 +122,16 @@ class _Block(nn.Module):
         self.mlp = Mlp(config.width)
         self.ls2 = _LayerScale(config.width)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
+    def forward(self, tokens: torch.Tensor, is_key: torch.Tensor | None = None) -> torch.Tensor:
+        tokens = tokens + self.ls1(self.attn(self.norm1(tokens), is_key))
         return cast("torch.Tensor", tokens + self.ls2(self.mlp(self.norm2(tokens))))
 
 
 class Attention(nn.Module):
-    """Self-attention of many heads: (B, N, width) to the same."""
+    """Self-attention of many heads: (B, N, width) to the same.
+
+    `is_key`, (B, 1, 1, N) bool, hides tokens: where it is False, no token looks at them.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -136,12 +139,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, is_key: torch.Tensor | None = None) -> torch.Tensor:
         """Let each token attend to all."""
         batch, count, width = tokens.shape
         qkv = self.qkv(tokens).view(batch, count, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, width / heads)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=is_key)
         return cast("torch.Tensor", self.proj(mixed.transpose(1, 2).reshape(tokens.shape)))
 
 

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from mono_depth.errors import ModelError
 _LOG = logging.getLogger(__name__)
 
 Tensors = dict[str, torch.Tensor]
+Config = dict[str, Any]
 
 MAX_BYTES = 8 << 30
 _NAMES_IN_MESSAGE = 4
@@ -104,9 +105,7 @@ def read_tensors(path: Path, expected_sha256: str = "", *, part: str = "") -> tu
                 f"weights of type {path.suffix or 'none'} ({path}), "
                 "expected .safetensors, .pth or .pt"
             )
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ModelError(f"{path}: tensor {name} holds NaN or infinity")
+    _check_finite(tensors, path)
     return tensors, sha256
 
 
@@ -122,7 +121,38 @@ def _read_safetensors(path: Path) -> Tensors:
         raise ModelError(f"{path} is not a safetensors file: {error}") from error
 
 
+def read_configured(path: Path, expected_sha256: str = "") -> tuple[Tensors, Config, str]:
+    """Read a `.pt` file of `{"model_config": ..., "model": tensors}`, as MoGe publishes.
+
+    Returns:
+        See `read_tensors`; and between them the configuration: plain values by name.
+
+    Raises:
+        ModelError: see `read_tensors`; or there is no configuration.
+    """
+    if path.suffix != ".pt":
+        raise ModelError(f"weights of type {path.suffix or 'none'} ({path}), expected .pt")
+    with open_weights(path, expected_sha256) as (file, sha256):
+        content = _unpickled(file, path)
+        config = content.get("model_config") if isinstance(content, dict) else None
+        if not isinstance(config, dict):
+            raise ModelError(f"{path} holds no 'model_config'")
+        tensors = _tensors_in(content, path, "model")
+    _check_finite(tensors, path)
+    return tensors, config, sha256
+
+
+def _check_finite(tensors: Tensors, path: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{path}: tensor {name} holds NaN or infinity")
+
+
 def _read_pickle(file: BinaryIO, path: Path, part: str) -> Tensors:
+    return _tensors_in(_unpickled(file, path), path, part)
+
+
+def _unpickled(file: BinaryIO, path: Path) -> object:
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < _SAFE_PICKLE_TORCH:
         raise ModelError(
@@ -130,10 +160,14 @@ def _read_pickle(file: BinaryIO, path: Path, part: str) -> Tensors:
             "or use a .safetensors file"
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content: object = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler runs into any kind of error in a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path} is not a file of plain tensors: {reason}") from error
+    return content
+
+
+def _tensors_in(content: object, path: Path, part: str) -> Tensors:
     if part:
         if not isinstance(content, dict) or part not in content:
             raise ModelError(f"{path} holds no {part!r}")

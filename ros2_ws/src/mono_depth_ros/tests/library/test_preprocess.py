@@ -26,6 +26,11 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
         ("minimal", 384, 32, (640, 480), (512, 384)),
         ("fixed", 224, 1, (640, 480), (224, 224)),
         ("upper_bound", 64, 32, (1000, 10), (64, 32)),
+        ("upper_bound", 504, 14, (1280, 720), (504, 280)),
+        # 1369 patches: MoGe takes round(sqrt(1369 / aspect)) rows of them
+        ("area", 518, 14, (500, 500), (518, 518)),
+        ("area", 518, 14, (640, 480), (43 * 14, 32 * 14)),
+        ("area", 518, 14, (720, 1280), (28 * 14, 49 * 14)),
     ],
 )
 def test_the_size_rule_gives_the_input_size_of_the_original(rule, side, multiple, image, expected):
@@ -55,6 +60,35 @@ def test_the_resize_is_that_of_opencv(interpolation, flag, size):
     assert planes.shape == (1, 3, size[1], size[0])
     # 1e-3 is a twentieth of a grey level; coordinates are float32 here and the image all edges
     np.testing.assert_allclose(planes[0].permute(1, 2, 0).numpy(), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(336, 252), (63, 240), (640, 479)])
+def test_area_is_the_mean_over_a_pixel_like_in_opencv(size):
+    rgb = pseudo_random.image(480, 640)
+    spec = InputSpec(width=size[0], height=size[1], interpolation="area")
+
+    planes = Preprocess(spec, CPU)(torch.from_numpy(rgb))
+
+    expected = cv2.resize(rgb / 255.0, size, interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(planes[0].permute(1, 2, 0).numpy(), expected, atol=1e-5)
+
+
+def test_area_enlarges_like_bicubic():
+    rgb = torch.from_numpy(pseudo_random.image(48, 64))
+    area = InputSpec(width=100, height=75, interpolation="area")
+    bicubic = InputSpec(width=100, height=75, interpolation="bicubic")
+
+    assert torch.equal(Preprocess(area, CPU)(rgb), Preprocess(bicubic, CPU)(rgb))
+
+
+@pytest.mark.parametrize(("interpolation", "is_seen"), [("bilinear", False), ("antialias", True)])
+def test_only_antialias_sees_every_pixel_of_a_larger_image(interpolation, is_seen):
+    rgb = torch.zeros(8, 8, 3, dtype=torch.uint8)
+    rgb[0, 0] = 255
+
+    planes = Preprocess(InputSpec(width=2, height=2, interpolation=interpolation), CPU)(rgb)
+
+    assert (planes[0, :, 0, 0] > 0.01).all() == is_seen
 
 
 def test_an_image_of_the_right_size_is_only_normalised():
@@ -93,7 +127,7 @@ def test_a_line_of_pixels_cannot_ask_for_a_huge_input():
     ("values", "message"),
     [
         ({"rule": "lower"}, "rule 'lower' is not one of fixed, lower_bound"),
-        ({"interpolation": "area"}, "'area' is not one of bilinear, bicubic"),
+        ({"interpolation": "lanczos"}, "'lanczos' is not one of bilinear, bicubic"),
         ({"multiple_of": 300}, "224x224 pixels in multiples of 300"),
         ({"std": (1.0, 0.0, 1.0)}, "std > 0"),
     ],
