@@ -234,6 +234,23 @@ class TemporalConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefineConfig:
+    """How maps of the network become maps of the image's size."""
+
+    mode: Annotated[
+        str,
+        Param(
+            "guided = edges of depth follow those of the picture; none = bilinear interpolation.",
+            choices=("none", "guided"),
+            live=True,
+        ),
+    ] = "guided"
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
     """All values of the depth pipeline. ROS names follow the nesting: `scale.factor`."""
 
@@ -283,6 +300,7 @@ class PipelineConfig:
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
 
     def __post_init__(self) -> None:
         check_limits(self)

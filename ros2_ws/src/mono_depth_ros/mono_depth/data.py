@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from mono_depth.errors import FrameError
+from mono_depth.refine import picture_detail, resized
 from mono_depth.threads import on_one_thread
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3), row 0 on top
@@ -166,6 +165,7 @@ class DepthResult:
     is_visible: torch.Tensor | None = None  # (H, W) bool, False = no picture there
     temporal: str = "none"  # where the camera's motion came from: "pose", "flow", "static"
     temporal_reset: str = ""  # why the temporal filter forgot its past with this frame
+    is_guided: bool = False  # edges of larger maps follow those of the picture
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
@@ -181,13 +181,18 @@ class DepthResult:
             depth_m = 1.0 / self._resized(1.0 / self.network_depth_m)
         else:
             depth_m = self._resized(self.network_depth_m)
+        if self._needs_detail(self.network_depth_m):
+            depth_m = depth_m * picture_detail(self.network_depth_m.log(), self.rgb_tensor).exp()
         return self._where_visible(self.limits.apply(depth_m), torch.nan)
 
     @cached_property
     @on_one_thread
     def relative(self) -> torch.Tensor:
         """(H, W) float32 inverse depth without unit, larger = nearer, NaN = unknown."""
-        return self._where_visible(self._resized(self.network_relative), torch.nan)
+        relative = self._resized(self.network_relative)
+        if self._needs_detail(self.network_relative):
+            relative = relative + picture_detail(self.network_relative, self.rgb_tensor)
+        return self._where_visible(relative, torch.nan)
 
     @cached_property
     @on_one_thread
@@ -203,13 +208,10 @@ class DepthResult:
             return values
         return torch.where(self.is_visible, values, otherwise)
 
+    def _needs_detail(self, values: torch.Tensor) -> bool:
+        return self.is_guided and values.shape != self.rgb.shape[:2]
+
     def _resized(self, values: torch.Tensor) -> torch.Tensor:
-        """Resize (h, w) to the image; bilinear, pixel edges kept in place (no half-pixel shift)."""
-        size = self.rgb.shape[:2]
-        if values.shape == size:
-            return values
-        if values.device.type == "cpu":  # the same sums, in a seventh of the time
-            height, width = size
-            resized = cv2.resize(values.numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
-            return torch.from_numpy(resized)
-        return functional.interpolate(values[None, None], size, mode="bilinear")[0, 0]
+        """Resize (h, w) to the image."""
+        height, width = self.rgb.shape[:2]
+        return resized(values, (height, width))

@@ -65,6 +65,7 @@ class DepthPipeline:
             is_visible=_mask_on(frame.is_visible, self.model.device),
             temporal=past.mode,
             temporal_reset=past.reset,
+            is_guided=config.refine.mode == "guided",
             network_depth_m=past.depth_m,
             network_relative=past.relative,
             network_confidence=past.confidence,

@@ -16,6 +16,7 @@ import torch
 
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
+from mono_depth.refine import resized
 from mono_depth.temporal.ego_motion import EgoMotionEstimator
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
@@ -29,7 +30,7 @@ from mono_depth.temporal.fusion import (
     spread,
 )
 from mono_depth.temporal.poses import Pose
-from mono_depth.temporal.view import Filtered, View, grey_of, resized, working_camera
+from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
 from mono_depth.temporal.warp import Warper
 
 _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
@@ -92,7 +93,7 @@ class TemporalFilter:
         self._memory = memory
         change = memory.history.values - view.values
         return Filtered(
-            values=depth_m * resized(change, depth_m.shape).exp(),
+            values=depth_m * resized(change, (depth_m.shape[0], depth_m.shape[1])).exp(),
             confidence=confidence(memory.history).mul_(view.values < 0.5 * _UNKNOWN),
             mode=mode,
             reset=reset,

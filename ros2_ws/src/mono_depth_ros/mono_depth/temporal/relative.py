@@ -16,6 +16,7 @@ import torch
 
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
+from mono_depth.refine import resized
 from mono_depth.temporal.affine import Affine, Measure, align
 from mono_depth.temporal.approach import STILL, Approach, approach_of
 from mono_depth.temporal.dense_flow import DenseFlow, DenseFlowEstimator, no_flow
@@ -32,7 +33,7 @@ from mono_depth.temporal.fusion import (
     sampled,
     spread,
 )
-from mono_depth.temporal.view import Filtered, View, grey_of, resized, working_camera
+from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
 from mono_depth.temporal.warp import inside, look_up, nearest_of, unmixed
 
 _UNKNOWN = 1e12  # far beyond the output of any network
@@ -96,9 +97,10 @@ class RelativeFilter:
             history = alone(view.values, view.grey)
             memory = _Memory(view=view, history=history, affine=Affine(), frames=1)
         self._memory = memory
+        size = (inverse_depth.shape[0], inverse_depth.shape[1])
         change = memory.history.values - memory.affine.of(view.values)
         return Filtered(
-            values=memory.affine.of(inverse_depth) + resized(change, inverse_depth.shape),
+            values=memory.affine.of(inverse_depth) + resized(change, size),
             confidence=confidence(memory.history).mul_(view.values < 0.5 * _UNKNOWN),
             mode=mode,
             reset=reset,

@@ -51,18 +51,6 @@ def working_camera(intrinsics: Intrinsics) -> Intrinsics:
     )
 
 
-def resized(values: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-    """Resize (h, w) float32 to `size`, bilinear, NaN where a NaN takes part."""
-    if values.shape == size:
-        return values
-    if values.device.type == "cpu":  # the same sums, in a seventh of the time
-        height, width = size
-        return torch.from_numpy(
-            cv2.resize(values.numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
-        )
-    return functional.interpolate(values[None, None], size, mode="bilinear")[0, 0]
-
-
 def grey_of(rgb: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
     """Return (h, w) uint8 brightness. Source: ITU-R BT.601 luma."""
     size = (camera.height, camera.width)

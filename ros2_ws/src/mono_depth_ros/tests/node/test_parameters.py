@@ -355,6 +355,22 @@ def test_points_older_than_points_max_age_s_are_not_used(bench):
     assert unused["scale_last_reject"] == "no sparse points at the stamp of the image"
 
 
+@proves("refine.mode")
+def test_guided_edges_of_depth_lie_on_those_of_the_picture(depth_bench):
+    bench = depth_bench(**{"temporal.mode": "none"})  # the network runs at 8x6 pixels
+    bench.calibrate(80, 60)
+    step = np.full((60, 80, 3), 100, np.uint8)
+    step[:, 36:] = 200
+
+    def jump() -> float:
+        values = depth_m(bench, step)
+        return float(np.median(values[:, 37] - values[:, 34]))
+
+    guided = jump()
+    assert bench.set_parameters(**{"refine.mode": "none"}) == ""
+    assert guided > 1.3 * jump() > 0.0
+
+
 # Temporal filter. The camera stands still, and the network flickers.
 
 DARK, BRIGHT = np.full((60, 80, 3), 100, np.uint8), np.full((60, 80, 3), 102, np.uint8)
