@@ -157,6 +157,9 @@ class ScaleTracker:
             if depth_m is not None or not waiting:
                 reject = self._tracks[waiting].last_reject if waiting else ""
                 return depth_m, replace(status, last_reject=reject)
+        if not waiting:  # the first frame, and it says too little to be measured
+            reason = f"{config.source} is uninitialised: nothing measured yet"
+            return None, ScaleStatus(source=config.source, state="uninitialised", reason=reason)
         return None, replace(self._status(waiting, stamp_ns, config), is_usable=False)
 
     def _lost(

@@ -120,6 +120,19 @@ def test_unknown_pixels_stay_unknown(tiny_models):
     assert (result.confidence == 0.0).nonzero().tolist() == [[2, 3]]
 
 
+@pytest.mark.parametrize("source", ["sparse_points", "ground_plane", "odometry"])
+def test_a_first_frame_of_few_values_measures_no_scale_and_does_not_fail(tiny_models, source):
+    picture = np.full((6, 8, 3), (100, 250, 0), np.uint8)  # NaN
+    picture[0] = np.dstack([GREY] * 3)[0]
+    running = pipeline(tiny_models, model="tiny_fickle", scale=ScaleConfig(source=source))
+
+    result = running.process(frame(picture))
+
+    assert result.depth_m is None
+    assert result.scale.source == source
+    assert "nothing measured yet" in result.scale.reason
+
+
 def test_warm_up_tells_the_time_of_a_frame(tiny_models):
     assert 0.0 < warm_up(pipeline(tiny_models)) < 10_000.0
 

@@ -184,6 +184,7 @@ class DepthBench:
         self.logs: list[Log] = []
         self.diagnostics: list[DiagnosticArray] = []
         self.heard: dict[str, list[Any]] = {}
+        self.calibration: dict[str, Any] = {}  # of the last camera_info
         self._stamp_ns = 1_000_000_000_000
         self._received = 0
         chosen = {
@@ -254,6 +255,7 @@ class DepthBench:
         info.p = [10.0, 0.0, cx, 0.0, 0.0, 10.0, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
         for name, value in changes.items():
             setattr(info, name, value)
+        self.calibration = {"width": width, "height": height, **changes}
         self._infos.publish(info)
         sent_s = time.monotonic()
         self.ros.wait_until(

@@ -33,13 +33,24 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def bench(shared_depth_bench):
-    """A node of its own for this module; its camera is calibrated and works."""
+def module_bench(shared_depth_bench):
+    """A node of its own for this module."""
     bench = shared_depth_bench(model="tiny_fickle")
     bench.listen("depth/image", "relative/image")
-    bench.calibrate()
-    bench.process(bench.image(GOOD))
     return bench
+
+
+@pytest.fixture
+def bench(module_bench):
+    """The node with a calibrated camera that works; `heard` is empty, and nothing is under way."""
+    if module_bench.calibration != {"width": 8, "height": 6}:
+        module_bench.calibrate()
+    good = module_bench.image(GOOD)
+    module_bench.process(good)
+    for topic, heard in module_bench.heard.items():
+        module_bench.output(topic, good)  # the last of all
+        heard.clear()
+    return module_bench
 
 
 def rows_of(grey: np.ndarray, encoding: str, *, big: bool) -> list[bytes]:
@@ -85,17 +96,18 @@ def assert_two_walls(depth_m: np.ndarray) -> None:
     np.testing.assert_allclose(right, 5.0, atol=0.13)
 
 
-def assert_good_frame_is_next(bench, already_heard: int) -> None:
+def assert_good_frame_is_next(bench) -> None:
     """Check that a good frame comes through, and nothing came before it."""
     good = bench.image(GOOD)
     bench.process(good)
     assert_two_walls(depth_of(bench.output("depth/image", good)))
-    assert len(bench.heard["depth/image"]) == already_heard + 1
+    bench.output("relative/image", good)
+    assert [len(heard) for heard in bench.heard.values()] == [1, 1]
 
 
 def assert_rejected(bench, bad: Any, cause: str) -> None:
     """Check that a frame is counted as skipped, its cause told, and the next one works."""
-    before, heard = bench.node.stats, len(bench.heard["depth/image"])
+    before = bench.node.stats
 
     after = bench.process(bad)
 
@@ -103,7 +115,7 @@ def assert_rejected(bench, bad: Any, cause: str) -> None:
     assert after.received == before.received + 1
     assert (after.published, after.dropped) == (before.published, before.dropped)
     assert after.skipped == before.skipped + 1
-    assert_good_frame_is_next(bench, heard)
+    assert_good_frame_is_next(bench)
     assert bench.wait_for_cause(cause).startswith("frame skipped: ")
 
 
@@ -130,7 +142,6 @@ def test_an_odd_size_is_no_problem_without_shared_chroma(bench, encoding):
     assert depth_m.shape == (5, 7)
     np.testing.assert_allclose(depth_m[:, 0], 2.0, atol=0.13)
     np.testing.assert_allclose(depth_m[:, -1], 5.0, atol=0.13)
-    bench.calibrate()
 
 
 @pytest.mark.parametrize(("width", "height"), [(8, 5), (7, 6), (7, 5)])
@@ -152,7 +163,7 @@ def test_one_pixel_says_nothing(bench, encoding):
     assert (after.published, after.skipped) == (before.published, before.skipped + 1)
     assert after.last_skip == "the network gave the constant 2"
     bench.calibrate()
-    assert_good_frame_is_next(bench, len(bench.heard["depth/image"]))
+    assert_good_frame_is_next(bench)
 
 
 def test_8k_is_within_the_limits(bench):
@@ -164,7 +175,6 @@ def test_8k_is_within_the_limits(bench):
     output = bench.output("depth/image", sent)
     assert (output.width, output.height) == (7680, 4320)
     assert_two_walls(depth_of(output)[::720, ::960])
-    bench.calibrate()
 
 
 # E2.2, malformed messages
@@ -221,7 +231,6 @@ NAN = float("nan")
     ],
 )
 def test_a_wrong_calibration_is_told_and_a_good_one_mends_it(bench, calibration, cause):
-    heard = len(bench.heard["relative/image"])
     bench.calibrate(**calibration)
     before = bench.node.stats
 
@@ -231,20 +240,21 @@ def test_a_wrong_calibration_is_told_and_a_good_one_mends_it(bench, calibration,
     assert cause in after.last_skip
     bench.wait_for_cause(cause)
     bench.calibrate()
-    assert_good_frame_is_next(bench, len(bench.heard["depth/image"]))
-    assert len(bench.heard["relative/image"]) == heard + 1
+    assert_good_frame_is_next(bench)
 
 
 def test_a_zero_k_means_uncalibrated_and_gives_no_metres(bench):
     bench.calibrate(k=[0.0] * 9)
-    heard = len(bench.heard["depth/image"])
     sent = bench.image(GOOD)
 
     bench.process(sent)
 
     assert depth_of(bench.output("relative/image", sent))[0, 0] == pytest.approx(0.5)
     bench.calibrate()
-    assert_good_frame_is_next(bench, heard)
+    good = bench.image(GOOD)
+    bench.process(good)
+    bench.output("depth/image", good)
+    assert len(bench.heard["depth/image"]) == 1
 
 
 def test_an_unknown_lens_matters_only_where_it_is_corrected(bench):
@@ -254,14 +264,13 @@ def test_an_unknown_lens_matters_only_where_it_is_corrected(bench):
     bench.process(sent)
 
     assert_two_walls(depth_of(bench.output("depth/image", sent)))
-    bench.calibrate()
 
 
 # E2.3, time
 
 
 def stamps(bench, *steps_s: float) -> list[int]:
-    """Send a good image for each step and return what the node did: published, skipped."""
+    """Send a good image for each step and return whether it was published, 1 or 0."""
     fates = []
     for step_s in steps_s:
         before = bench.node.stats
@@ -285,10 +294,6 @@ def test_a_negative_stamp_is_refused(bench):
 
 
 def test_a_repeated_stamp_is_refused(bench):
-    bench.process(bench.image(GOOD))
-    heard = len(bench.heard["depth/image"])
-    bench.ros.wait_until(lambda: len(bench.heard["depth/image"]) >= heard)
-
     assert_rejected(bench, bench.image(GOOD, step_s=0.0), "the stamp repeats that of the frame")
 
 
@@ -298,7 +303,6 @@ def test_a_late_frame_is_skipped(bench):
 
 
 def test_a_jump_of_an_hour_and_back_starts_over_twice(bench):
-    stamps(bench, 0.1)
     before = bench.node.stats
 
     assert stamps(bench, 3600.0, 0.1) == [1, 1]
@@ -314,7 +318,6 @@ def test_a_jump_of_an_hour_and_back_starts_over_twice(bench):
 
 
 def test_a_bag_that_loops_starts_over_with_each_loop(bench):
-    stamps(bench, 0.1)
     before = bench.node.stats
 
     assert stamps(bench, 0.5, 0.5, -1.0, 0.5, 0.5, -1.0, 0.5, 0.5) == [1] * 8
@@ -323,20 +326,15 @@ def test_a_bag_that_loops_starts_over_with_each_loop(bench):
 
 
 def test_frames_out_of_order_never_turn_the_outputs_back(bench):
-    heard = len(bench.heard["depth/image"])
-
     assert stamps(bench, 0.1, 0.2, -0.1, 0.2, -0.05, 0.15) == [1, 1, 0, 1, 0, 1]
 
-    bench.ros.wait_until(lambda: len(bench.heard["depth/image"]) == heard + 4)
-    published = bench.heard["depth/image"][heard:]
-    times = [
-        message.header.stamp.sec * 10**9 + message.header.stamp.nanosec for message in published
-    ]
+    bench.ros.wait_until(lambda: len(bench.heard["depth/image"]) == 4)
+    heard = [message.header.stamp for message in bench.heard["depth/image"]]
+    times = [stamp.sec * 10**9 + stamp.nanosec for stamp in heard]
     assert times == sorted(times)
 
 
 def test_ten_seconds_between_frames_is_a_new_start_each_time(bench):
-    stamps(bench, 0.1)
     before = bench.node.stats
 
     assert stamps(bench, 10.0, 10.0, 10.0) == [1, 1, 1]
@@ -345,7 +343,6 @@ def test_ten_seconds_between_frames_is_a_new_start_each_time(bench):
 
 
 def test_120_frames_a_second_are_one_stream(bench):
-    stamps(bench, 0.1)
     before = bench.node.stats
 
     assert stamps(bench, *[1 / 120] * 12) == [1] * 12
@@ -354,14 +351,13 @@ def test_120_frames_a_second_are_one_stream(bench):
 
 
 def test_after_a_dropout_of_five_seconds_nothing_old_is_published(bench):
-    stamps(bench, 0.1)
-    before, heard = bench.node.stats, len(bench.heard["depth/image"])
+    before = bench.node.stats
 
     after_gap = bench.image(GOOD, step_s=5.0)
     after = bench.process(after_gap)
 
     bench.output("depth/image", after_gap)
-    assert len(bench.heard["depth/image"]) == heard + 1
+    assert len(bench.heard["depth/image"]) == 1
     assert (after.resets - before.resets, after.last_reset) == (1, "no frame for 5.000 s")
 
 
