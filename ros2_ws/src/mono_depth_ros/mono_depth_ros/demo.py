@@ -265,8 +265,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="folder of the results (default: demo_output)",
     )
-    add("--seed", type=int, default=0, metavar="N", help="of the synthetic scene (default: 0)")
-    add("--scene", default="room", metavar="KIND", help="of the synthetic camera (default: room)")
+    add("--seed", type=int, default=1, metavar="N", help="of the synthetic scene (default: 1)")
+    add("--scene", default="office", metavar="KIND", help="of the synthetic camera (default: office)")
     add(
         "--rate-hz",
         type=_positive,
