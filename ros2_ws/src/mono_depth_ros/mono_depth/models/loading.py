@@ -177,10 +177,17 @@ def _leres(request: _Request) -> DepthModel:
     return Leres.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
+def _midas_dpt(request: _Request) -> DepthModel:
+    from mono_depth.models.midas_dpt import MidasDpt
+
+    return MidasDpt.load(request.entry, request.weights, request.device, sha256=request.sha256)
+
+
 _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "nano": _nano,
     "onnx": _onnx,
     "depth_anything_v2": _depth_anything,
     "midas": _midas,
     "leres": _leres,
+    "midas_dpt": _midas_dpt,
 }
