@@ -75,6 +75,7 @@ class Frame:
     # What else is known at the stamp; all of it optional. Optical frame: REP 103.
     T_odom_camera: npt.NDArray[np.float64] | None = None  # (4, 4), camera = optical frame
     sparse_points_m: npt.NDArray[np.float32] | None = None  # (N, 3) in the optical frame
+    sensor_depth_m: DepthImage | None = None  # (H, W) of the same view, to be completed
     down_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
     camera_height_m: float | None = None  # of the optical centre over the ground
 
@@ -96,6 +97,7 @@ class Prediction:
     values: torch.Tensor  # (h, w) float32 on the model's device; its kind tells the unit
     kind: OutputKind
     confidence: torch.Tensor | None = None  # (h, w) float32, 0..1, None = the model has none
+    mask: torch.Tensor | None = None  # (h, w) bool, True = completion had no depth there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +171,8 @@ class DepthResult:
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
+    network_mask: torch.Tensor | None = None  # (h, w) bool, see `mask`; None = no completion
+    completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
 
     @cached_property
@@ -202,6 +206,15 @@ class DepthResult:
         if self.network_confidence is None:
             return self._where_visible(known, 0.0)
         return self._where_visible(known * self._resized(self.network_confidence), 0.0)
+
+    @cached_property
+    @on_one_thread
+    def mask(self) -> torch.Tensor | None:
+        """(H, W) bool, True where completion had no depth to start from; None without it."""
+        if self.network_mask is None:
+            return None
+        mask = self.network_mask[None, None].float()
+        return functional.interpolate(mask, self.rgb.shape[:2], mode="nearest")[0, 0].bool()
 
     def _where_visible(self, values: torch.Tensor, otherwise: float) -> torch.Tensor:
         if self.is_visible is None:
