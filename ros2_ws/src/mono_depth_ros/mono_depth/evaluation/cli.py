@@ -1,14 +1,18 @@
-"""The command `mono-depth eval`: how good depth is, with the filter on and off."""
+"""The command `mono-depth eval`: how good depth is, with the temporal filter and without."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from mono_depth.bench_cli import add_model_options
-from mono_depth.config import PipelineConfig, ScaleConfig
+from mono_depth.config import PipelineConfig, ScaleConfig, flatten, updated
+from mono_depth.errors import ConfigError
 from mono_depth.evaluation.sequence import FORMATS, FrameSequence, open_sequence
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ BY_TRUTH = "truth"
 
 def add_command(commands: Subparsers) -> None:
     """Add `eval`."""
-    text = "accuracy, flicker, scale and bias against known depth, filter off and on"
+    text = "accuracy, flicker, scale and bias against known depth, with the temporal filter and without"
     parser = commands.add_parser("eval", help=text, description=text)
     parser.set_defaults(handler=_eval)
     add_sequence_options(parser)
@@ -32,6 +36,7 @@ def add_command(commands: Subparsers) -> None:
         "(default: none,flow and, where poses are known, pose)",
     )
     add_scale_option(parser)
+    add_set_option(parser)
     parser.add_argument(
         "--near", type=float, default=1.5, metavar="M", help="what counts as near (default: 1.5)"
     )
@@ -64,6 +69,17 @@ def add_scale_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_set_option(parser: argparse.ArgumentParser) -> None:
+    """Add what sets any other parameter of the pipeline."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter as the node names it, such as temporal.memory_frames=10; may be repeated",
+    )
+
+
 def chosen_sequence(args: argparse.Namespace) -> FrameSequence:
     """Open what `add_sequence_options` ask for."""
     sequence = open_sequence(
@@ -73,8 +89,12 @@ def chosen_sequence(args: argparse.Namespace) -> FrameSequence:
 
 
 def pipeline_config(args: argparse.Namespace) -> PipelineConfig:
-    """Return the configuration that `add_model_options` and `--scale` ask for."""
-    return PipelineConfig(
+    """Return the configuration that the options ask for.
+
+    Raises:
+        ConfigError: a parameter of `--set` is unknown, or its value not allowed.
+    """
+    config = PipelineConfig(
         model=args.model,
         registry=args.registry,
         weights_dir=args.weights_dir,
@@ -84,6 +104,19 @@ def pipeline_config(args: argparse.Namespace) -> PipelineConfig:
         allow_noncommercial=args.allow_noncommercial,
         scale=ScaleConfig() if args.scale == BY_TRUTH else ScaleConfig(source=args.scale),
     )
+    return updated(config, dict(_assigned(text, flatten(config)) for text in args.set))
+
+
+def _assigned(text: str, known: Mapping[str, object]) -> tuple[str, object]:
+    """Return name and value of "NAME=VALUE", the value as the type that the parameter has."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text}: expected NAME=VALUE")
+    kind: type[Any] = type(known.get(name, ""))
+    try:
+        return name, yaml.safe_load(value) if kind is bool else kind(value)
+    except ValueError:
+        raise ConfigError(f"--set {text}: {value!r} is not of type {kind.__name__}") from None
 
 
 def _eval(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Proof by a consumer: RGB-D odometry and a mesh from this depth, with the filter off and on.
+"""Proof by a consumer: RGB-D odometry and a mesh from this depth, without and with the filter.
 
 `python -m mono_depth.evaluation.consumer SEQUENCE --out FOLDER` runs the network over a recording
 with known poses, gives colour and depth of each mode of the filter to Open3D, and compares:
@@ -36,6 +36,7 @@ from mono_depth.evaluation.cli import (
     BY_TRUTH,
     add_scale_option,
     add_sequence_options,
+    add_set_option,
     chosen_sequence,
     pipeline_config,
 )
@@ -220,6 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_sequence_options(parser)
     add_model_options(parser)
     add_scale_option(parser)
+    add_set_option(parser)
     parser.add_argument("--temporal", default="none,flow,pose", metavar="MODES")
     parser.add_argument("--max-depth", type=float, default=5.0, metavar="M", help="(default: 5)")
     parser.add_argument("--voxel", type=float, default=0.03, metavar="M", help="(default: 0.03)")

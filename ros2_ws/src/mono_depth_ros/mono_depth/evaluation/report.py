@@ -61,7 +61,7 @@ def ratios(evaluation: Evaluation) -> dict[str, dict[str, float]]:
 
 def as_json(evaluation: Evaluation, **more: object) -> str:
     """Return all measures as JSON; what could not be measured is null."""
-    table = {**more, **asdict(evaluation), "against_off": ratios(evaluation)}
+    table = {**more, **asdict(evaluation), "against_none": ratios(evaluation)}
     return json.dumps(_without_nan(table), indent=1) + "\n"
 
 

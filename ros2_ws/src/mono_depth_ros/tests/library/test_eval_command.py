@@ -25,12 +25,12 @@ def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
     assert code == 0
     assert [scores["mode"] for scores in report["modes"]] == ["none", "flow", "pose"]
     assert (report["frames"], report["frames_with_pose"]) == (26, 26)
-    off, _, pose = report["modes"]
-    assert off["temporal"]["confidence_ratio"] == pytest.approx(1.0, abs=0.1)
-    assert (off["lag"]["appear_frames"], off["lag"]["clear_frames"]) == (0, 0)
-    assert pose["temporal"]["flicker"] < off["temporal"]["flicker"]
-    assert pose["temporal"]["flicker"] / off["temporal"]["flicker"] == pytest.approx(
-        report["against_off"]["pose"]["flicker x"]
+    none, _, pose = report["modes"]
+    assert none["temporal"]["confidence_ratio"] == pytest.approx(1.0, abs=0.1)
+    assert (none["lag"]["appear_frames"], none["lag"]["clear_frames"]) == (0, 0)
+    assert pose["temporal"]["flicker"] < none["temporal"]["flicker"]
+    assert pose["temporal"]["flicker"] / none["temporal"]["flicker"] == pytest.approx(
+        report["against_none"]["pose"]["flicker x"]
     )
     assert report["truth_tae_zbuffered"] < 0.05
     table = capsys.readouterr().out
@@ -60,6 +60,20 @@ def test_a_network_that_runs_against_the_truth_is_not_turned_round(tiny_models, 
     code, _ = evaluated(tiny_models, tmp_path, "--scale", "truth", model="tiny_inverse")
     assert code == 1  # in this room bright is far
     assert "its output falls where that rises" in capsys.readouterr().err
+
+
+def test_any_parameter_of_the_pipeline_can_be_set(tiny_models, tmp_path, capsys):
+    _, short = evaluated(tiny_models, tmp_path, "--set", "temporal.memory_frames=1")
+    _, long = evaluated(tiny_models, tmp_path, "--set", "temporal.memory_frames=40")
+    flicker = [report["modes"][2]["temporal"]["flicker"] for report in (short, long)]
+    assert flicker[1] < flicker[0]
+    for wrong, message in (
+        ("temporal.magic=1", "unknown parameter temporal.magic"),
+        ("temporal.memory_frames=few", "'few' is not of type int"),
+        ("temporal.mode", "expected NAME=VALUE"),
+    ):
+        assert evaluated(tiny_models, tmp_path, "--set", wrong)[0] == 1
+        assert message in capsys.readouterr().err
 
 
 def test_an_unknown_mode_is_refused(tiny_models, tmp_path, capsys):
