@@ -23,7 +23,7 @@ BY_TRUTH = "truth"
 
 def add_command(commands: Subparsers) -> None:
     """Add `eval`."""
-    text = "accuracy, flicker, scale and bias against known depth, with the temporal filter and without"
+    text = "accuracy, flicker, scale and bias against known depth, filtered and not"
     parser = commands.add_parser("eval", help=text, description=text)
     parser.set_defaults(handler=_eval)
     add_sequence_options(parser)
