@@ -266,7 +266,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="folder of the results (default: demo_output)",
     )
     add("--seed", type=int, default=1, metavar="N", help="of the synthetic scene (default: 1)")
-    add("--scene", default="office", metavar="KIND", help="of the synthetic camera (default: office)")
+    add(
+        "--scene",
+        default="office",
+        metavar="KIND",
+        help="of the synthetic camera (default: office)",
+    )
     add(
         "--rate-hz",
         type=_positive,
