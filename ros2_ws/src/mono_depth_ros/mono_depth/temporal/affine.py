@@ -16,6 +16,7 @@ _SCALE = (0.67, 1.5)
 _SCALE_STEP = 1.3  # from one frame to the next
 _LEVEL = 0.5  # of the middle of the picture, as a share of the range of values
 _RANGE_SHARE = 0.25
+_NOISE_RATIO = 0.5  # variance of the memory's noise, as a share of that of one frame
 
 Values = TypeVar("Values", Samples, torch.Tensor)
 
@@ -56,17 +57,16 @@ class Measure:
         return difference / ((larger - self.low).clip(0.0) + self.floor)
 
 
-def align(last: Affine, now: Samples, then: Samples, level_then: Samples, forget: float) -> Affine:
+def align(last: Affine, now: Samples, then: Samples, forget: float) -> Affine:
     """Return the correction that brings the network's output to the level of the past.
 
-    Scale by the ratio of the spreads: both maps are as noisy, so it is right in the mean, where a
-    regression would lose some scale with every frame. Shift by the memory, which is less noisy.
+    A line with errors in both (Deming): least squares in one direction would lose some scale with
+    every frame, for the noise of the network counts as depth.
 
     Args:
         last: of the last frame.
         now: (N,) output of the network.
         then: (N,) the memory of the same surfaces.
-        level_then: (N,) output of the network for the last frame, corrected.
         forget: share of the correction to take back, 0..1.
     """
     scale, shift = last.scale, last.shift
@@ -74,12 +74,15 @@ def align(last: Affine, now: Samples, then: Samples, level_then: Samples, forget
         miss = np.abs(scale * now + shift - then)
         weight = 1.0 / (1.0 + (miss / (2.965 * float(np.median(miss)) + 1e-12)) ** 2) ** 2
         weight /= weight.sum()
-        mean, mean_then, mean_level = (float(weight @ v) for v in (now, then, level_then))
-        spread, spread_level = now - mean, level_then - mean_level
-        power, power_level = (float(weight @ v**2) for v in (spread, spread_level))
-        shared = float(weight @ (spread * spread_level))
-        if shared > _MIN_CORRELATION * (power * power_level) ** 0.5 > 0.0:
-            scale = (power_level / power) ** 0.5
+        mean, mean_then = float(weight @ now), float(weight @ then)
+        offset, offset_then = now - mean, then - mean_then
+        power, power_then = float(weight @ offset**2), float(weight @ offset_then**2)
+        shared = float(weight @ (offset * offset_then))
+        if shared > _MIN_CORRELATION * (power * power_then) ** 0.5 > 0.0:
+            # Both noises follow the spread of their map.
+            excess = (1.0 - _NOISE_RATIO) * power_then
+            root = (excess**2 + 4.0 * _NOISE_RATIO * power_then / power * shared**2) ** 0.5
+            scale = (excess + root) / (2.0 * shared)
         shift = mean_then - scale * mean
     scale = min(max(scale, last.scale / _SCALE_STEP), last.scale * _SCALE_STEP)
     kept = 1.0 - forget

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+_MIN_SIDE_PX = 16  # of a picture that the search takes
 _LOOP_PX2 = 0.5  # a flow whose way back misses its start by more is wrong (squared pixels),
 _LOOP_SHARE = 0.01  # and by this share of its squared length
 # Source: Sundaram, Brox and Keutzer, Dense Point Trajectories, ECCV 2010, equation 5.
@@ -41,7 +42,9 @@ class DenseFlowEstimator:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def estimate(self, grey: npt.NDArray[np.uint8], last_grey: npt.NDArray[np.uint8]) -> DenseFlow:
-        """Return the flow from this (h, w) frame to the last one."""
+        """Return the flow from this (h, w) frame to the last one; none is good in a tiny one."""
+        if min(grey.shape) < _MIN_SIDE_PX:
+            return replace(no_flow(grey.shape), is_good=np.zeros(grey.shape, np.bool_))
         start = np.zeros((*grey.shape, 2), np.float32)
         there = np.asarray(self._search.calc(grey, last_grey, start.copy()), np.float32)
         back = np.asarray(self._search.calc(last_grey, grey, start), np.float32)

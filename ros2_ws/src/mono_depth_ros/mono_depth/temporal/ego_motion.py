@@ -163,6 +163,8 @@ class EgoMotionEstimator:
 def _corners(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Return the (N, 2) columns and rows of the best corner of each cell that has one."""
     height, width = (side // _CELL_PX * _CELL_PX for side in grey.shape)
+    if not height or not width:
+        return np.empty((0, 2), np.float32)
     strength = np.asarray(cv2.cornerMinEigenVal(grey[:height, :width], 5))
     blocks = strength.reshape(height // _CELL_PX, _CELL_PX, width // _CELL_PX, _CELL_PX)
     cells = blocks.swapaxes(1, 2).reshape(height // _CELL_PX, width // _CELL_PX, _CELL_PX**2)

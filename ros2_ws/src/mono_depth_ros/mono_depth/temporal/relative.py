@@ -34,7 +34,7 @@ from mono_depth.temporal.fusion import (
     spread,
 )
 from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
-from mono_depth.temporal.warp import inside, look_up, nearest_of, unmixed
+from mono_depth.temporal.warp import inside, look_up, unmixed
 
 _UNKNOWN = 1e12  # far beyond the output of any network
 _SMOOTH = 0.02  # values that differ by less than this fraction may be interpolated
@@ -133,13 +133,13 @@ def _carried(
     grid = torch.from_numpy(flow.grid()).to(view.values.device)
     warped = _looked_up(last.history, grid, flow)
     lighter = view.grey - warped.grey
-    pairs = _pairs(view, warped, last.affine.of(nearest_of(last.view.values, grid)), lighter)
+    pairs = _pairs(view, warped, lighter)
     if pairs is None:
         return None
     approach = _approach(pairs, flow, view.camera)
     then = approach.of(pairs.then)
     forget = leak(step_s, min(config.scale_time_constant_s, _TIME_CONSTANT_S), last.frames)
-    affine = align(last.affine, pairs.now, then, approach.of(pairs.level_then), forget)
+    affine = align(last.affine, pairs.now, then, forget)
     now, present, past = affine.of(pairs.now), affine.of(view.values), approach.of(warped.values)
     measure = Measure.of(now)
     history = fuse(
@@ -171,18 +171,13 @@ class _Pairs:
 
     now: Samples  # (N,) output of the network
     then: Samples  # (N,) memory
-    level_then: Samples  # (N,) output of the network for the last frame, on the memory's level
     is_pair: npt.NDArray[np.bool_]  # which of all samples they are
     exposure: float  # how much lighter the picture became
 
 
-def _pairs(
-    view: View, warped: Warped, level_then: torch.Tensor, lighter: torch.Tensor
-) -> _Pairs | None:
-    valid, now, then, level, change = sampled(
-        warped.valid, view.values, warped.values, level_then, lighter
-    )
-    seen = (valid > 0.0) & (np.maximum(np.maximum(now, then), level) < 0.2 * _UNKNOWN)
+def _pairs(view: View, warped: Warped, lighter: torch.Tensor) -> _Pairs | None:
+    valid, now, then, change = sampled(warped.valid, view.values, warped.values, lighter)
+    seen = (valid > 0.0) & (np.maximum(now, then) < 0.2 * _UNKNOWN)
     if not seen.any():
         return None
     exposure = float(np.median(change[seen]))
@@ -192,7 +187,6 @@ def _pairs(
     return _Pairs(
         now=now[seen],
         then=then[seen],
-        level_then=level[seen],
         is_pair=seen,
         exposure=exposure,
     )

@@ -71,14 +71,10 @@ def look_up(maps: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch
         grid: (h', w', 2) where to look, in the units of `torch.nn.functional.grid_sample`.
     """
     linear = functional.grid_sample(maps[None], grid[None], align_corners=False)[0]
-    return linear, nearest_of(maps[0], grid)
-
-
-def nearest_of(values: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Sample a (h, w) map by the nearest pixel."""
-    return functional.grid_sample(
-        values[None, None], grid[None], mode="nearest", align_corners=False
+    nearest = functional.grid_sample(
+        maps[None, :1], grid[None], mode="nearest", align_corners=False
     )[0, 0]
+    return linear, nearest
 
 
 def unmixed(
