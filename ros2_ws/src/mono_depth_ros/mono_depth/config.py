@@ -251,6 +251,49 @@ class RefineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompletionConfig:
+    """What a model that completes depth starts from. Other models ignore it."""
+
+    source: Annotated[
+        str,
+        Param(
+            "Depth that is completed: auto = sensor_depth if there is any, else sparse_points if "
+            "there are enough, else guess; guess = depth of completion.guess_model without its "
+            "doubtful pixels.",
+            choices=("auto", "sensor_depth", "sparse_points", "guess"),
+            live=True,
+        ),
+    ] = "auto"
+    min_points: Annotated[
+        int,
+        Param(
+            "Sensor depth or sparse points with fewer values than this are not completed.",
+            1,
+            1000000,
+            live=True,
+        ),
+    ] = 100
+    guess_model: Annotated[
+        str, Param("Entry of models/registry.yaml that makes the first guess, in metres.")
+    ] = "nano"
+    max_jump: Annotated[
+        float,
+        Param(
+            "Neighbours of the first guess whose depth differs by more than this fraction are "
+            "doubtful: they lie on an edge.",
+            0.001,
+            1000.0,
+        ),
+    ] = 0.1
+    min_confidence: Annotated[
+        float, Param("Pixels of the first guess with less confidence are doubtful.", 0.0, 1.0)
+    ] = 0.2
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
     """All values of the depth pipeline. ROS names follow the nesting: `scale.factor`."""
 
@@ -298,6 +341,7 @@ class PipelineConfig:
         ),
     ] = "nan"
     scale: ScaleConfig = field(default_factory=ScaleConfig)
+    completion: CompletionConfig = field(default_factory=CompletionConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import interpolate
 
 from mono_depth.errors import FrameError
 from mono_depth.refine import picture_detail, resized
@@ -214,7 +215,7 @@ class DepthResult:
         if self.network_mask is None:
             return None
         mask = self.network_mask[None, None].float()
-        return functional.interpolate(mask, self.rgb.shape[:2], mode="nearest")[0, 0].bool()
+        return interpolate(mask, self.rgb.shape[:2], mode="nearest")[0, 0].bool()
 
     def _where_visible(self, values: torch.Tensor, otherwise: float) -> torch.Tensor:
         if self.is_visible is None:

@@ -33,6 +33,7 @@ def build_pipeline(config: PipelineConfig) -> DepthPipeline:
         allow_noncommercial=config.allow_noncommercial,
         input_size=config.input_size or None,
         threads=config.threads or None,
+        completion=config.completion,
     )
     check_source(model.kind, config.scale)
     return DepthPipeline(model, config)

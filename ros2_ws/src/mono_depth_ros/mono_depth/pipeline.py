@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from mono_depth.completion import predict
 from mono_depth.config import PipelineConfig
 from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
 from mono_depth.models.protocol import DepthModel
@@ -45,7 +46,7 @@ class DepthPipeline:
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
             watch.lap("upload")
             with torch_threads(self._network_threads):
-                prediction = self.model.infer(rgb, frame.intrinsics)
+                prediction, completed = predict(self.model, frame, rgb, config.completion)
             watch.lap("infer")
             check_informative(prediction)
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
@@ -69,6 +70,8 @@ class DepthPipeline:
             network_depth_m=past.depth_m,
             network_relative=past.relative,
             network_confidence=past.confidence,
+            network_mask=prediction.mask,
+            completed=completed,
             stage_ms=watch.stage_ms,
         )
 

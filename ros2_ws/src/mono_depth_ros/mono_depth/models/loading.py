@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from mono_depth.config import CompletionConfig
 from mono_depth.errors import ModelError
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.registry import ModelEntry, Registry, read_registry, with_short_side
@@ -26,6 +28,8 @@ class _Request:
     sha256: str  # "" = not known beforehand
     device: torch.device
     threads: int | None
+    completion: CompletionConfig
+    load_guess: Callable[[str], DepthModel]
 
 
 def load_model(
@@ -37,6 +41,7 @@ def load_model(
     allow_noncommercial: bool = False,
     input_size: int | None = None,
     threads: int | None = None,
+    completion: CompletionConfig | None = None,
 ) -> DepthModel:
     """Load a model of the registry. Downloads nothing.
 
@@ -48,6 +53,7 @@ def load_model(
         allow_noncommercial: accept weights that may not be used commercially.
         input_size: short side of the network's input in pixels; None or 0 = the model's own.
         threads: CPU threads; None or 0 = leave as they are. Holds for all of torch.
+        completion: names the model that guesses for one that completes; None = the default.
 
     Raises:
         ModelError: the name is unknown, the licence is refused, the weights are missing or
@@ -78,6 +84,14 @@ def load_model(
         sha256=source.sha256,
         device=_usable(device),
         threads=threads or None,
+        completion=completion or CompletionConfig(),
+        load_guess=partial(
+            load_model,
+            device=device,
+            registry=registry,
+            weights_folder=weights_folder,
+            allow_noncommercial=allow_noncommercial,
+        ),
     )
     model = _FAMILIES[entry.family](request)
     _LOG.info(
@@ -183,11 +197,23 @@ def _midas_dpt(request: _Request) -> DepthModel:
     return MidasDpt.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
+def _lingbot(request: _Request) -> DepthModel:
+    from mono_depth.completion import GuessedCompletion
+    from mono_depth.models.lingbot import LingBot
+
+    entry, config = request.entry, request.completion
+    if config.guess_model == entry.name:
+        raise ModelError(f"completion.guess_model is {entry.name} itself")
+    completer = LingBot.load(entry, request.weights, request.device, sha256=request.sha256)
+    return GuessedCompletion(completer, request.load_guess(config.guess_model), config)
+
+
 _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "nano": _nano,
     "onnx": _onnx,
     "depth_anything_v2": _depth_anything,
     "midas": _midas,
     "leres": _leres,
+    "lingbot_depth": _lingbot,
     "midas_dpt": _midas_dpt,
 }

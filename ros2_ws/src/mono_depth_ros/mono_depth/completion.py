@@ -1,0 +1,168 @@
+"""Completion: what is known of the depth goes in, depth everywhere comes out.
+
+What is known comes from a depth camera, from sparse points, or from a first guess by a monocular
+model whose doubtful pixels are taken away again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from mono_depth.config import CompletionConfig
+from mono_depth.data import DepthImage, Frame, Intrinsics, OutputKind, Prediction
+from mono_depth.errors import FrameError, ModelError
+from mono_depth.models.protocol import CompletionModel, DepthCompleter, DepthModel
+
+_GUESS_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL)
+_MIN_Z_M = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownDepth:
+    """Depth to start from."""
+
+    depth_m: DepthImage  # (h, w), NaN = hole
+    source: str  # sensor_depth or sparse_points
+
+
+class GuessedCompletion:
+    """A completing network and a model that guesses what it starts from.
+
+    Behind both the `DepthModel` and the `CompletionModel` protocol.
+    """
+
+    def __init__(
+        self, completer: DepthCompleter, guess: DepthModel, config: CompletionConfig
+    ) -> None:
+        """Take over two models on the same device.
+
+        Raises:
+            ModelError: the guess is not in metres.
+        """
+        if guess.kind not in _GUESS_KINDS:
+            raise ModelError(
+                f"completion.guess_model {guess.name} gives {guess.kind.value}; {completer.name} "
+                "starts from metres: choose a model of kind metric or metric_focal"
+            )
+        self.name = completer.name
+        self.kind: OutputKind = completer.kind
+        self.device = completer.device
+        self.weights_sha256 = completer.weights_sha256
+        self._completer = completer
+        self._guess = guess
+        self._config = config
+
+    @torch.inference_mode()
+    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
+        """Complete a first guess without its doubtful pixels. See `DepthModel.infer`."""
+        guess = self._guess.infer(rgb, intrinsics)
+        hidden = doubtful(guess, self._config)
+        return self.complete(rgb, torch.where(hidden, torch.nan, guess.values))
+
+    def depth_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `DepthCompleter.depth_size`."""
+        return self._completer.depth_size(width, height)
+
+    def complete(self, rgb: torch.Tensor, depth_m: torch.Tensor) -> Prediction:
+        """See `DepthCompleter.complete`."""
+        return self._completer.complete(rgb, depth_m)
+
+
+def doubtful(guess: Prediction, config: CompletionConfig) -> torch.Tensor:
+    """Return (h, w) bool: pixels on both sides of a jump, of low confidence or without depth.
+
+    A network smears depth across the edge of a thing, and there it is wrong by the most.
+    """
+    logarithm = guess.values.log()
+    is_hidden = ~logarithm.isfinite()
+    jump = float(np.log1p(config.max_jump))
+    across = (logarithm[:, 1:] - logarithm[:, :-1]).abs() > jump
+    down = (logarithm[1:] - logarithm[:-1]).abs() > jump
+    is_hidden |= F.pad(across, (1, 0)) | F.pad(across, (0, 1))
+    is_hidden |= F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
+    if guess.confidence is not None:
+        is_hidden |= guess.confidence < config.min_confidence
+    return is_hidden
+
+
+def predict(
+    model: DepthModel, frame: Frame, rgb: torch.Tensor, config: CompletionConfig
+) -> tuple[Prediction, str]:
+    """Run `model` on a frame with all that it can use.
+
+    Args:
+        model: any model; one that completes gets depth to start from.
+        frame: may carry depth of a sensor or sparse points.
+        rgb: the image of `frame` on the model's device.
+        config: which depth is used.
+
+    Returns:
+        The prediction, and what was completed: sensor_depth, sparse_points, guess or "".
+
+    Raises:
+        FrameError: the model cannot take the frame, or `config` asks for depth that it lacks.
+    """
+    if not isinstance(model, CompletionModel):
+        return model.infer(rgb, frame.intrinsics), ""
+    height, width = frame.rgb.shape[:2]
+    known = known_depth(frame, model.depth_size(width, height), config)
+    if known is None:
+        return model.infer(rgb, frame.intrinsics), "guess"
+    depth_m = torch.from_numpy(known.depth_m).to(model.device, non_blocking=True)
+    return model.complete(rgb, depth_m), known.source
+
+
+def known_depth(frame: Frame, size: tuple[int, int], config: CompletionConfig) -> KnownDepth | None:
+    """Return the depth that `frame` brings, None = none or too little.
+
+    Args:
+        frame: the depth of its sensor is taken before its sparse points.
+        size: (width, height) in which sparse points are drawn.
+        config: which of the two is used, and how many points it must have.
+
+    Raises:
+        FrameError: `config` asks for one that is missing or has too few points.
+    """
+    found = {}
+    if config.source in ("auto", "sensor_depth") and frame.sensor_depth_m is not None:
+        found["sensor_depth"] = np.ascontiguousarray(frame.sensor_depth_m, np.float32)
+    if (
+        config.source in ("auto", "sparse_points")
+        and frame.sparse_points_m is not None
+        and frame.intrinsics is not None
+    ):
+        camera = frame.intrinsics.scaled_to(*size)
+        found["sparse_points"] = drawn(frame.sparse_points_m, camera)
+    for source, depth_m in found.items():
+        if np.count_nonzero(depth_m > 0.0) >= config.min_points:
+            return KnownDepth(depth_m=depth_m, source=source)
+    if config.source in ("sensor_depth", "sparse_points"):
+        count = max((np.count_nonzero(depth_m > 0.0) for depth_m in found.values()), default=0)
+        raise FrameError(
+            f"completion.source is {config.source}, but the frame has {count} points of it, "
+            f"fewer than completion.min_points = {config.min_points}"
+        )
+    return None
+
+
+def drawn(points_m: npt.NDArray[np.float32], camera: Intrinsics) -> DepthImage:
+    """Project (N, 3) points of the optical frame into a depth map; the nearest one is seen.
+
+    Returns:
+        (camera.height, camera.width) float32 metres, NaN where no point falls.
+    """
+    points = np.asarray(points_m, np.float64).reshape(-1, 3)
+    points = points[np.isfinite(points).all(axis=1)]
+    points = points[points[:, 2] > _MIN_Z_M]
+    columns = np.rint(camera.fx * points[:, 0] / points[:, 2] + camera.cx)
+    rows = np.rint(camera.fy * points[:, 1] / points[:, 2] + camera.cy)
+    inside = (columns >= 0) & (columns < camera.width) & (rows >= 0) & (rows < camera.height)
+    depth_m = np.full((camera.height, camera.width), np.inf, np.float32)
+    pixels = rows[inside].astype(np.intp), columns[inside].astype(np.intp)
+    np.minimum.at(depth_m, pixels, points[inside, 2].astype(np.float32))
+    return np.where(np.isfinite(depth_m), depth_m, np.float32(np.nan))
