@@ -35,9 +35,8 @@ def picture_detail(values: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
     mean, mean_value = _mean(small), _mean(filled)
     shared = _mean(small * filled) - mean * mean_value
     slope = shared / (_mean(small * small) - mean * mean + _SOFTENING)
-    if not bool(known.all()):
-        slope = slope * (_mean(known.float()) > 0.999)
-    slope = _mean(slope)
+    surrounded = _mean(known.float()) > 0.999
+    slope = _mean(slope * surrounded) * surrounded
     detail = resized(slope, size) * large - resized(slope * small, size)
     least, most = _limits(filled)
     return detail.clamp(resized(least - filled, size), resized(most - filled, size))
