@@ -244,7 +244,7 @@ class RefineConfig:
             choices=("none", "guided"),
             live=True,
         ),
-    ] = "guided"
+    ] = "none"
 
     def __post_init__(self) -> None:
         check_limits(self)

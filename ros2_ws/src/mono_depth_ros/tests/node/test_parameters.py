@@ -364,7 +364,9 @@ def test_points_older_than_points_max_age_s_are_not_used(bench):
 
 @proves("refine.mode")
 def test_guided_edges_of_depth_lie_on_those_of_the_picture(depth_bench):
-    bench = depth_bench(**{"temporal.mode": "none"})  # the network runs at 8x6 pixels
+    bench = depth_bench(
+        **{"temporal.mode": "none", "refine.mode": "guided"}
+    )  # the network runs at 8x6 pixels
     bench.calibrate(80, 60)
     step = np.full((60, 80, 3), 100, np.uint8)
     step[:, 36:] = 200
