@@ -11,6 +11,7 @@ Source: He, Sun and Tang, Guided Image Filtering, TPAMI 2013; He and Sun, Fast G
 from __future__ import annotations
 
 import cv2
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -78,6 +79,9 @@ def _mean(values: torch.Tensor) -> torch.Tensor:
 
 def _limits(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the least and the greatest of each pixel and its eight neighbours."""
+    if values.device.type == "cpu":
+        window, host = np.ones((3, 3), np.uint8), values.numpy()
+        low, high = cv2.erode(host, window), cv2.dilate(host, window)
+        return torch.from_numpy(low), torch.from_numpy(high)
     most = functional.max_pool2d(values[None, None], 3, stride=1, padding=1)[0, 0]
-    least = -functional.max_pool2d(-values[None, None], 3, stride=1, padding=1)[0, 0]
-    return least, most
+    return -functional.max_pool2d(-values[None, None], 3, stride=1, padding=1)[0, 0], most

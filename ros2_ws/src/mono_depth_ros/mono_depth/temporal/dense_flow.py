@@ -48,14 +48,16 @@ class DenseFlowEstimator:
         start = np.zeros((*grey.shape, 2), np.float32)
         there = np.asarray(self._search.calc(grey, last_grey, start.copy()), np.float32)
         back = np.asarray(self._search.calc(last_grey, grey, start), np.float32)
-        dx, dy = there[..., 0], there[..., 1]
-        rows, columns = np.indices(grey.shape, dtype=np.float32)
-        returned = cv2.remap(back, columns + dx, rows + dy, cv2.INTER_LINEAR)
-        miss_px2 = np.square(there + returned).sum(-1)
-        length_px2 = np.square(there).sum(-1) + np.square(returned).sum(-1)
+        dx, dy = cv2.split(there)
+        column = np.arange(grey.shape[1], dtype=np.float32)
+        row = np.arange(grey.shape[0], dtype=np.float32)[:, None]
+        returned = cv2.remap(back, dx + column, dy + row, cv2.INTER_LINEAR)
+        back_dx, back_dy = cv2.split(returned)
+        miss_px2 = np.square(dx + back_dx) + np.square(dy + back_dy)
+        length_px2 = dx * dx + dy * dy + back_dx * back_dx + back_dy * back_dy
         return DenseFlow(
-            dx=np.ascontiguousarray(dx),
-            dy=np.ascontiguousarray(dy),
+            dx=np.asarray(dx, np.float32),
+            dy=np.asarray(dy, np.float32),
             is_good=miss_px2 < _LOOP_SHARE * length_px2 + _LOOP_PX2,
         )
 

@@ -37,6 +37,8 @@ _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
 _PHOTO_CUT_SHARE = 0.5  # more pixels than this of another brightness too
 _PHOTO_SPREAD = 40.0  # difference of brightness that is another surface, of 255
 _MIN_STEP_M = 0.002  # of odometry; a shorter one is noise
+_UNIT_EVERY = 3  # frames; the unit changes slowly, and to look costs as much as the rest
+_UNIT_FRAMES = 15  # at the start, each of which is looked at
 _UNIT_GAIN = 0.2
 _MIN_ALIGN = 50
 _HUBER = 1.345
@@ -186,7 +188,8 @@ class TemporalFilter:
 
     def _in_unit_of_depth(self, T_last_now: Pose, last: _Memory, view: View) -> Pose:
         """Return a motion of odometry with its step in the unit that depth has now."""
-        if float(np.linalg.norm(T_last_now[:3, 3])) > _MIN_STEP_M:
+        is_turn = last.frames < _UNIT_FRAMES or last.frames % _UNIT_EVERY == 0
+        if is_turn and float(np.linalg.norm(T_last_now[:3, 3])) > _MIN_STEP_M:
             log_depth = last.history.values.cpu().numpy()
             factor = self._ego_motion.step_length(
                 T_last_now, view.host_grey, last.view.host_grey, log_depth

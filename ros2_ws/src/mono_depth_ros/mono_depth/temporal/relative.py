@@ -198,8 +198,8 @@ def _approach(pairs: _Pairs, flow: DenseFlow, camera: Intrinsics) -> Approach:
     dx, dy = flow.dx[half, half].ravel(), flow.dy[half, half].ravel()
     if not (dx.any() or dy.any()):
         return STILL
-    rows, columns = np.mgrid[: flow.dx.shape[0], : flow.dx.shape[1]]
-    row, column = (index[half, half].ravel()[pairs.is_pair] for index in (rows, columns))
+    rows, columns = (np.arange(size, dtype=np.float64)[half] for size in flow.dx.shape)
+    column, row = (index.ravel()[pairs.is_pair] for index in np.meshgrid(columns, rows))
     ray = ((column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy)
     flow_px = (dx[pairs.is_pair].astype(np.float64), dy[pairs.is_pair].astype(np.float64))
     return approach_of(pairs.then, ray, flow_px, camera)

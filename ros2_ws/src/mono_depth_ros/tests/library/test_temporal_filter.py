@@ -141,6 +141,16 @@ def test_obstacles_are_not_reported_farther_than_they_are_while_driving_at_them(
     assert now < max(raw, 0.0) + 0.01
 
 
+def test_depth_that_is_wrong_by_a_factor_is_fused_as_well_as_depth_that_is_right(corridor):
+    """Odometry is in metres; where depth is not, its steps are brought to the unit of depth."""
+    error = []
+    for factor in (1.0, 1.5):
+        depth_m, resets = run(corridor, "pose", corridor.network_m * np.float32(factor))
+        assert not any(resets)
+        error.append(np.nanmean(np.abs(log_error(depth_m, corridor.truth_m))))
+    assert error[1] < 1.1 * error[0]
+
+
 def test_with_perfect_depth_the_filter_changes_next_to_nothing(corridor):
     truth_m = np.nan_to_num(corridor.truth_m, nan=60.0)
     depth_m, _ = run(corridor, "pose", truth_m)
