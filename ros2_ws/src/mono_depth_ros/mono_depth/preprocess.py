@@ -96,6 +96,19 @@ class InputSpec:
         return max(side, step)
 
 
+def image_planes(rgb: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return an (H, W, 3) uint8 image as (1, 3, H, W) float32, 0..255, on `device`.
+
+    Raises:
+        FrameError: `rgb` is not such an image.
+    """
+    if rgb.dtype != torch.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.numel() == 0:
+        raise FrameError(
+            f"image of shape {tuple(rgb.shape)} {rgb.dtype}, expected (H, W, 3) torch.uint8"
+        )
+    return rgb.to(device).permute(2, 0, 1)[None].float()
+
+
 class Preprocess:
     """Turns camera images into network input on one device."""
 
@@ -119,13 +132,9 @@ class Preprocess:
         Raises:
             FrameError: `rgb` is not such an image, or too elongated.
         """
-        if rgb.dtype != torch.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.numel() == 0:
-            raise FrameError(
-                f"image of shape {tuple(rgb.shape)} {rgb.dtype}, expected (H, W, 3) torch.uint8"
-            )
+        planes = image_planes(rgb, self._factor.device)
         height, width = rgb.shape[:2]
         net_width, net_height = self.spec.size_for(width, height)
-        planes = rgb.to(self._factor.device).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
         if (net_height, net_width) != (height, width):
             planes = self._resized(planes, net_height, net_width)
         return torch.addcmul(self._offset, planes, self._factor)

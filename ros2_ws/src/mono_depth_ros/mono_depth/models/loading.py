@@ -12,6 +12,7 @@ import torch
 
 from mono_depth.config import CompletionConfig
 from mono_depth.errors import ModelError
+from mono_depth.models.mirrored import MirrorAveraged
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.registry import ModelEntry, Registry, read_registry, with_short_side
 from mono_depth.resources import weights_dir
@@ -94,6 +95,8 @@ def load_model(
         ),
     )
     model = _FAMILIES[entry.family](request)
+    if entry.average_mirrored:
+        model = MirrorAveraged(model)
     _LOG.info(
         "model %s (%s, weights %s, sha256 %s) on %s",
         *(entry.name, entry.kind.value, entry.licence, model.weights_sha256[:12], model.device),
@@ -197,6 +200,12 @@ def _midas_dpt(request: _Request) -> DepthModel:
     return MidasDpt.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
+def _zoedepth(request: _Request) -> DepthModel:
+    from mono_depth.models.zoedepth import ZoeDepth
+
+    return ZoeDepth.load(request.entry, request.weights, request.device, sha256=request.sha256)
+
+
 def _lingbot(request: _Request) -> DepthModel:
     from mono_depth.completion import GuessedCompletion
     from mono_depth.models.lingbot import LingBot
@@ -204,8 +213,9 @@ def _lingbot(request: _Request) -> DepthModel:
     entry, config = request.entry, request.completion
     if config.guess_model == entry.name:
         raise ModelError(f"completion.guess_model is {entry.name} itself")
+    guess = request.load_guess(config.guess_model)
     completer = LingBot.load(entry, request.weights, request.device, sha256=request.sha256)
-    return GuessedCompletion(completer, request.load_guess(config.guess_model), config)
+    return GuessedCompletion(completer, guess, config)
 
 
 _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
@@ -216,4 +226,5 @@ _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "leres": _leres,
     "lingbot_depth": _lingbot,
     "midas_dpt": _midas_dpt,
+    "zoedepth": _zoedepth,
 }

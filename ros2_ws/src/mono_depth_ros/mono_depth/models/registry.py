@@ -54,6 +54,7 @@ class ModelEntry:
     auto_rank: int | None = None  # `auto` takes the lowest that is usable; None = never
     input_name: str = ""  # onnx: "" = the only input
     output_name: str = ""  # onnx: "" = the only output
+    average_mirrored: bool = False  # run the mirror image too, and average: twice the time
 
     def path_of(self, source: WeightsSource, weights_folder: Path) -> Path:
         """Return where the file of `source` lies or would lie."""
@@ -209,6 +210,7 @@ def _three(where: str, key: str, value: object) -> tuple[float, ...]:
 
 _PLAIN: dict[str, type | tuple[type, ...]] = {
     "str": str,
+    "bool": bool,
     "int": int,
     "int | None": int,
     "float | None": (int, float),
@@ -227,7 +229,10 @@ def _check_keys(
             raise ConfigError(f"{where}: unknown key {key!r}{hint}")
         wanted = None if key in parsed else _PLAIN.get(types[key])
         optional = value is None and types[key].endswith("None")
-        if wanted and not optional and (not isinstance(value, wanted) or isinstance(value, bool)):
+        is_wanted = wanted and isinstance(value, wanted)
+        if isinstance(value, bool) and wanted is not bool:
+            is_wanted = False  # though Python counts it as an int
+        if wanted and not optional and not is_wanted:
             raise ConfigError(f"{where}: {key} is {value!r}, expected {types[key]}")
 
 

@@ -1,0 +1,223 @@
+"""ZoeDepth against numbers of the original code with pseudo-random weights (see the JSON).
+
+The backbone has 4 blocks of width 256, else the networks are the published ones.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.errors import ConfigError, FrameError, ModelError
+from mono_depth.models import load_model, pseudo_random
+from mono_depth.models.dinov2 import VitConfig
+from mono_depth.models.midas_dpt import DPT_CONFIGS
+from mono_depth.models.mirrored import MirrorAveraged
+from mono_depth.models.registry import read_registry
+from mono_depth.models.weights import load_strictly
+from mono_depth.models.zoedepth import ZoeDepth, ZoeNet, ZoeNetNK
+from mono_depth.models.zoedepth_heads import Attractors, BinDistribution
+
+CPU = torch.device("cpu")
+LAST_BIAS = "core.core.scratch.output_conv.4.bias"
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "zoedepth_golden.json").read_text())
+FULL = DPT_CONFIGS["beit_l_384"]
+SMALL = replace(FULL, vit=VitConfig(width=256, depth=4, heads=4), layers=(0, 1, 2, 3))
+ENTRIES = {"n": "zoedepth_n", "k": "zoedepth_k", "nk": "zoedepth_nk", "nk_nyu": "zoedepth_nk"}
+
+
+def make(variant, config):
+    with torch.device("meta"):
+        if variant.startswith("nk"):
+            return ZoeNetNK(config)
+        return ZoeNet(80.0 if variant == "k" else None, config)
+
+
+def weights_of(variant):
+    shapes = {name: value.shape for name, value in make(variant, SMALL).state_dict().items()}
+    weights = pseudo_random.fill(shapes, positive=[LAST_BIAS])
+    if variant == "nk_nyu":
+        weights["mlp_classifier.2.bias"] = torch.tensor([10.0, -10.0])
+    return weights
+
+
+def check(output: np.ndarray, golden: dict, tolerance: float) -> None:
+    flat = output.reshape(-1)
+    where = np.linspace(0, flat.size - 1, len(golden["samples"])).round().astype(int)
+    found = [*flat[where], flat.min(), flat.max(), flat.mean()]
+    wanted = [*golden["samples"], golden["min"], golden["max"], golden["mean"]]
+    spread = golden["max"] - golden["min"]
+    assert spread > 0.005
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * spread)
+
+
+@pytest.mark.parametrize("variant", ["n", "k", "nk"])
+def test_names_and_shapes_are_those_of_the_published_network(variant):
+    tensors = make(variant, FULL).state_dict()
+    lines = [f"{name} {tuple(value.shape)}" for name, value in tensors.items()]
+
+    assert len(lines) == GOLDEN[variant]["tensors"]
+    found = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    assert found == GOLDEN[variant]["layout_sha256"]
+    assert pseudo_random.checksum(weights_of(variant)) == GOLDEN[variant]["state_dict_sha256"]
+
+
+@pytest.mark.parametrize("variant", ENTRIES)
+def test_network_and_image_give_what_the_original_gives(variant):
+    weights, net = weights_of(variant), make(variant, SMALL).eval().requires_grad_(False)
+    load_strictly(net, weights, "the rule")
+    net = net.double()
+    for golden in GOLDEN[variant]["network_float64"]:
+        height, width = golden["size"]
+        generator = torch.Generator().manual_seed(height * width)
+        image = torch.rand((1, 3, height, width), generator=generator).double()
+        with torch.inference_mode():
+            check(net((image - 0.5) / 0.5).numpy(), golden, 1e-9)
+
+    load_strictly(net, weights, "the rule")
+    entry = read_registry()[ENTRIES[variant]]
+    entry = replace(entry, input=entry.input.with_short_side(64))
+    for golden in GOLDEN[variant]["image_float32"]:
+        model = ZoeDepth(net, entry, CPU, sha256="")
+        looked = MirrorAveraged(model) if golden["flip"] else model
+        rgb = torch.from_numpy(pseudo_random.image(*golden["image"]))
+        prediction = looked.infer(rgb, None)
+        assert prediction.values.dtype == torch.float32
+        assert list(prediction.values.shape) == golden["image"]
+        assert prediction.kind is OutputKind.METRIC
+        check(prediction.values.numpy(), golden, 1e-3)
+
+
+def test_the_input_of_a_vga_image_with_its_border_is_that_of_the_original():
+    registry = read_registry()
+    sizes = {
+        name: registry[name].input.size_for(640 + 2 * 53, 480 + 2 * 46) for name in ENTRIES.values()
+    }
+
+    assert sizes == {
+        "zoedepth_n": (512, 384),
+        "zoedepth_k": (768, 576),
+        "zoedepth_nk": (512, 384),
+    }
+
+
+def test_each_attractor_pulls_the_bins_near_it():
+    attractors = Attractors(1, is_bounded=False)
+    for parameter in attractors.parameters():
+        parameter.data.zero_()  # softplus(0) = ln 2 = 0.693
+    bins = torch.tensor([0.6, 0.693147, 5.0]).view(1, 3, 1, 1)
+
+    moved = attractors(torch.zeros(1, 128, 1, 1), bins).flatten().tolist()
+
+    step = 0.093147 / (1 + 300 * 0.093147**2)
+    assert moved == pytest.approx([0.6 + step, 0.693147, 5.0 - 0.000774], abs=1e-5)
+
+
+def test_the_distribution_over_the_bins_sums_to_1_around_its_mode():
+    distribution = BinDistribution(32, 4)
+    for parameter in distribution.parameters():
+        parameter.data.zero_()  # mode 1/2, temperature 25
+    weights = distribution(torch.zeros(1, 32, 1, 1), torch.zeros(1, 128, 1, 1)).flatten()
+
+    assert weights.sum().item() == pytest.approx(1.0)
+    assert weights.argmax().item() in (31, 32)
+    assert weights[20].item() == pytest.approx(weights[43].item(), rel=1e-4)
+
+
+def test_a_published_file_gives_metres_through_the_registry(tmp_path, monkeypatch):
+    monkeypatch.setitem(DPT_CONFIGS, "beit_l_384", SMALL)
+    constants = {
+        "conditional_log_binomial.log_binomial_transform.k_idx": torch.arange(64),
+        "conditional_log_binomial.log_binomial_transform.K_minus_1": torch.tensor([63.0]),
+        "core.core.pretrained.model.head.bias": torch.ones(1000),
+    }
+    content = {"model": weights_of("k") | constants, "optimizer": None, "epoch": 4}
+    torch.save(content, tmp_path / "k.pt")
+    registry = tmp_path / "mine.yaml"
+    rgb = torch.from_numpy(pseudo_random.image(40, 60))
+
+    outputs = []
+    for options in ("", ", average_mirrored: false"):
+        registry.write_text(f"models: {{zoedepth_k: {{weights: {{file: k.pt}}{options}}}}}")
+        model = load_model("zoedepth_k", registry=registry, input_size=64)
+        outputs.append(model.infer(rgb, None).values)
+
+    assert isinstance(model, ZoeDepth)
+    assert all(output.shape == (40, 60) and 1 < output.mean() < 80 for output in outputs)
+    assert not torch.allclose(*outputs)
+
+
+def test_a_file_of_another_variant_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(DPT_CONFIGS, "beit_l_384", SMALL)
+    torch.save({"model": weights_of("k")}, tmp_path / "k.pt")
+
+    message = "128 instead of|misshaped: attractors.0._net.2.weight"
+    with pytest.raises(ModelError, match=message):
+        ZoeDepth.load(read_registry()["zoedepth_n"], tmp_path / "k.pt", CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variant": "m"}, "variant 'm' is not one of n, k, nk"),
+        ({"kind": OutputKind.INVERSE_AFFINE}, "kind inverse_affine, not metric"),
+        ({"max_depth_m": 10.0}, "variant k needs max_depth_m, n and nk have none"),
+        ({"variant": "k"}, "variant k needs max_depth_m, n and nk have none"),
+    ],
+)
+def test_an_entry_that_no_published_network_fits_is_refused(change, message):
+    entry = replace(read_registry()["zoedepth_n"], **change)
+
+    with pytest.raises(ModelError, match=message):
+        ZoeDepth.load(entry, Path("unused.pt"), CPU)
+
+
+def test_an_image_too_small_for_its_border_is_refused():
+    model = ZoeDepth(
+        make("n", SMALL).to_empty(device="cpu"), read_registry()["zoedepth_n"], CPU, ""
+    )
+
+    with pytest.raises(FrameError, match="image of 9x4 pixels, expected 5x5 or more"):
+        model.infer(torch.zeros(4, 9, 3, dtype=torch.uint8), None)
+
+
+class RedModel:
+    """Its depth is the red channel, its confidence half of that; remembers the camera."""
+
+    name, kind, device, weights_sha256 = "red", OutputKind.METRIC, CPU, ""
+
+    def __init__(self):
+        self.cameras = []
+
+    def infer(self, rgb, intrinsics):
+        self.cameras.append(intrinsics)
+        columns = torch.arange(rgb.shape[1])
+        red = rgb[..., 0].float() + columns
+        return Prediction(values=red, kind=self.kind, confidence=red / 2)
+
+
+def test_a_mirrored_look_is_turned_back_before_the_average():
+    rgb = torch.zeros(1, 3, 3, dtype=torch.uint8)
+    rgb[0, :, 0] = torch.tensor([10, 20, 60])
+    model = RedModel()
+    camera = Intrinsics(width=3, height=1, fx=2.0, fy=2.0, cx=0.5, cy=0.0)
+
+    prediction = MirrorAveraged(model).infer(rgb, camera)
+
+    # seen 10 21 62; mirrored 60 21 12, turned back 12 21 60
+    assert prediction.values.tolist() == [[11.0, 21.0, 61.0]]
+    assert prediction.confidence.tolist() == [[5.5, 10.5, 30.5]]
+    assert [camera.cx for camera in model.cameras] == [0.5, 1.5]
+
+
+def test_the_registry_takes_only_true_or_false_for_the_mirror(tmp_path):
+    registry = tmp_path / "mine.yaml"
+    registry.write_text("models: {nano: {average_mirrored: 1}}")
+
+    with pytest.raises(ConfigError, match="average_mirrored is 1, expected bool"):
+        read_registry(registry)
