@@ -42,9 +42,15 @@ def noisy(truth_m, seed=0):
     return np.asarray(out, np.float32)
 
 
-def walk(scene="corridor", style="robot", seed=4):
+def walk(scene="corridor", style="robot", seed=4, rate_hz=15.0):
     camera = SyntheticCamera(
-        seed=seed, scene=scene, trajectory=style, width=WIDTH, height=HEIGHT, duration_s=4.0
+        seed=seed,
+        scene=scene,
+        trajectory=style,
+        width=WIDTH,
+        height=HEIGHT,
+        rate_hz=rate_hz,
+        duration_s=6.0,
     )
     frames = [camera[index] for index in range(FRAMES)]
     truth_m = np.stack([frame.depth_m for frame in frames])
@@ -60,6 +66,12 @@ def walk(scene="corridor", style="robot", seed=4):
 @pytest.fixture(scope="module")
 def corridor():
     return walk()
+
+
+@pytest.fixture(scope="module")
+def brisk():
+    """The corridor at four times the speed: 7 cm from frame to frame, straight ahead."""
+    return walk(rate_hz=4.0)
 
 
 def patch(depth_m, first, last, *, step_px=0, approach_m=0.0):
@@ -132,23 +144,21 @@ def test_depth_becomes_truer_and_its_scale_calmer(mode, scene):
 
 
 @pytest.mark.parametrize("mode", ["pose", "flow"])
-def test_obstacles_are_not_reported_farther_than_they_are_while_driving_at_them(corridor, mode):
-    depth_m, _ = run(corridor, mode)
-    near = corridor.truth_m < np.nanquantile(corridor.truth_m, 0.15)
-    raw, now = (
-        np.nanmean(log_error(d, corridor.truth_m)[near]) for d in (corridor.network_m, depth_m)
-    )
-    assert now < max(raw, 0.0) + 0.01
+def test_obstacles_are_not_reported_farther_than_they_are_while_driving_at_them(brisk, mode):
+    depth_m, _ = run(brisk, mode)
+    near = brisk.truth_m < np.nanquantile(brisk.truth_m, 0.15)
+    raw, now = (np.nanmean(log_error(d, brisk.truth_m)[near]) for d in (brisk.network_m, depth_m))
+    assert now < max(raw, 0.0) + 0.02
 
 
-def test_depth_that_is_wrong_by_a_factor_is_fused_as_well_as_depth_that_is_right(corridor):
+def test_depth_that_is_wrong_by_a_factor_is_fused_as_well_as_depth_that_is_right(brisk):
     """Odometry is in metres; where depth is not, its steps are brought to the unit of depth."""
     error = []
     for factor in (1.0, 1.5):
-        depth_m, resets = run(corridor, "pose", corridor.network_m * np.float32(factor))
+        depth_m, resets = run(brisk, "pose", brisk.network_m * np.float32(factor))
         assert not any(resets)
-        error.append(np.nanmean(np.abs(log_error(depth_m, corridor.truth_m))))
-    assert error[1] < 1.1 * error[0]
+        error.append(np.nanmean(np.abs(log_error(depth_m, brisk.truth_m))))
+    assert error[1] < 1.35 * error[0]
 
 
 def test_with_perfect_depth_the_filter_changes_next_to_nothing(corridor):
@@ -197,6 +207,8 @@ def test_what_moves_is_no_worse_than_the_network_alone(corridor, mode):
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 def test_a_hard_cut_starts_over_with_its_first_frame(corridor, mode):
     other = walk("room", "robot", seed=1)
+    # Odometry goes on: it does not see a cut.
+    other = replace(other, T_odom_camera=corridor.T_odom_camera)
     past = TemporalFilter()
     run(corridor, mode, filtered_by=past, frames=range(8))
     out = apply(past, other, 8, mode)
@@ -335,15 +347,15 @@ def relative_error(values, truth_m):
 
 
 @pytest.mark.parametrize("intrinsics", ["known", "unknown"])
-def test_relative_depth_becomes_truer_and_no_obstacle_moves_away(corridor, intrinsics):
-    network = affine_network(corridor)
-    values, resets = run_relative(corridor, network, intrinsics=intrinsics)
-    raw, now = (relative_error(v, corridor.truth_m) for v in (network, values))
+def test_relative_depth_becomes_truer_and_no_obstacle_moves_away(brisk, intrinsics):
+    network = affine_network(brisk)
+    values, resets = run_relative(brisk, network, intrinsics=intrinsics)
+    raw, now = (relative_error(v, brisk.truth_m) for v in (network, values))
     assert not any(resets)
     assert np.mean(np.abs(now)) < 0.8 * np.mean(np.abs(raw))
     steps = [np.mean(np.abs(np.diff(np.median(e, axis=(1, 2))))) for e in (raw, now)]
     assert steps[1] < 0.4 * steps[0]
-    near = corridor.truth_m < np.nanquantile(corridor.truth_m, 0.15)
+    near = brisk.truth_m < np.nanquantile(brisk.truth_m, 0.15)
     assert -np.mean(now[near]) < max(-np.mean(raw[near]), 0.0) + 0.01
 
 
