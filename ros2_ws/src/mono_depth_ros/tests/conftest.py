@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,43 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     registry = folder / "registry.yaml"
     registry.write_text(yaml.safe_dump({"models": models}))
+    return registry
+
+
+@pytest.fixture(scope="session")
+def completing_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Registry with `small_lingbot`: LingBot-Depth with a small backbone and weights of a rule.
+
+    `same_lingbot` is the same, under another name.
+    """
+    import torch
+
+    from mono_depth.models import pseudo_random
+    from mono_depth.models.lingbot import LingBotConfig, LingBotNet
+
+    golden = Path(__file__).parent / "data" / "lingbot_depth_golden.json"
+    config = json.loads(golden.read_text())["model_config"]
+    with torch.device("meta"):
+        shapes = LingBotNet(LingBotConfig.read(config, str(golden))).state_dict()
+    weights = pseudo_random.fill(
+        {name: value.shape for name, value in shapes.items()}, positive=["encoder.image_std"]
+    )
+    weights = {name: value.half() for name, value in weights.items()}  # half the file to read
+    folder = tmp_path_factory.mktemp("completing_models")
+    torch.save({"model_config": config, "model": weights}, folder / "model.pt")
+    entry = _entry("model.pt", kind="completion") | {
+        "family": "lingbot_depth",
+        "variant": "small",
+        "input": {
+            "width": 112,
+            "height": 84,
+            "rule": "area",
+            "multiple_of": 14,
+            "interpolation": "antialias",
+        },
+    }
+    registry = folder / "registry.yaml"
+    registry.write_text(yaml.safe_dump({"models": {"small_lingbot": entry, "same_lingbot": entry}}))
     return registry
 
 

@@ -643,6 +643,55 @@ def test_weights_for_research_need_a_word(depth_bench):
     assert bench.change_state("configure")
 
 
+@proves("completion.source", "completion.min_points")
+def test_completion_takes_the_depth_it_is_told_to_take(depth_bench, completing_models):
+    bench = depth_bench(model="small_lingbot", registry=str(completing_models))
+    bench.calibrate(width=128, height=96)
+    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    guessed = depth_m(bench, picture)
+    assert np.isfinite(guessed).any()
+
+    with live(bench, **{"completion.source": "sparse_points", "completion.min_points": 7}):
+        stats = bench.process(bench.image(picture))
+
+    assert "the frame has 0 points" in stats.last_skip
+    assert "fewer than completion.min_points = 7" in stats.last_skip
+
+
+@proves("completion.guess_model")
+def test_the_model_of_the_first_guess_must_be_known(depth_bench, completing_models):
+    problem = problem_at_configure(
+        depth_bench,
+        model="small_lingbot",
+        registry=str(completing_models),
+        **{"completion.guess_model": "nanu"},
+    )
+    assert "no model 'nanu' in the registry: did you mean nano?" in problem
+
+
+@proves("completion.max_jump", "completion.min_confidence")
+def test_what_of_the_first_guess_is_doubtful_changes_its_completion(depth_bench, completing_models):
+    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    bench = depth_bench(active=False, model="small_lingbot", registry=str(completing_models))
+
+    def completed(max_jump: float, min_confidence: float) -> np.ndarray:
+        limits = {"completion.max_jump": max_jump, "completion.min_confidence": min_confidence}
+        assert bench.set_parameters(**limits) == ""
+        bench.change_state("configure")
+        bench.change_state("activate")
+        bench.wait_for_inputs()
+        bench.calibrate(width=128, height=96)
+        depth = depth_m(bench, picture)
+        bench.change_state("deactivate")
+        bench.change_state("cleanup")
+        bench.heard.clear()
+        return depth
+
+    nothing_hidden = completed(1000.0, 0.0)
+    assert not np.allclose(completed(0.001, 0.0), nothing_hidden, equal_nan=True)
+    assert not np.allclose(completed(1000.0, 1.0), nothing_hidden, equal_nan=True)
+
+
 @proves("image_transport")
 def test_image_transport_sets_the_type_of_the_input(depth_bench):
     bench = depth_bench(image_transport="compressed")
