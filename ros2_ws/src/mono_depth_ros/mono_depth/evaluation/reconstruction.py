@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,7 @@ class MeshError:
     area_ratio: float  # area of the mesh over that of the truth; crumpled or doubled walls add
     precision: float  # share of the points of the mesh nearer to the truth than the tolerance
     recall: float  # share of the points of the truth nearer to the mesh than the tolerance
-
-    @property
-    def f_score(self) -> float:
-        """Harmonic mean of precision and recall."""
-        total = self.precision + self.recall
-        return 2.0 * self.precision * self.recall / total if total else 0.0
+    f_score: float  # harmonic mean of precision and recall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +135,14 @@ def mesh_error(mesh: Any, truth: Any, tolerance_m: float) -> MeshError:  # noqa:
     if _is_empty(mesh) or _is_empty(truth):
         raise ConfigError("a mesh is empty: too few frames, or all depth beyond --max-depth")
     there, back = _distances_m(mesh, truth), _distances_m(truth, mesh)
+    precision, recall = (float(np.mean(values < tolerance_m)) for values in (there, back))
+    total = precision + recall
     return MeshError(
         mean_m=float(there.mean()),
         area_ratio=float(mesh.get_surface_area() / truth.get_surface_area()),
-        precision=float(np.mean(there < tolerance_m)),
-        recall=float(np.mean(back < tolerance_m)),
+        precision=precision,
+        recall=recall,
+        f_score=2.0 * precision * recall / total if total else 0.0,
     )
 
 
@@ -181,9 +180,9 @@ def picture(mesh: Any, T_odom_view: Pose, intrinsics: Intrinsics) -> RgbImage:  
     return np.asarray(np.clip(255.0 * image, 0, 255).astype(np.uint8).reshape(shape))
 
 
-def write_mesh(mesh: Any, path: str) -> None:  # noqa: ANN401
+def write_mesh(mesh: Any, path: Path) -> None:  # noqa: ANN401
     """Write a mesh with colours, in the format that the ending of `path` says."""
-    o3d.t.io.write_triangle_mesh(path, mesh)
+    o3d.t.io.write_triangle_mesh(str(path), mesh)
 
 
 def _camera(K: Intrinsics) -> Any:  # noqa: ANN401

@@ -56,6 +56,26 @@ def fitted_similarity(points: Points, targets: Points) -> Similarity:
     return Similarity(scale=scale, R=R, t=target_centre - scale * R @ centre)
 
 
+def similarity_of_poses(poses: Sequence[Pose], targets: Sequence[Pose]) -> Similarity:
+    """Return what moves a trajectory with its orientations onto another.
+
+    The mean of the turns between the poses, then scale and place by the least squares of
+    distance. Positions alone, of a short or straight path, leave a turn about it open.
+
+    Raises:
+        ValueError: the trajectories differ in length.
+    """
+    turns = sum(b[:3, :3] @ a[:3, :3].T for a, b in zip(poses, targets, strict=True))
+    left, _, right = np.linalg.svd(turns)
+    R = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
+    a, b = positions_m(poses) @ R.T, positions_m(targets)
+    centre, target_centre = a.mean(0), b.mean(0)
+    spread = float(((a - centre) ** 2).sum())
+    along = float(((a - centre) * (b - target_centre)).sum())
+    scale = along / spread if along > 0.0 else 1.0
+    return Similarity(scale=scale, R=R, t=target_centre - scale * centre)
+
+
 def positions_m(poses: Sequence[Pose]) -> Points:
     """Return the (n, 3) positions of poses."""
     return np.array([T[:3, 3] for T in poses])

@@ -80,9 +80,9 @@ def test_the_script_judges_every_stream_and_writes_meshes(tiny_models, tmp_path,
     report = json.loads((tmp_path / "consumer.json").read_text())
     truth, none, pose = report["verdicts"]
     assert [v["depth"] for v in report["verdicts"]] == ["truth", "none", "pose"]
-    assert truth["mesh_f_score"] == 1.0
+    assert truth["mesh_true_poses"]["f_score"] == 1.0
     assert truth["trajectory"]["ate_m"] < none["trajectory"]["ate_m"]
-    assert pose["mesh"]["area_ratio"] > 0.0
+    assert pose["mesh_own_poses"]["area_ratio"] > 0.0
     assert (tmp_path / "mesh_pose.ply").stat().st_size > 1000
     assert cv2.imread(str(tmp_path / "meshes.png")).shape[1] == 3 * 480
     assert "| pose |" in capsys.readouterr().out

@@ -7,7 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from mono_depth.evaluation.trajectory import fitted_similarity, trajectory_error
+from mono_depth.evaluation.trajectory import (
+    fitted_similarity,
+    similarity_of_poses,
+    trajectory_error,
+)
 from mono_depth.temporal.poses import rotation
 
 
@@ -33,6 +37,17 @@ def test_the_fit_never_mirrors():
     points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]])
     fit = fitted_similarity(points, points * [1, 1, -1])
     assert np.linalg.det(fit.R) == pytest.approx(1.0)
+
+
+def test_a_straight_path_is_turned_by_its_orientations():
+    straight = [pose(x) for x in (0.0, 1.0, 2.0)]
+    rolled = [pose(5, 0, 0, (1.2, 0, 0)) @ T for T in straight]
+    for T in rolled:
+        T[:3, 3] /= 2.0
+    fit = similarity_of_poses(rolled, straight)
+    assert fit.scale == pytest.approx(2.0)
+    np.testing.assert_allclose(fit.R, rotation(np.array([-1.2, 0, 0])), atol=1e-9)
+    np.testing.assert_allclose(fit.apply(np.array([T[:3, 3] for T in rolled]))[:, 0], [0, 1, 2])
 
 
 def test_a_trajectory_in_another_frame_and_unit_is_perfect_but_for_its_scale():
