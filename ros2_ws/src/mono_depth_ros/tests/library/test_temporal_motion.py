@@ -94,6 +94,18 @@ def test_moving_forward_half_a_metre_brings_a_wall_half_a_metre_nearer():
     torch.testing.assert_close(warped.grey[4], (x_now * 2.5 / 3.0 + 5.5) * 10)
 
 
+def test_memory_does_not_mix_foreground_and_background():
+    values = torch.full((8, 12), 5.0).log()
+    values[:, :6] = 1.0
+    right = torch.eye(4)
+    right[0, 3] = 0.25  # half a pixel at 5 m
+    picture = torch.zeros(8, 12, dtype=torch.uint8)
+    wall = torch.full((8, 12), 5.0).log()
+    warped = Warper(CAMERA, torch.device("cpu")).warp(alone(values, picture), wall, right)
+    seen = warped.values[:, :-1].flatten()
+    assert torch.minimum((seen - 1.0).abs(), (seen - wall[0, 0]).abs()).max() < 1e-3
+
+
 def test_what_the_last_frame_did_not_see_is_not_valid():
     wall = torch.full((8, 12), 2.0).log()
     right = torch.eye(4)
