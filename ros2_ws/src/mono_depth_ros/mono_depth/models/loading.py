@@ -206,6 +206,12 @@ def _zoedepth(request: _Request) -> DepthModel:
     return ZoeDepth.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
+def _moge(request: _Request) -> DepthModel:
+    from mono_depth.models.moge import Moge
+
+    return Moge.load(request.entry, request.weights, request.device, sha256=request.sha256)
+
+
 def _lingbot(request: _Request) -> DepthModel:
     from mono_depth.completion import GuessedCompletion
     from mono_depth.models.lingbot import LingBot
@@ -224,6 +230,7 @@ _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "depth_anything_v2": _depth_anything,
     "midas": _midas,
     "leres": _leres,
+    "moge": _moge,
     "lingbot_depth": _lingbot,
     "midas_dpt": _midas_dpt,
     "zoedepth": _zoedepth,

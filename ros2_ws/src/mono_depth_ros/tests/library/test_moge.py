@@ -1,0 +1,259 @@
+"""Against numbers of the original code with the same pseudo-random weights (see the JSON)."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mono_depth.data import Intrinsics, OutputKind
+from mono_depth.errors import ModelError
+from mono_depth.models import load_model, pseudo_random
+from mono_depth.models.moge import Moge, MogeConfig, MogeNet
+from mono_depth.models.point_map import shift_of
+from mono_depth.models.registry import read_registry
+from mono_depth.models.weights import load_strictly
+from mono_depth.preprocess import InputSpec
+
+CPU = torch.device("cpu")
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "moge2_golden.json").read_text())
+CONFIG = GOLDEN["model_config"]
+
+
+def spec(golden):
+    """Input with exactly so many patches."""
+    (height, width), tokens = golden["size"], golden["tokens"]
+    rows, columns = round((tokens * height / width) ** 0.5), round((tokens * width / height) ** 0.5)
+    assert rows * columns == tokens
+    return InputSpec(
+        width=14 * columns, height=14 * rows, rule="area", multiple_of=14, interpolation="antialias"
+    )
+
+
+def entry(golden):
+    return replace(read_registry()["moge2_small"], input=spec(golden))
+
+
+def camera(golden):
+    if golden["fov_x_deg"] is None:
+        return None
+    height, width = golden["size"]
+    focal = width / 2 / math.tan(math.radians(golden["fov_x_deg"]) / 2)
+    middle = {"cx": (width - 1) / 2, "cy": (height - 1) / 2}
+    return Intrinsics(width=width, height=height, fx=focal, fy=focal, **middle)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """Of the rule in the golden file: points lie near the rays of their pixels."""
+    with torch.device("meta"):
+        shapes = MogeNet(MogeConfig.read(CONFIG, "the golden file")).state_dict()
+    values = pseudo_random.fill(
+        {name: value.shape for name, value in shapes.items()},
+        positive=["mask_head.output_blocks.4.bias", "encoder.image_std"],
+    )
+    values["points_head.output_blocks.4.weight"] *= 0.1
+    for i in (0, 1):
+        values["neck.input_blocks.4.weight"][i, i, 0, 0] += 100.0
+        values["points_head.input_blocks.4.weight"][i, i, 0, 0] += 1.0
+        values["points_head.output_blocks.4.weight"][i, i, 0, 0] += 0.1
+    return values
+
+
+@pytest.fixture(scope="module")
+def net(weights):
+    with torch.device("meta"):
+        built = MogeNet(MogeConfig.read(CONFIG, "the golden file"))
+    load_strictly(built, weights, "the rule")
+    return built.eval().requires_grad_(False)
+
+
+def check(output, golden, tolerance):
+    flat = output.numpy().reshape(-1)
+    where = np.linspace(0, flat.size - 1, len(golden["samples"])).round().astype(int)
+    found = [flat.min(), flat.max(), flat.mean(), *flat[where]]
+    expected = [golden["min"], golden["max"], golden["mean"], *golden["samples"]]
+    np.testing.assert_allclose(found, expected, rtol=tolerance)
+
+
+def case_name(golden):
+    fov = golden.get("fov_x_deg", "")
+    return "{}x{}".format(*golden["size"]) + (f" {fov}" if fov != "" else "")
+
+
+def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weights):
+    assert len(weights) == GOLDEN["tensors"]
+    assert pseudo_random.checksum(weights) == GOLDEN["state_dict_sha256"]
+
+
+@pytest.mark.parametrize("golden", GOLDEN["float64"], ids=case_name)
+def test_the_network_computes_what_the_original_computes(net, weights, golden):
+    height, width = golden["size"]
+    image = torch.from_numpy(pseudo_random.image(height, width)).permute(2, 0, 1)[None].double()
+    seen = spec(golden)
+    image = F.interpolate(image / 255, (seen.height, seen.width), mode="bilinear", antialias=True)
+
+    with torch.inference_mode():
+        output, mask, scale_m = net.double()(image, width / height)
+        output, mask = (F.interpolate(x, (height, width), mode="bilinear") for x in (output, mask))
+        points = net.remapped(output)
+
+    load_strictly(net, weights, "the rule")
+    # The original interpolates positions in float32, whose last bit depends on the processor.
+    check(points.permute(0, 2, 3, 1), golden["points"], 1e-6)
+    check(mask.sigmoid(), golden["mask"], 1e-6)
+    assert float(scale_m) == pytest.approx(golden["scale_m"], rel=1e-6)
+
+
+SAME_SIZE = [golden for golden in GOLDEN["float32"] if golden["size"] != [90, 160]]
+OTHER_SIZE = [golden for golden in GOLDEN["float32"] if golden["size"] == [90, 160]]
+
+
+@pytest.mark.parametrize("golden", SAME_SIZE, ids=case_name)
+def test_an_image_gives_the_metres_that_the_original_gives(net, golden):
+    height, width = golden["size"]
+    rgb = torch.from_numpy(pseudo_random.image(height, width))
+
+    prediction = Moge(net, entry(golden), CPU, sha256="").infer(rgb, camera(golden))
+
+    assert prediction.kind is OutputKind.METRIC
+    assert prediction.values.dtype == torch.float32
+    assert prediction.values.shape == prediction.confidence.shape == (height, width)
+    assert torch.equal(prediction.values.isnan(), prediction.confidence <= 0.5)
+    check(prediction.values.nan_to_num(0.0), golden["metres"], 1e-4)
+
+
+@pytest.mark.parametrize("golden", OTHER_SIZE, ids=case_name)
+def test_the_shift_is_found_from_the_pixels_of_the_original_at_any_size(net, golden):
+    height, width = golden["size"]
+    rgb = torch.from_numpy(pseudo_random.image(height, width))
+
+    values = Moge(net, entry(golden), CPU, sha256="").infer(rgb, camera(golden)).values
+
+    assert values.shape == (96, 160)
+    plain = Moge(net, entry(golden), CPU, sha256="")
+    with torch.inference_mode():
+        output, _, scale_m = net(plain._preprocess(rgb), width / height)
+    shift = values / scale_m - net.remapped(output)[0, 2]
+    assert float(shift.nanmedian()) == pytest.approx(golden["shift"], rel=1e-4)
+
+
+def wall(shift):
+    """Points of a slanted wall on a 4x4 grid of rays, taken nearer by `shift`; and the rays."""
+    places = torch.linspace(-0.6, 0.6, 4)
+    uv = torch.cartesian_prod(places, places)
+    z = 2.0 + uv[:, :1] + 0.3 * uv[:, 1:]
+    return torch.cat([uv * z / 0.8, z - shift], dim=1), uv
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7, -3.0])
+@pytest.mark.parametrize("focal", [0.8, None])
+def test_points_of_a_camera_are_put_back_where_they_were(shift, focal):
+    points, uv = wall(shift)
+
+    found = shift_of(points, uv, torch.ones(16, dtype=torch.bool), focal)
+
+    assert float(found) == pytest.approx(shift, abs=1e-5)
+
+
+def test_points_that_are_not_valid_do_not_count():
+    points, uv = wall(0.7)
+    is_valid = torch.arange(16) != 5
+    points[5] = torch.tensor([40.0, -3.0, 9.0])
+
+    assert float(shift_of(points, uv, is_valid, 0.8)) == pytest.approx(0.7, abs=1e-5)
+
+
+@pytest.mark.parametrize("valid", [0, 1])
+def test_too_few_points_are_left_where_they_are(valid):
+    points, uv = wall(0.7)
+
+    assert float(shift_of(points, uv, torch.arange(16) < valid, 0.8)) == 0.0
+
+
+def test_a_longer_lens_sees_the_same_picture_farther_away(net):
+    golden = SAME_SIZE[1]
+    rgb = torch.from_numpy(pseudo_random.image(*golden["size"]))
+    model = Moge(net, entry(golden), CPU, sha256="")
+    near = camera(golden)
+
+    medians = [
+        model.infer(rgb, replace(near, fx=factor * near.fx)).values.nanmedian()
+        for factor in (1.0, 1.5)
+    ]
+
+    assert medians[1] > 1.2 * medians[0]
+
+
+def test_a_published_file_gives_the_same_bits_through_the_registry(tmp_path, weights, net):
+    tensors = weights | {"normal_head.output_blocks.4.bias": torch.zeros(3)}
+    torch.save({"model_config": CONFIG, "model": tensors}, tmp_path / "model.pt")
+    registry = tmp_path / "mine.yaml"
+    registry.write_text("models: {moge2_small: {weights: {file: model.pt}}}")
+    rgb = torch.from_numpy(pseudo_random.image(48, 64))
+
+    model = load_model("moge2_small", registry=registry, input_size=42)
+
+    shipped = read_registry()["moge2_small"]
+    small = replace(shipped, input=shipped.input.with_short_side(42))
+    expected = Moge(net, small, CPU, sha256="").infer(rgb, None)
+    assert expected.values.shape == (48, 64)
+    assert torch.equal(model.infer(rgb, None).confidence, expected.confidence)
+
+
+def test_the_variant_of_the_registry_must_be_that_of_the_file(tmp_path):
+    torch.save({"model_config": CONFIG, "model": {"a": torch.zeros(1)}}, tmp_path / "model.pt")
+
+    with pytest.raises(ModelError, match="has a small backbone, moge2_base wants base"):
+        Moge.load(read_registry()["moge2_base"], tmp_path / "model.pt", CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale_head": None}, "scale_head is None, expected a list of dims"),
+        ({"remap_output": "log"}, "remap_output 'log' is not one of linear, sinh, exp, sinh_exp"),
+        ({"mask_head": None}, "mask_head is a NoneType, expected a mapping"),
+        ({"encoder": {"backbone": 14}}, "backbone is 14, expected str"),
+    ],
+)
+def test_a_configuration_of_an_unknown_network_is_refused(change, message):
+    with pytest.raises(ModelError, match=message):
+        MogeConfig.read({**CONFIG, **change}, "a file")
+
+
+@pytest.mark.parametrize(
+    ("remap", "expected"),
+    [
+        ("linear", [1.0, -2.0, 0.5]),
+        ("sinh", [math.sinh(1.0), math.sinh(-2.0), math.sinh(0.5)]),
+        ("exp", [math.exp(0.5), -2.0 * math.exp(0.5), math.exp(0.5)]),
+        ("sinh_exp", [math.sinh(1.0), math.sinh(-2.0), math.exp(0.5)]),
+    ],
+)
+def test_each_way_from_output_to_points_is_that_of_the_original(remap, expected):
+    with torch.device("meta"):
+        built = MogeNet(MogeConfig.read({**CONFIG, "remap_output": remap}, "a file"))
+
+    points = built.remapped(torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1))
+
+    torch.testing.assert_close(points.flatten(), torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": OutputKind.DEPTH_AFFINE}, "kind depth_affine, not metric"),
+        ({"input": None}, "has no `input`"),
+        ({"input": InputSpec(width=64, height=64, multiple_of=32)}, "must be multiples of 14"),
+    ],
+)
+def test_an_entry_that_no_published_network_fits_is_refused(tmp_path, weights, change, message):
+    torch.save({"model_config": CONFIG, "model": weights}, tmp_path / "model.pt")
+
+    with pytest.raises(ModelError, match=message):
+        Moge.load(replace(entry(SAME_SIZE[0]), **change), tmp_path / "model.pt", CPU)
