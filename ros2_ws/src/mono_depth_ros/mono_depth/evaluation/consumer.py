@@ -5,9 +5,12 @@ with known poses, gives colour and depth of each mode of the filter to Open3D, a
 
 * the trajectory of Open3D's RGB-D odometry, which knows no pose, with the true one;
 * the mesh of the depth with the mesh of the true depth, fused at the true poses (so only depth
-  differs) and at the poses of that odometry (what the consumer has), moved onto the true path.
+  differs) and at the poses of that odometry (what the consumer has), turned and moved onto the
+  true path, but not scaled.
 
-Each stream is scaled once for the whole recording, so it is not the absolute scale that decides.
+Each depth stream is scaled once, by the median over the whole recording, so the absolute scale
+does not decide, but a scale that wanders does. All streams get the same pictures, the same limits
+and the same parameters of Open3D.
 
 FOLDER gets consumer.json, a mesh_MODE.ply each and meshes.png. The mode pose gives the filter the
 true poses, as odometry of wheels would; none and flow know nothing but the images.
@@ -44,8 +47,8 @@ if TYPE_CHECKING:
 def table(verdicts: Sequence[Verdict]) -> str:
     """Return what the consumers got as Markdown."""
     lines = [
-        "| depth | ATE [m] | ATE [% of path] | RPE [mm] | RPE [deg] | scale | failures "
-        "| mesh, true poses [mm] | F | area | mesh, own poses [mm] | F | area |",
+        "| depth | ATE [m] | ATE [% of path] | path / true | RPE [mm] | RPE [deg] | failures "
+        "| mesh at true poses: chamfer [mm] | F | area | at own poses: chamfer [mm] | F | area |",
         f"|{'---|' * 13}",
     ]
     for verdict in verdicts:
@@ -53,13 +56,17 @@ def table(verdicts: Sequence[Verdict]) -> str:
         cells = [
             f"{error.ate_m:.3f}",
             f"{100.0 * error.ate_relative:.1f}",
+            f"{error.length_ratio:.2f}",
             f"{1e3 * error.rpe_m:.1f}",
             f"{error.rpe_deg:.2f}",
-            f"{error.scale:.3f}",
             f"{verdict.failures}",
         ]
         for mesh in (verdict.mesh_true_poses, verdict.mesh_own_poses):
-            cells += [f"{1e3 * mesh.mean_m:.0f}", f"{mesh.f_score:.2f}", f"{mesh.area_ratio:.2f}"]
+            cells += [
+                f"{1e3 * mesh.chamfer_m:.0f}",
+                f"{mesh.f_score:.2f}",
+                f"{mesh.area_ratio:.2f}",
+            ]
         lines.append(f"| {verdict.depth} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

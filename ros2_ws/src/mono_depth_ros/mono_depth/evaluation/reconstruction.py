@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from mono_depth.data import DepthImage, Intrinsics, RgbImage
 from mono_depth.errors import ConfigError
-from mono_depth.evaluation.trajectory import Similarity
 from mono_depth.temporal.poses import Pose
 
 _MAX_DEPTH_DIFFERENCE_M = 0.1  # pixels that differ by more do not count in odometry
@@ -50,12 +49,19 @@ class RgbdImage:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshError:
-    """How far a mesh is from the true surface."""
+    """How far a mesh is from the true surface.
 
-    mean_m: float  # mean distance of the points of the mesh from the true surface
+    Source: Knapitsch, Park, Zhou, Koltun, "Tanks and Temples: Benchmarking Large-Scale Scene
+    Reconstruction", SIGGRAPH 2017, section 5 (precision, recall, F); distances from vertex to
+    surface instead of from point to point.
+    """
+
+    accuracy_m: float  # mean distance of the vertices of the mesh from the true surface
+    completeness_m: float  # mean distance of the vertices of the truth from the mesh
+    chamfer_m: float  # mean of the two
     area_ratio: float  # area of the mesh over that of the truth; crumpled or doubled walls add
-    precision: float  # share of the points of the mesh nearer to the truth than the tolerance
-    recall: float  # share of the points of the truth nearer to the mesh than the tolerance
+    precision: float  # share of the vertices of the mesh nearer to the truth than the tolerance
+    recall: float  # share of the vertices of the truth nearer to the mesh than the tolerance
     f_score: float  # harmonic mean of precision and recall
 
 
@@ -137,8 +143,11 @@ def mesh_error(mesh: Any, truth: Any, tolerance_m: float) -> MeshError:  # noqa:
     there, back = _distances_m(mesh, truth), _distances_m(truth, mesh)
     precision, recall = (float(np.mean(values < tolerance_m)) for values in (there, back))
     total = precision + recall
+    accuracy_m, completeness_m = float(there.mean()), float(back.mean())
     return MeshError(
-        mean_m=float(there.mean()),
+        accuracy_m=accuracy_m,
+        completeness_m=completeness_m,
+        chamfer_m=0.5 * (accuracy_m + completeness_m),
         area_ratio=float(mesh.get_surface_area() / truth.get_surface_area()),
         precision=precision,
         recall=recall,
@@ -146,13 +155,9 @@ def mesh_error(mesh: Any, truth: Any, tolerance_m: float) -> MeshError:  # noqa:
     )
 
 
-def moved(mesh: Any, similarity: Similarity) -> Any:  # noqa: ANN401
-    """Return a mesh in another frame and unit."""
-    copy = mesh.clone()
-    positions = similarity.apply(mesh.vertex.positions.numpy().astype(np.float64))
-    copy.vertex.positions = _tensor(positions.astype(np.float32))
-    copy.vertex.normals = _tensor((mesh.vertex.normals.numpy() @ similarity.R.T).astype(np.float32))
-    return copy
+def moved(mesh: Any, T: Pose) -> Any:  # noqa: ANN401
+    """Return a mesh turned and moved by T."""
+    return mesh.clone().transform(_tensor(T))
 
 
 def picture(mesh: Any, T_odom_view: Pose, intrinsics: Intrinsics) -> RgbImage:  # noqa: ANN401

@@ -26,7 +26,7 @@ from mono_depth.evaluation.temporal_metrics import sequence_scale
 from mono_depth.evaluation.tracks import Maps
 from mono_depth.evaluation.trajectory import (
     TrajectoryError,
-    similarity_of_poses,
+    rigid_fit_of_poses,
     trajectory_error,
 )
 from mono_depth.temporal.poses import Pose, rotation
@@ -68,7 +68,7 @@ def judge(streams: Streams, voxel_m: float, max_depth_m: float, out: Path) -> li
         at_true = fused_mesh(images, true_poses, K, voxel_m, max_depth_m)
         at_own = moved(
             fused_mesh(images, poses, K, voxel_m, max_depth_m),
-            similarity_of_poses(poses, true_poses),
+            rigid_fit_of_poses(poses, true_poses),
         )
         true_mesh = true_mesh or at_true
         verdicts.append(

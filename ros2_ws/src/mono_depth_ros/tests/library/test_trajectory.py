@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mono_depth.evaluation.trajectory import (
-    fitted_similarity,
-    similarity_of_poses,
+    rigid_fit,
+    rigid_fit_of_poses,
     trajectory_error,
 )
 from mono_depth.temporal.poses import rotation
@@ -24,41 +24,48 @@ def pose(x=0.0, y=0.0, z=0.0, turn=(0.0, 0.0, 0.0)):
 PATH = [pose(0, 0), pose(1, 0), pose(2, 0, 1), pose(2, 1, 1)]
 
 
-def test_the_fit_finds_scale_turn_and_place():
+def test_the_fit_finds_turn_and_place():
     R, t = rotation(np.array([0.3, -0.2, 1.0])), np.array([1.0, 2.0, 3.0])
     points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]])
-    fit = fitted_similarity(points, 2.5 * points @ R.T + t)
-    assert fit.scale == pytest.approx(2.5)
-    np.testing.assert_allclose(fit.R, R, atol=1e-12)
-    np.testing.assert_allclose(fit.t, t, atol=1e-12)
+    T = rigid_fit(points, points @ R.T + t)
+    np.testing.assert_allclose(T[:3, :3], R, atol=1e-12)
+    np.testing.assert_allclose(T[:3, 3], t, atol=1e-12)
 
 
 def test_the_fit_never_mirrors():
     points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]])
-    fit = fitted_similarity(points, points * [1, 1, -1])
-    assert np.linalg.det(fit.R) == pytest.approx(1.0)
+    assert np.linalg.det(rigid_fit(points, points * [1, 1, -1])[:3, :3]) == pytest.approx(1.0)
 
 
 def test_a_straight_path_is_turned_by_its_orientations():
     straight = [pose(x) for x in (0.0, 1.0, 2.0)]
     rolled = [pose(5, 0, 0, (1.2, 0, 0)) @ T for T in straight]
-    for T in rolled:
-        T[:3, 3] /= 2.0
-    fit = similarity_of_poses(rolled, straight)
-    assert fit.scale == pytest.approx(2.0)
-    np.testing.assert_allclose(fit.R, rotation(np.array([-1.2, 0, 0])), atol=1e-9)
-    np.testing.assert_allclose(fit.apply(np.array([T[:3, 3] for T in rolled]))[:, 0], [0, 1, 2])
+    T = rigid_fit_of_poses(rolled, straight)
+    np.testing.assert_allclose(T[:3, :3], rotation(np.array([-1.2, 0, 0])), atol=1e-9)
+    np.testing.assert_allclose([(T @ moved)[0, 3] for moved in rolled], [0, 1, 2], atol=1e-9)
 
 
-def test_a_trajectory_in_another_frame_and_unit_is_perfect_but_for_its_scale():
+def test_a_trajectory_in_another_frame_is_perfect():
     frame = pose(5, 6, 7, (0.1, 0.2, 0.3))
-    elsewhere = [frame @ T for T in PATH]
-    for T in elsewhere:
-        T[:3, 3] /= 4.0
-    error = trajectory_error(elsewhere, PATH)
-    assert error.scale == pytest.approx(4.0)
+    error = trajectory_error([frame @ T for T in PATH], PATH)
     assert (error.ate_m, error.rpe_m, error.rpe_deg) == pytest.approx((0, 0, 0), abs=1e-9)
     assert error.path_m == pytest.approx(1.0 + math.sqrt(2.0) + 1.0)
+    assert error.length_ratio == pytest.approx(1.0)
+
+
+def test_steps_that_are_twice_too_long_are_an_error():
+    line = [pose(x) for x in (-1.0, 0.0, 1.0)]
+    error = trajectory_error([pose(2.0 * T[0, 3]) for T in line], line)
+    assert error.length_ratio == pytest.approx(2.0)
+    assert error.ate_m == pytest.approx(math.sqrt(2.0 / 3.0))  # the ends are 1 m off
+    assert error.rpe_m == pytest.approx(1.0)
+
+
+def test_a_path_that_wanders_about_is_worse_than_one_that_stands_still():
+    line = [pose(x) for x in (-1.0, 0.0, 1.0)]
+    still, wandering = [pose()] * 3, [pose(0, 3), pose(), pose(0, -3)]
+    errors = [trajectory_error(path, line).ate_m for path in (still, wandering)]
+    assert errors[0] < errors[1]
 
 
 def test_one_wrong_turn_shows_in_the_rotation_of_its_step():
