@@ -10,7 +10,7 @@ PACKAGE = "mono_depth_ros"
 SHARE = f"share/{PACKAGE}"
 SHARED_FOLDERS = ("launch", "config", "models")
 
-TEST = ["pytest>=7", "onnx", "onnxruntime", "matplotlib"]
+TEST = ["pytest>=7", "onnx", "onnxruntime", "matplotlib", "rosbags"]
 VIDEO = ["imageio-ffmpeg"]
 # Python wheels of ROS 2 Jazzy, for machines without a ROS installation (x86-64 only).
 ROS = [

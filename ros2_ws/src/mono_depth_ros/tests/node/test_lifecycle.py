@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import signal
 import threading
 import time
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,6 @@ pytestmark = pytest.mark.ros
 
 PICTURE = np.full((6, 8, 3), 100, np.uint8)
 PICTURE[:, 4:] = 175
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Camera:
@@ -99,22 +95,27 @@ def test_outputs_stop_with_deactivate_and_go_on_with_activate(depth_bench):
         bench.ros.wait_until(lambda: len(bench.heard["depth/image"]) > heard, what="depth again")
 
 
-def test_fifty_rounds_through_all_states_leave_nothing_behind(depth_bench):
-    bench = depth_bench(active=False)
-    memory_mb = []
-    with Camera(bench):
-        for _ in range(50):
-            for transition in ("configure", "activate"):
-                assert bench.change_state(transition)
-            bench.ros.wait_until(lambda: bench.node.stats.received, what="an image")
-            for transition in ("deactivate", "cleanup"):
-                assert bench.change_state(transition)
-            memory_mb.append(resident_mb())
+def test_fifty_rounds_through_all_states_leave_nothing_behind(ros, tiny_models):
+    process = ros.run(str(Path(__file__).with_name("lifecycle_rounds.py")), str(tiny_models))
+    ros.wait_until(lambda: process.poll() is not None, 120.0, what="the end of the rounds")
+    assert process.returncode == 0, ros.output(process)
+    told = json.loads(ros.output(process).splitlines()[-1])
 
-    growth_mb = np.polyfit(np.arange(25), memory_mb[25:], 1)[0]
-    assert growth_mb < 0.1, f"{growth_mb:.3f} MB a round: {np.round(memory_mb[::5], 1)}"
-    assert len(list(bench.node.subscriptions)) == 0
-    assert not [p for p in bench.node.publishers if p.topic_name.startswith("/mono_depth/depth")]
+    assert told["left_over"] == []
+    memory_mb = np.round(told["mb"][::5], 1)
+    growth_mb = slope(told["mb"][20:])  # the first rounds fill caches
+    assert growth_mb < 0.1, f"{growth_mb:.3f} MB a round: {memory_mb}"
+    # The same measurement finds 0.2 MB that are kept on purpose.
+    assert slope(told["leaking_mb"]) - growth_mb == pytest.approx(0.2, abs=0.1)
+
+
+def slope(values: list[float]) -> float:
+    """Return the growth from value to value; a single step of the allocator is not one.
+
+    Source: P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", 1968.
+    """
+    pairs = combinations(enumerate(values), 2)
+    return float(np.median([(later - sooner) / (j - i) for (i, sooner), (j, later) in pairs]))
 
 
 def test_missing_weights_fail_configure_with_the_command_that_mends_it(
