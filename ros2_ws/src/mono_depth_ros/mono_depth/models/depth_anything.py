@@ -1,6 +1,7 @@
-"""Depth Anything V2, relative and metric: DINOv2 and a DPT head.
+"""Depth Anything V1 and V2, relative and metric: DINOv2 and a DPT head.
 
-Source: Yang et al., "Depth Anything V2", NeurIPS 2024; DepthAnything/Depth-Anything-V2 (a561b84).
+Source: Yang et al., "Depth Anything", CVPR 2024; LiheYoung/Depth-Anything (1d03336); Yang et al.,
+"Depth Anything V2", NeurIPS 2024; DepthAnything/Depth-Anything-V2 (a561b84).
 """
 
 from __future__ import annotations
@@ -24,28 +25,40 @@ from mono_depth.preprocess import Preprocess
 
 @dataclass(frozen=True, kw_only=True)
 class _Size:
-    layers: tuple[int, int, int, int]  # blocks whose tokens the head sees
+    spread: tuple[int, ...]  # blocks whose tokens the head of V2 sees
+    last: tuple[int, ...]  # and that of V1
     features: int
     channels: tuple[int, int, int, int]
 
 
+_SMALL, _SMALL_LAST = (2, 5, 8, 11), (8, 9, 10, 11)
 _SIZES = {
-    "small": _Size(layers=(2, 5, 8, 11), features=64, channels=(48, 96, 192, 384)),
-    "base": _Size(layers=(2, 5, 8, 11), features=128, channels=(96, 192, 384, 768)),
-    "large": _Size(layers=(4, 11, 17, 23), features=256, channels=(256, 512, 1024, 1024)),
+    "small": _Size(spread=_SMALL, last=_SMALL_LAST, features=64, channels=(48, 96, 192, 384)),
+    "base": _Size(spread=_SMALL, last=_SMALL_LAST, features=128, channels=(96, 192, 384, 768)),
+    "large": _Size(
+        spread=(4, 11, 17, 23),
+        last=(20, 21, 22, 23),
+        features=256,
+        channels=(256, 512, 1024, 1024),
+    ),
 }
+V1 = "depth_anything_v1"  # family of the registry
 
 
 class DepthAnythingNet(nn.Module):
-    """The network of one size, with the published parameter names."""
+    """The network of one size, with the published parameter names.
 
-    def __init__(self, variant: str, max_depth_m: float | None) -> None:
+    V1 and V2 have the same parameters. The head of V1 sees the last four blocks, that of V2 four
+    blocks all along the backbone.
+    """
+
+    def __init__(self, variant: str, max_depth_m: float | None, *, is_v1: bool = False) -> None:
         """Build it; `max_depth_m` None is the relative network, else the metric one."""
         super().__init__()
         vit, size = VIT_SIZES[variant], _SIZES[variant]
         self.pretrained = DinoV2(vit)
         self.depth_head = DptHead(vit.width, size.features, size.channels)
-        self._layers = size.layers
+        self._layers = size.last if is_v1 else size.spread
         self._max_depth_m = max_depth_m
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -67,9 +80,10 @@ class DepthAnythingNet(nn.Module):
 
 
 class DepthAnything:
-    """Depth Anything V2 behind the `DepthModel` protocol.
+    """Depth Anything behind the `DepthModel` protocol.
 
-    The original enlarges its output to the image with `align_corners=True`.
+    The original enlarges its output to the image bilinearly, V2 with `align_corners=True`, V1
+    without.
     """
 
     def __init__(
@@ -94,7 +108,8 @@ class DepthAnything:
         """Load published weights, in the original layout or in that of the `-hf` repositories.
 
         Args:
-            entry: variant small, base or large; kind metric needs `max_depth_m`.
+            entry: family depth_anything_v1 or depth_anything_v2; variant small, base or large;
+                kind metric, of V2 only, needs `max_depth_m`.
             weights: `.pth` or `.safetensors`.
             device: where to run.
             sha256: what the file must hash to, "" = anything.
@@ -105,13 +120,15 @@ class DepthAnything:
         if entry.variant not in _SIZES:
             known = ", ".join(_SIZES)
             raise ModelError(f"{entry.name}: variant {entry.variant!r} is not one of {known}")
-        is_metric = entry.kind is OutputKind.METRIC
+        is_metric, is_v1 = entry.kind is OutputKind.METRIC, entry.family == V1
+        if is_metric and is_v1:
+            raise ModelError(f"{entry.name}: the metric networks of V1 are not known here")
         if not is_metric and entry.kind is not OutputKind.INVERSE_AFFINE:
             raise ModelError(f"{entry.name}: kind {entry.kind.value}, not metric or inverse_affine")
         if is_metric != (entry.max_depth_m is not None):
             raise ModelError(f"{entry.name}: kind metric and max_depth_m go together")
         with torch.device("meta"):
-            net = DepthAnythingNet(entry.variant, entry.max_depth_m)
+            net = DepthAnythingNet(entry.variant, entry.max_depth_m, is_v1=is_v1)
         tensors, found_sha256 = read_tensors(weights, sha256)
         if any(name.startswith("backbone.") for name in tensors):
             tensors = from_hub_layout(tensors)

@@ -227,6 +227,7 @@ def _lingbot(request: _Request) -> DepthModel:
 _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "nano": _nano,
     "onnx": _onnx,
+    "depth_anything_v1": _depth_anything,
     "depth_anything_v2": _depth_anything,
     "midas": _midas,
     "leres": _leres,

@@ -20,12 +20,13 @@ from mono_depth.models.weights import load_strictly
 
 CPU = torch.device("cpu")
 LAST_BIAS = "depth_head.scratch.output_conv2.2.bias"
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "data" / "depth_anything_v2_golden.json").read_text()
-)
-RELATIVE, METRIC = "relative_small", "metric_small_20m"
-MAX_DEPTH_M = {RELATIVE: None, METRIC: 20.0}
+DATA = Path(__file__).parents[1] / "data"
+GOLDEN = json.loads((DATA / "depth_anything_v2_golden.json").read_text())
+RELATIVE, METRIC, V1 = "relative_small", "metric_small_20m", "v1_small"
+GOLDEN[V1] = json.loads((DATA / "depth_anything_v1_golden.json").read_text())["small"]
+MAX_DEPTH_M = {RELATIVE: None, METRIC: 20.0, V1: None}
 ENTRIES = {
+    V1: "depth_anything_v1_small",
     RELATIVE: "depth_anything_v2_small",
     METRIC: "depth_anything_v2_metric_indoor_small",
 }
@@ -53,7 +54,8 @@ def nets(weights):
     built = {}
     for which, max_depth_m in MAX_DEPTH_M.items():
         with torch.device("meta"):
-            built[which] = DepthAnythingNet("small", max_depth_m).eval().requires_grad_(False)
+            net = DepthAnythingNet("small", max_depth_m, is_v1=which == V1)
+            built[which] = net.eval().requires_grad_(False)
         load_strictly(built[which], weights, "the rule")
     return built
 
@@ -102,7 +104,7 @@ def test_an_image_gives_the_map_that_the_original_gives(nets, which, golden):
     assert list(prediction.values.shape) == golden["network"]
     assert prediction.kind is entry.kind
     full = F.interpolate(
-        prediction.values[None, None], (height, width), mode="bilinear", align_corners=True
+        prediction.values[None, None], (height, width), mode="bilinear", align_corners=which != V1
     )
     check(full.numpy(), golden, 1e-4)
 
@@ -177,7 +179,8 @@ def to_hub_layout(tensors):
     return hub
 
 
-def test_original_and_hub_files_give_the_same_bits_through_the_registry(tmp_path, weights):
+@pytest.mark.parametrize("name", ["depth_anything_v1_small", "depth_anything_v2_small"])
+def test_original_and_hub_files_give_the_same_bits_through_the_registry(tmp_path, weights, name):
     hub = to_hub_layout(weights)
     assert len(hub) == 287  # as counted in a file that transformers wrote
     torch.save(weights, tmp_path / "original.pth")
@@ -187,8 +190,8 @@ def test_original_and_hub_files_give_the_same_bits_through_the_registry(tmp_path
 
     outputs = []
     for file in ("original.pth", "hub.safetensors"):
-        registry.write_text(f"models: {{depth_anything_v2_small: {{weights: {{file: {file}}}}}}}")
-        model = load_model("depth_anything_v2_small", registry=registry, input_size=56)
+        registry.write_text(f"models: {{{name}: {{weights: {{file: {file}}}}}}}")
+        model = load_model(name, registry=registry, input_size=56)
         outputs.append(model.infer(rgb, None).values)
 
     assert model.kind is OutputKind.INVERSE_AFFINE
@@ -226,7 +229,17 @@ def test_weights_of_another_size_are_refused(tmp_path, weights):
     ],
 )
 def test_an_entry_that_no_published_network_fits_is_refused(change, message):
-    entry = replace(read_registry()["depth_anything_v2_small"], **change)
+    check_refused("depth_anything_v2_small", change, message)
+
+
+def test_the_metric_networks_of_v1_are_refused():
+    change = {"kind": OutputKind.METRIC, "max_depth_m": 20.0}
+
+    check_refused("depth_anything_v1_small", change, "the metric networks of V1 are not known")
+
+
+def check_refused(name, change, message):
+    entry = replace(read_registry()[name], **change)
 
     with pytest.raises(ModelError, match=message):
         DepthAnything.load(entry, Path("unused.pth"), CPU)
