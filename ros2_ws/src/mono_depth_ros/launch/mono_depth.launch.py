@@ -27,6 +27,7 @@ INPUTS = {
     "image": "image topic of the camera (without /compressed)",
     "camera_info": "calibration topic; empty = camera_info beside the image topic",
     "odom": "poses of the robot (nav_msgs/Odometry)",
+    "sensor_depth": "depth aligned to the image, to complete (Image, or .../compressedDepth)",
     "sparse_points": "metric points of LiDAR, VIO or SLAM (PointCloud2)",
 }
 PARAMETERS: dict[str, tuple[type, str]] = {

@@ -35,8 +35,8 @@ class ScaleConfig:
             "Where metres come from: auto = the most certain of all that has data, the model "
             "included if it is metric; model = a model of metres, as it is; model_focal = one "
             "with a focal rule, or with scale.reference_focal; fixed = scale.factor and "
-            "scale.shift; sparse_points, ground_plane, odometry = measured by that alone; "
-            "none = relative/image only.",
+            "scale.shift; sparse_points (sensor_depth where there are none), ground_plane, "
+            "odometry = measured by that alone; none = relative/image only.",
             choices=(
                 "auto",
                 "model",

@@ -76,7 +76,8 @@ class Frame:
     # What else is known at the stamp; all of it optional. Optical frame: REP 103.
     T_odom_camera: npt.NDArray[np.float64] | None = None  # (4, 4), camera = optical frame
     sparse_points_m: npt.NDArray[np.float32] | None = None  # (N, 3) in the optical frame
-    sensor_depth_m: DepthImage | None = None  # (H, W) of the same view, to be completed
+    # (h, w) of the same view in any resolution, NaN = hole: to be completed, and to scale by.
+    sensor_depth_m: DepthImage | None = None
     down_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
     camera_height_m: float | None = None  # of the optical centre over the ground
 

@@ -119,6 +119,34 @@ class OdometryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SensorDepthConfig:
+    """How depth of a depth camera, aligned to the image, finds its image."""
+
+    max_apart_s: Annotated[
+        float,
+        Param(
+            "Use depth of sensor_depth for images whose stamps differ by at most this [s]; the "
+            "nearest is taken. Half the time between two images at most.",
+            0.0,
+            1.0,
+            live=True,
+        ),
+    ] = 0.02
+    max_wait_s: Annotated[
+        float,
+        Param(
+            "While sensor_depth comes in, an image waits at most this long for its depth [s].",
+            0.0,
+            1.0,
+            live=True,
+        ),
+    ] = 0.05
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeConfig(PipelineConfig):
     """All parameters of the depth node."""
 
@@ -164,6 +192,7 @@ class NodeConfig(PipelineConfig):
         str, Param("Folder of the snapshot service; empty = ~/.ros/mono_depth.", live=True)
     ] = ""
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
+    sensor_depth: SensorDepthConfig = field(default_factory=SensorDepthConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
     color: ColorConfig = field(default_factory=ColorConfig)
     compressed_depth: CompressedDepthConfig = field(default_factory=CompressedDepthConfig)

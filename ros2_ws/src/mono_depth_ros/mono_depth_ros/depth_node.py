@@ -150,6 +150,7 @@ class DepthNode(LifecycleNode):
         self._inputs = [
             *self._pose_inputs(stream),
             self._subscribe(PointCloud2, "sparse_points", stream.set_points),
+            self._depth_input(stream),
             self._subscribe(CameraInfo, "camera_info", self._on_info),
             self._subscribe(image_type, "image", stream.submit),
         ]
@@ -233,6 +234,12 @@ class DepthNode(LifecycleNode):
                 inputs.append(self._subscribe_tf(topic, poses, static=static))
         return inputs
 
+    def _depth_input(self, stream: DepthStream) -> Any:  # noqa: ANN401
+        """Subscribe to depth of a depth camera; image_transport names a topic by its transport."""
+        topic = self.resolve_topic_name("sensor_depth")
+        message = CompressedImage if topic.endswith("/compressedDepth") else Image
+        return self._subscribe(message, "sensor_depth", stream.sensor_depth.on_depth, depth=5)
+
     def _subscribe_tf(self, topic: str, poses: CameraPoses, *, static: bool) -> Any:  # noqa: ANN401
         return self.create_subscription(
             TFMessage,
@@ -282,7 +289,9 @@ class DepthNode(LifecycleNode):
             model=None if model is None else ModelFacts.of(model),
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
+            completed="" if self._stream is None else self._stream.completed,
             pose_problem="" if self._stream is None else self._stream.poses.problem,
+            sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
             stats=self.stats,
             skipped_before=self._skipped_before,
             nan_ratio_warn=self.config.diagnostics.nan_ratio_warn,

@@ -23,6 +23,7 @@ from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.frames import FrameReader
 from mono_depth_ros.outputs import HostResult, Outputs
 from mono_depth_ros.scale_status import ScaleReporter
+from mono_depth_ros.sensor_depth import SensorDepth
 from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stamps import stamp_ns
 from mono_depth_ros.stats import FrameStats
@@ -69,13 +70,19 @@ class DepthStream:
             ground_frame=odometry.ground_frame,
         )
         self._points = PointsBuffer(self.poses)
-        self._reader = FrameReader(rectify=config().rectify, poses=self.poses, points=self._points)
+        self.sensor_depth = SensorDepth()
+        self._reader = FrameReader(
+            rectify=config().rectify,
+            poses=self.poses,
+            points=self._points,
+            sensor_depth=self.sensor_depth,
+        )
         self._stamps = StampGuard()
         self._throttle = Throttle(_SKIP_LOG_PERIOD_S)
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
-        self.temporal_mode = ""  # of the newest frame
+        self.temporal_mode = self.completed = ""  # of the newest frame
         self.failures_in_a_row = 0
         self.last_failure = ""
         self._worker: LatestWorker[Image | CompressedImage] = LatestWorker(
@@ -96,8 +103,7 @@ class DepthStream:
         try:
             self._points.on_cloud(cloud)
         except FrameError as error:
-            if self._throttle.is_due(str(error)):
-                self._logger.warning(f"sparse_points skipped: {error}")
+            self._tell(f"sparse_points skipped: {error}")
 
     def reset(self, reason: str) -> None:
         """Forget the past before the next frame."""
@@ -127,13 +133,12 @@ class DepthStream:
         if not wanted and not self._snapshots.is_wanted:
             self.stats.on_skipped("", idle=True)
             return
-        start_s, config = time.perf_counter(), self._config()
+        config = self._config()
         self._check_age(msg, config.max_age_s)
-        frame = self._reader.read(
-            msg,
-            max_pixels=config.max_pixels,
-            points_max_age_s=config.odometry.points_max_age_s,
-        )
+        self.sensor_depth.wait_for(stamp_ns(msg.header), config.sensor_depth)
+        start_s = time.perf_counter()
+        frame = self._reader.read(msg, config)
+        self._tell(self.sensor_depth.report().problem)
         self._forget_if_needed(self._stamps.admit(frame.stamp_ns, config.stream))
         decode_ms = (time.perf_counter() - start_s) * 1e3
 
@@ -143,6 +148,7 @@ class DepthStream:
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self.scale, self.temporal_mode = result.scale, result.temporal
+        self.completed = result.completed
         self._scale_reporter.report(result.scale)
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
@@ -183,6 +189,10 @@ class DepthStream:
         self.stats.on_skipped(reason)
         if self._throttle.is_due(reason):
             self._logger.warning(log_line)
+
+    def _tell(self, problem: str) -> None:
+        if problem and self._throttle.is_due(problem):
+            self._logger.warning(problem)
 
 
 def _nan_ratio(depth_m: DepthImage) -> float:

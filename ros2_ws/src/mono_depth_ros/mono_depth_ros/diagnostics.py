@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from mono_depth.data import ScaleStatus
 from mono_depth.models.protocol import DepthModel
 from mono_depth_ros.scale_status import scale_values
+from mono_depth_ros.sensor_depth import SensorDepthReport
 from mono_depth_ros.stats import StatsReport
 
 _SILENCE_S = 2.0  # without an image for this long the stream counts as dead
@@ -49,7 +50,9 @@ class NodeState:
     model: ModelFacts | None
     scale: ScaleStatus | None  # None until a frame went through
     temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
+    completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
     pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
+    sensor_depth: SensorDepthReport | None = None  # None until the node is active
     stats: StatsReport
     skipped_before: int  # usable frames skipped up to the message before
     nan_ratio_warn: float
@@ -80,6 +83,8 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     skipped = stats.skipped - stats.idle - state.skipped_before
     if skipped > 0:
         return DiagnosticStatus.WARN, f"{skipped} frames skipped, the last: {stats.last_skip}"
+    if state.sensor_depth is not None and state.sensor_depth.problem:
+        return DiagnosticStatus.WARN, state.sensor_depth.problem
     if stats.nan_ratio > state.nan_ratio_warn:
         return DiagnosticStatus.WARN, f"{100 * stats.nan_ratio:.0f} % of the pixels have no depth"
     if state.scale is not None and not state.scale.is_metric:
@@ -120,11 +125,19 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "nan_ratio": f"{stats.nan_ratio:.4f}",
         "camera_info_age_s": "none received" if age_s is None else f"{age_s:.2f}",
         **({} if scale is None else scale_values(scale)),
+        **_sensor_depth_values(state.sensor_depth),
         "temporal_mode": state.temporal_mode,
+        "completed": state.completed,
         "pose_problem": state.pose_problem,
         "last_error": state.problem,
     }
     return values | _stage_values(stats.stage_p50_ms, stats.stage_p99_ms)
+
+
+def _sensor_depth_values(report: SensorDepthReport | None) -> dict[str, object]:
+    if report is None or not report.received:
+        return {}
+    return {f"sensor_depth_{name}": value for name, value in asdict(report).items()}
 
 
 def _stage_values(p50_ms: Mapping[str, float], p99_ms: Mapping[str, float]) -> dict[str, object]:

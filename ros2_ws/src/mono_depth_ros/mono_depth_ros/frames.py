@@ -8,7 +8,9 @@ from mono_depth.data import Frame
 from mono_depth.errors import FrameError
 from mono_depth_ros.calibration import calibration_from_info
 from mono_depth_ros.clouds import PointsBuffer
+from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.decode import decode_compressed, decode_image
+from mono_depth_ros.sensor_depth import SensorDepth
 from mono_depth_ros.stamps import stamp_ns
 from mono_depth_ros.transforms import CameraPoses
 
@@ -16,17 +18,18 @@ from mono_depth_ros.transforms import CameraPoses
 class FrameReader:
     """Decodes image messages and joins to them what else is known at their stamp."""
 
-    def __init__(self, *, rectify: bool, poses: CameraPoses, points: PointsBuffer) -> None:
+    def __init__(
+        self, *, rectify: bool, poses: CameraPoses, points: PointsBuffer, sensor_depth: SensorDepth
+    ) -> None:
         self._rectify, self._poses, self._points = rectify, poses, points
+        self._sensor_depth = sensor_depth
         self._info: CameraInfo | None = None
 
     def set_info(self, info: CameraInfo) -> None:
         """Keep the newest calibration message."""
         self._info = info
 
-    def read(
-        self, msg: Image | CompressedImage, *, max_pixels: int, points_max_age_s: float
-    ) -> Frame:
+    def read(self, msg: Image | CompressedImage, config: NodeConfig) -> Frame:
         """Return the frame of one image message.
 
         Raises:
@@ -35,17 +38,16 @@ class FrameReader:
         if not msg.header.frame_id:
             raise FrameError("header.frame_id is empty: nobody could tell where the depth is")
         decode = decode_compressed if isinstance(msg, CompressedImage) else decode_image
-        rgb = decode(msg, max_pixels=max_pixels)
+        rgb = decode(msg, max_pixels=config.max_pixels)
+        height, width = rgb.shape[:2]
         info, calibration = self._info, None
         if info is not None:
-            height, width = rgb.shape[:2]
             calibration = calibration_from_info(info, width, height, rectify=self._rectify)
         if calibration is None and self._rectify:
             raise FrameError("rectify is on, but there is no calibration on camera_info")
-        is_visible = None
-        if calibration is not None and calibration.rectifier is not None:
-            rgb = calibration.rectifier.apply(rgb)
-            is_visible = calibration.rectifier.is_visible
+        rectifier = None if calibration is None else calibration.rectifier
+        if rectifier is not None:
+            rgb = rectifier.apply(rgb)
         at_ns, camera_frame = stamp_ns(msg.header), msg.header.frame_id
         T_odom_camera = self._poses.at(at_ns, camera_frame)
         over_ground = self._poses.over_ground(at_ns, camera_frame)
@@ -56,9 +58,17 @@ class FrameReader:
             stamp_ns=at_ns,
             frame_id=camera_frame,
             intrinsics=None if calibration is None else calibration.intrinsics,
-            is_visible=is_visible,
+            is_visible=None if rectifier is None else rectifier.is_visible,
             T_odom_camera=T_odom_camera,
             down_camera=None if T_level_camera is None else -T_level_camera[2, :3],
             camera_height_m=None if over_ground is None else over_ground[0],
-            sparse_points_m=self._points.at(at_ns, camera_frame, points_max_age_s),
+            sparse_points_m=self._points.at(at_ns, camera_frame, config.odometry.points_max_age_s),
+            sensor_depth_m=self._sensor_depth.at(
+                msg.header,
+                width,
+                height,
+                rectifier=rectifier,
+                max_pixels=config.max_pixels,
+                config=config.sensor_depth,
+            ),
         )

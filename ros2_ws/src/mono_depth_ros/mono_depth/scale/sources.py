@@ -77,7 +77,7 @@ def height_m(frame: Frame, config: ScaleConfig) -> float:
 
 
 def _sparse(view: View) -> Points | Rejection:
-    if view.frame.sparse_points_m is None:
+    if not sparse_points.has_any(view.frame):
         return Rejection(reason="no sparse points at the stamp of the image", is_doubt=False)
     return sparse_points.collect(view.frame, view.intrinsics, view.prediction)
 

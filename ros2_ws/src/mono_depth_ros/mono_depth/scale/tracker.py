@@ -11,6 +11,7 @@ import torch
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction, ScaleStatus
 from mono_depth.errors import FrameError
+from mono_depth.scale import sparse_points
 from mono_depth.scale.kinds import MEASURED, to_metres, with_focal_rule
 from mono_depth.scale.law import IDENTITY, METRIC_KINDS, Law, Pivot
 from mono_depth.scale.sources import Sources, View, height_m
@@ -116,7 +117,7 @@ class ScaleTracker:
         if config.source != "auto":
             return [config.source]
         asked = []
-        if frame.sparse_points_m is not None:
+        if sparse_points.has_any(frame):
             asked.append("sparse_points")
         if kind in METRIC_KINDS and height_m(frame, config) > 0.0:
             asked.append("ground_plane")

@@ -110,6 +110,7 @@ def test_topics_reach_the_node_and_compressed_images_come_from_beside_the_raw_on
         "camera_info:=/eye/right/info",
         "odom:=/vio/odom",
         "sparse_points:=/vio/landmarks",
+        "sensor_depth:=/eye/aligned/compressedDepth",
         "image_transport:=compressed",
         "model:=nano",
         "device:=cpu",
@@ -120,6 +121,7 @@ def test_topics_reach_the_node_and_compressed_images_come_from_beside_the_raw_on
         "/eye/right/info": "sensor_msgs/msg/CameraInfo",
         "/vio/odom": "nav_msgs/msg/Odometry",
         "/vio/landmarks": "sensor_msgs/msg/PointCloud2",
+        "/eye/aligned/compressedDepth": "sensor_msgs/msg/CompressedImage",
     }.items():
         ros.wait_until(
             lambda topic=topic: node.get_subscriptions_info_by_topic(topic),

@@ -44,8 +44,11 @@ GREY = np.uint8(100 + 2 * COLUMNS + ROWS)
 PICTURE = np.dstack([GREY] * 3)
 DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 
-# The effects of completion need a network that completes: tests/library/test_completion.py.
+# The effects of completion need a network that completes: tests/library/test_completion.py;
+# those of sensor_depth are in test_sensor_depth.py.
 PROVED: set[str] = {
+    "sensor_depth.max_apart_s",
+    "sensor_depth.max_wait_s",
     "completion.source",
     "completion.min_points",
     "completion.guess_model",
