@@ -83,6 +83,7 @@ class DinoV2(nn.Module):
 
     def positions(self, rows: int, columns: int) -> torch.Tensor:
         """Return the (1, 1 + rows * columns, width) position embedding, computed once a size."""
+        rows, columns = int(rows), int(columns)  # a TorchScript trace has tensors here
         key = (rows, columns, self.pos_embed.dtype, self.pos_embed.device)
         if key not in self._positions:
             if len(self._positions) >= _KEPT_POSITIONS:

@@ -138,7 +138,7 @@ def with_view_plane(plane: torch.Tensor, aspect: float) -> list[torch.Tensor]:
     Returns:
         (B, channels + 2, rows, columns), then (B, 2, rows * 2^i, columns * 2^i).
     """
-    batch, _, rows, columns = plane.shape
+    batch, _, rows, columns = map(int, plane.shape)  # a TorchScript trace has tensors here
     rays = [
         view_plane(rows << level, columns << level, aspect, plane.dtype, plane.device)
         for level in range(LEVELS)

@@ -117,15 +117,22 @@ class ZoeNetNK(nn.Module):
         """Return depth in metres. See `ZoeNet.forward`; one head for the whole batch."""
         _, last, paths = self.core.core.features(image)
         coarsest = self.conv2(paths[0])
-        domain = _DOMAINS[int(self.domain_logits(coarsest).sum(dim=0).argmax())]
-        head = MetricHead(
+        embeddings = _embeddings(coarsest, paths[1:], self.seed_projector, self.projectors)
+        chosen = self.domain_logits(coarsest).sum(dim=0).argmax()
+        if not _is_recorded():
+            return self._head(_DOMAINS[int(chosen)]).depth_m(coarsest, embeddings, last)[:, 0]
+        rooms, roads = (
+            self._head(domain).depth_m(coarsest, embeddings, last) for domain in _DOMAINS
+        )
+        return torch.where(chosen == 0, rooms, roads)[:, 0]
+
+    def _head(self, domain: str) -> MetricHead:
+        return MetricHead(
             seed=self.seed_bin_regressors[domain],
             attractors=list(cast("nn.ModuleList", self.attractors[domain])),
             distribution=self.conditional_log_binomial[domain],
             max_depth_m=None,
         )
-        embeddings = _embeddings(coarsest, paths[1:], self.seed_projector, self.projectors)
-        return head.depth_m(coarsest, embeddings, last)[:, 0]
 
     def domain_logits(self, coarsest: torch.Tensor) -> torch.Tensor:
         """Return (B, 2): how much the images look like rooms and like roads.
@@ -134,6 +141,13 @@ class ZoeNetNK(nn.Module):
             coarsest: (B, 256, ...) after `conv2`.
         """
         return cast("torch.Tensor", self.mlp_classifier(self.patch_transformer(coarsest)))
+
+
+def _is_recorded() -> bool:
+    """Tell whether operations are recorded for later, when the choice of a head may be another."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return True
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 class _Core(nn.Module):

@@ -90,6 +90,12 @@ class BinDistribution(nn.Module):
         self.mlp = nn.Sequential(
             nn.Conv2d(width, inner, 1), nn.GELU(), nn.Conv2d(inner, 4, 1), nn.Softplus()
         )
+        # A constant and not computed in `forward`: exporters round its terms to float32, whose
+        # differences are then off by 1e-5, and the temperature multiplies that. On the CPU even
+        # where the parameters are on `meta`, which have their values from a file.
+        k = torch.arange(BINS, dtype=torch.float64, device="cpu")
+        self.log_binomial: torch.Tensor
+        self.register_buffer("log_binomial", _log_binomial(BINS - 1, k), persistent=False)
 
     def forward(self, last: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """Return (B, 64, h, w), which sums to 1 over the bins."""
@@ -97,9 +103,8 @@ class BinDistribution(nn.Module):
         mode = values[:, :1] / values[:, :2].sum(dim=1, keepdim=True)
         part = values[:, 2:3] / values[:, 2:].sum(dim=1, keepdim=True)
         temperature = (_MAX_TEMPERATURE - _MIN_TEMPERATURE) * part + _MIN_TEMPERATURE
-        k = torch.arange(BINS, device=last.device, dtype=torch.float64)
-        constant = _log_binomial(BINS - 1, k).to(last.dtype).view(1, -1, 1, 1)
-        k = k.to(last.dtype).view(1, -1, 1, 1)
+        constant = self.log_binomial.to(last.dtype).view(1, -1, 1, 1)
+        k = torch.arange(BINS, device=last.device, dtype=last.dtype).view(1, -1, 1, 1)
         chance = constant + k * mode.clamp(1e-4, 1.0).log()
         chance = chance + (BINS - 1 - k) * (1.0 - mode).clamp(1e-4, 1.0).log()
         return torch.softmax(chance / temperature, dim=1)
