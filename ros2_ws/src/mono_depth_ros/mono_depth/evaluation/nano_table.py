@@ -136,11 +136,10 @@ def build_predictors(nano: Nano, prior: DepthPrior, fastdepth: Path) -> dict[str
 
 def synthetic_prior(count: int = _PRIOR_SCENES) -> DepthPrior:
     """Learn the row prior from examples as the training renders them."""
-    from mono_depth.training.pool import render_synthetic
+    from mono_depth.training.pool import render_singles
 
     seeds = tqdm(range(count), desc="row prior", unit="scene", file=sys.stderr)
-    examples = (view for seed in seeds for view in render_synthetic(seed, 96, 72))
-    return learn_prior((example.depth_m, example.intrinsics) for example in examples)
+    return learn_prior(view for seed in seeds for view in render_singles(seed, 96, 72))
 
 
 def main(arguments: list[str] | None = None) -> None:

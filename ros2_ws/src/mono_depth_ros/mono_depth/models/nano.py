@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,14 +24,17 @@ from safetensors.torch import save_file
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
+from mono_depth.models.nano_hints import anchored, ground_log, hint_channels
 from mono_depth.models.nano_net import NanoNet, fold_batch_norm
+from mono_depth.models.protocol import Hints
 from mono_depth.models.weights import load_strictly, read_tensors
 
 CANONICAL_FOCAL_PX = 200.0
 DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
 SIZE_MULTIPLE = 32
 NETWORK_AREA_PX = 224 * 160
-WEIGHTS_FORMAT = "mono_depth nano 1"
+WEIGHTS_FORMAT = "mono_depth nano 2"
+IMAGE_ONLY_FORMAT = "mono_depth nano 1"  # of weights that know no hints
 
 _MIN_SIDE_PX = 32
 _LOG_SPREAD_RANGE = (-4.0, 2.0)
@@ -74,13 +78,9 @@ class Nano:
             ModelError: the file is missing, damaged, another one, or of another network.
         """
         tensors, found_sha256 = read_tensors(weights, sha256)
-        found_format = _metadata(weights).get("format", "none")
-        if found_format != WEIGHTS_FORMAT:
-            raise ModelError(f"{weights} has format {found_format!r}, expected {WEIGHTS_FORMAT!r}")
-        net = NanoNet()
-        counters = {key: value for key, value in net.state_dict().items() if _is_counter(key)}
-        load_strictly(net, {**tensors, **counters}, str(weights))
-        return cls(net, device, name=name, sha256=found_sha256)
+        net = _read_net(weights, tensors)
+        kind = GuidedNano if net.hints is not None else Nano
+        return kind(net, device, name=name, sha256=found_sha256)
 
     @torch.inference_mode()
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
@@ -93,6 +93,14 @@ class Nano:
         Raises:
             FrameError: shape or type of `rgb` is wrong, or `intrinsics` are of another size.
         """
+        image, camera = self._prepared(rgb, intrinsics)
+        log_depth, log_spread = self.net(image, self._rays_of(camera))[0]
+        return self._prediction(log_depth, log_spread, camera)
+
+    def _prepared(
+        self, rgb: torch.Tensor, intrinsics: Intrinsics | None
+    ) -> tuple[torch.Tensor, Intrinsics]:
+        """Return the network's (1, 3, h, w) input and the camera of it."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != torch.uint8:
             raise FrameError(f"image {tuple(rgb.shape)} {rgb.dtype}, expected (H, W, 3) uint8")
         height, width = rgb.shape[:2]
@@ -110,17 +118,60 @@ class Nano:
         image = F.interpolate(
             image.float(), (camera.height, camera.width), mode="bilinear", antialias=True
         )
-        output = self.net(normalise(image), self._rays_of(camera))[0]
+        return normalise(image), camera
+
+    def _prediction(
+        self, log_depth: torch.Tensor, log_spread: torch.Tensor, camera: Intrinsics
+    ) -> Prediction:
         return Prediction(
-            values=output[0].exp() * focal_factor(camera),
+            values=log_depth.exp() * focal_factor(camera),
             kind=self.kind,
-            confidence=confidence(output[1]),
+            confidence=confidence(log_spread),
         )
 
     def _rays_of(self, camera: Intrinsics) -> torch.Tensor:
         if self._rays is None or self._rays[0] != camera:
             self._rays = camera, ray_channels(camera, self.device)[None]
         return self._rays[1]
+
+
+class GuidedNano(Nano):
+    """The built-in network with weights that use hints; behind the `GuidedModel` protocol."""
+
+    def depth_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `GuidedModel.depth_size`."""
+        return network_size(width, height)
+
+    @torch.inference_mode()
+    def infer_guided(
+        self, rgb: torch.Tensor, intrinsics: Intrinsics | None, hints: Hints
+    ) -> Prediction:
+        """See `GuidedModel.infer_guided`. The ground is of use only with intrinsics."""
+        image, camera = self._prepared(rgb, intrinsics)
+        rays, factor = self._rays_of(camera), focal_factor(camera)
+        nothing = image.new_full((1, camera.height, camera.width), torch.nan)
+        ground, known_log = nothing, nothing
+        if intrinsics is not None and hints.has_ground:
+            ground = ground_log(
+                rays,
+                torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)[None],
+                image.new_tensor([hints.camera_height_m or torch.nan]),
+                image.new_tensor([factor]),
+            )
+        if hints.depth_m is not None:
+            depth_m = F.interpolate(
+                hints.depth_m.to(self.device)[None, None], nothing.shape[1:], mode="nearest-exact"
+            )[:, 0]
+            is_known = depth_m.isfinite() & (depth_m > 0.0)
+            known_log = torch.where(is_known, (depth_m / factor).log(), torch.nan)
+        log_depth, log_spread = self.net(image, rays, hint_channels(known_log, ground))[0]
+        if hints.depth_m is None:
+            return self._prediction(log_depth, log_spread, camera)
+        log_depth = anchored(log_depth[None], known_log)[0]
+        is_known = known_log[0].isfinite()
+        if hints.keeps_depth:
+            log_depth = torch.where(is_known, known_log[0], log_depth)
+        return replace(self._prediction(log_depth, log_spread, camera), mask=~is_known)
 
 
 def network_size(width: int, height: int) -> tuple[int, int]:
@@ -185,7 +236,7 @@ def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None
     """Write the weights in half precision, with how they came about in the header.
 
     Args:
-        net: trained network, batch norms not folded.
+        net: trained network with hints, batch norms not folded.
         path: safetensors file to write.
         record: JSON-compatible; what `read_record` returns.
     """
@@ -198,10 +249,38 @@ def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None
     save_file(tensors, str(path), metadata)
 
 
+def load_net(path: Path) -> NanoNet:
+    """Return the network of a weights file, to go on training it.
+
+    Weights that know no hints become a network that adds nothing for them yet.
+
+    Raises:
+        ModelError: the file is missing, damaged, another one, or of another network.
+    """
+    tensors, _ = read_tensors(path, "")
+    net = NanoNet()
+    found = _read_net(path, tensors)
+    net.load_state_dict(found.state_dict(), strict=found.hints is not None)
+    return net
+
+
 def read_record(path: Path) -> dict[str, object]:
     """Return how the weights in a file came about: configuration, seed, images seen."""
     record: dict[str, object] = json.loads(_metadata(path)["training"])
     return record
+
+
+def _read_net(path: Path, tensors: dict[str, torch.Tensor]) -> NanoNet:
+    found_format = _metadata(path).get("format", "none")
+    if found_format not in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT):
+        raise ModelError(
+            f"{path} has format {found_format!r}, expected {WEIGHTS_FORMAT!r} or "
+            f"{IMAGE_ONLY_FORMAT!r}"
+        )
+    net = NanoNet(has_hints=found_format == WEIGHTS_FORMAT)
+    counters = {key: value for key, value in net.state_dict().items() if _is_counter(key)}
+    load_strictly(net, {**tensors, **counters}, str(path))
+    return net
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -67,15 +67,54 @@ class DecoderStep(nn.Module):
         return F.relu(mixed)
 
 
+class HintEncoder(nn.Module):
+    """Features of what is known of the depth, to add to those of the image at each level.
+
+    Without bias and norm: where nothing is known it adds exactly nothing. Before training its
+    last layers are zero, so it adds nothing at all.
+    """
+
+    n_channels = 4  # see nano_hints.hint_channels
+    widths = (16, 32, 48, 64, 96)  # channels at 1/2 ... 1/32
+
+    def __init__(self, n_outs: tuple[int, ...]) -> None:
+        super().__init__()
+        sources = (self.n_channels, *self.widths[:-1])
+        pairs = list(zip(sources, self.widths, strict=True))
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1, bias=False) for a, b in pairs])
+        self.mix = nn.ModuleList([nn.Conv2d(n, n, 3, 1, 1, bias=False) for n in self.widths[1:]])
+        outs = list(zip(self.widths, n_outs, strict=True))
+        self.inject = nn.ModuleList([nn.Conv2d(a, b, 1, bias=False) for a, b in outs])
+        with torch.no_grad():
+            for weight in self.inject.parameters():
+                weight.zero_()
+
+    def forward(self, hints: torch.Tensor) -> list[torch.Tensor]:
+        """Return what to add at 1/2, 1/4 ... 1/32 of the input."""
+        x, added = hints, []
+        for level, (down, inject) in enumerate(zip(self.down, self.inject, strict=True)):
+            x = F.relu(down(x))
+            if level > 0:
+                x = x + F.relu(self.mix[level - 1](x))
+            added.append(inject(x))
+        return added
+
+
 class NanoNet(nn.Module):
-    """Convolutional encoder-decoder of 2.5 M parameters; sides in multiples of 32."""
+    """Convolutional encoder-decoder of 2.7 M parameters; sides in multiples of 32."""
 
     widths = (24, 40, 80, 160, 224)  # channels at 1/2, 1/4 ... 1/32 of the input
     depths = (0, 1, 3, 5, 3)  # residual blocks there
     decoder_widths = (32, 48, 64, 96)  # channels at 1/2 ... 1/16
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_hints: bool = True) -> None:
+        """Make an untrained network.
+
+        Args:
+            has_hints: it can use hints; else it is that of the first weights, for images alone.
+        """
         super().__init__()
+        self.hints = HintEncoder(self.widths) if has_hints else None
         sources = (5, *self.widths[:-1])
         pairs = list(zip(sources, self.widths, strict=True))
         self.down = nn.ModuleList([ConvNorm(a, b, 3, stride=2) for a, b in pairs])
@@ -100,25 +139,34 @@ class NanoNet(nn.Module):
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
             self.head.bias.zero_()  # type: ignore[union-attr]
 
-    def forward(self, image: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, image: torch.Tensor, rays: torch.Tensor, hints: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Predict depth and its spread.
 
         Args:
             image: (B, 3, h, w) RGB as `normalise` gives it; h and w multiples of 32.
             rays: (B, 2, h, w) x/z and y/z of each pixel's viewing ray.
+            hints: (B, 4, h, w) as `hint_channels` gives them; None is the same as zeros.
 
         Returns:
             (B, 2, h, w): log of the depth in metres at the canonical focal length, and the log of
             its expected absolute error (in log depth, after the scale of the image is aligned).
         """
-        return self.predict(self.features(image, rays))
+        return self.predict(self.features(image, rays, hints))
 
-    def features(self, image: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
+    def features(
+        self, image: torch.Tensor, rays: torch.Tensor, hints: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return (B, 32, h / 2, w / 2); lower precision does little harm up to here."""
         x: torch.Tensor = torch.cat((image, rays), 1)
+        added = None if hints is None or self.hints is None else self.hints(hints)
         features = []
-        for down, blocks in zip(self.down, self.blocks, strict=True):
-            x = blocks(F.relu(down(x)))
+        for level, (down, blocks) in enumerate(zip(self.down, self.blocks, strict=True)):
+            x = F.relu(down(x))
+            if added is not None:
+                x = x + added[level]
+            x = blocks(x)
             features.append(x)
         x = self.context(x)
         for step, skip in zip(reversed(self.up), reversed(features[:-1]), strict=True):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
@@ -70,3 +73,50 @@ class DepthCompleter(Protocol):
 @runtime_checkable
 class CompletionModel(DepthCompleter, DepthModel, Protocol):
     """Completes a depth map, and does without one from a first guess of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What is known of a view beside its image; all of it optional."""
+
+    depth_m: torch.Tensor | None = None  # (h, w) float32 of the view; not finite or <= 0 = hole
+    keeps_depth: bool = False  # the result shall have `depth_m` as it is, and fill its holes
+    down_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
+    camera_height_m: float | None = None  # of the optical centre over the ground
+
+    @property
+    def has_ground(self) -> bool:
+        """Tell whether it is known where level ground would be."""
+        return self.down_camera is not None and self.camera_height_m is not None
+
+
+@runtime_checkable
+class GuidedModel(DepthModel, Protocol):
+    """A monocular model that makes use of more, where there is more."""
+
+    def depth_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) in which sparse points are best drawn for it.
+
+        Args:
+            width: of the image in pixels.
+            height: of the image in pixels.
+        """
+        ...
+
+    def infer_guided(
+        self, rgb: torch.Tensor, intrinsics: Intrinsics | None, hints: Hints
+    ) -> Prediction:
+        """Predict depth for one image with the help of `hints`.
+
+        Args:
+            rgb: (H, W, 3) uint8 on any device, rectified.
+            intrinsics: camera of `rgb`; None if unknown.
+            hints: on any device.
+
+        Returns:
+            As `infer`; with depth among the hints also `mask`, True where they had none.
+
+        Raises:
+            FrameError: the model cannot take this image.
+        """
+        ...

@@ -101,6 +101,7 @@ class SyntheticCamera:
                 picture.depth_m, self.intrinsics, rng, count, noise, self.distortion
             ),
             mover_mask=picture.mover_mask,
+            glassy=picture.glassy,
             distortion=self.distortion,
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
@@ -28,6 +30,14 @@ SCENE_SHARES = {
 }
 _MAP_SIZE = 320  # pixels of shadow maps: coarser than for recordings, and faster
 _TRIES = 3  # places that are looked at for a picture, at most
+_ROBOT_HEIGHTS_M = (0.05, 1.2)
+_AERIAL_HEIGHTS_M = (3.0, 30.0)
+_AERIAL = 0.93  # of outdoor pictures, the share that is not taken from high above
+_STEP = 0.06  # deviation of the step between the pictures of a pair, of the middle depth
+_STEP_LIMIT_M = 8.0
+_STEP_RAD = 0.05
+_LOWEST_M = 0.04
+_FREE_M = 0.06
 _WORTH_IT = 0.6
 _SPARSE_POINTS = 200
 
@@ -56,29 +66,101 @@ def training_views(
         samples_per_pixel: 1 to 9, where faces meet.
     """
     rng = np.random.default_rng([seed, 77])
+    scene = _scene(rng)
+    shot = _Shot(width=width, height=height, samples=samples_per_pixel)
+    return [_picture(scene, rng, shot, _draw_camera(scene, rng, shot)) for _ in range(count)]
+
+
+def training_pairs(
+    seed: int, width: int, height: int, places: int, samples_per_pixel: int = 3
+) -> list[SyntheticFrame]:
+    """Return two pictures, a step apart and of the same moment, from each of some places.
+
+    Args:
+        seed: decides everything.
+        width: of the images in pixels.
+        height: of the images in pixels.
+        places: number of pairs.
+        samples_per_pixel: 1 to 9, where faces meet.
+
+    Returns:
+        2 * `places` pictures; numbers 2 i and 2 i + 1 are a pair.
+    """
+    rng = np.random.default_rng([seed, 78])
+    scene = _scene(rng)
+    shot = _Shot(width=width, height=height, samples=samples_per_pixel)
+    pictures = []
+    for _ in range(places):
+        first = _picture(scene, rng, shot, _draw_camera(scene, rng, shot))
+        view = _Camera(
+            intrinsics=first.intrinsics,
+            pose=_step(scene, rng, first),
+            time_s=first.stamp_ns * 1e-9,
+        )
+        pictures += [first, _picture(scene, rng, shot, view)]
+    return pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shot:
+    width: int
+    height: int
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Camera:
+    intrinsics: Intrinsics
+    pose: F64
+    time_s: float
+
+
+def _scene(rng: np.random.Generator) -> Scene:
     kinds, shares = list(SCENE_SHARES), list(SCENE_SHARES.values())
-    scene = make_scene(str(rng.choice(kinds, p=np.array(shares) / sum(shares))), rng, _MAP_SIZE)
-    return [_picture(scene, rng, width, height, samples_per_pixel) for _ in range(count)]
+    return make_scene(str(rng.choice(kinds, p=np.array(shares) / sum(shares))), rng, _MAP_SIZE)
 
 
-def _picture(
-    scene: Scene, rng: np.random.Generator, width: int, height: int, samples: int
-) -> SyntheticFrame:
-    intrinsics = intrinsics_of(width, height, float(rng.uniform(40.0, 110.0)))
-    tangent = 0.5 * width / intrinsics.fx
-    pose = _place(scene, rng, tangent, tangent * height / width)
-    time_s = float(rng.uniform(0.0, 60.0))
-    seen = render(scene, intrinsics, pose, time_s, samples)
-    effects = SensorEffects.random(rng, width)
+def _draw_camera(scene: Scene, rng: np.random.Generator, shot: _Shot) -> _Camera:
+    intrinsics = intrinsics_of(shot.width, shot.height, float(rng.uniform(40.0, 110.0)))
+    tangent = 0.5 * shot.width / intrinsics.fx
+    pose = _place(scene, rng, tangent, tangent * shot.height / shot.width)
+    return _Camera(intrinsics=intrinsics, pose=pose, time_s=float(rng.uniform(0.0, 60.0)))
+
+
+def _picture(scene: Scene, rng: np.random.Generator, shot: _Shot, view: _Camera) -> SyntheticFrame:
+    intrinsics = view.intrinsics
+    seen = render(scene, intrinsics, view.pose, view.time_s, shot.samples)
+    effects = SensorEffects.random(rng, shot.width)
     return SyntheticFrame(
         rgb=effects.apply(seen.rgb_linear, rng),
         depth_m=seen.depth_m,
         intrinsics=intrinsics,
-        T_odom_camera=pose,
-        stamp_ns=round(time_s * 1e9),
+        T_odom_camera=view.pose,
+        stamp_ns=round(view.time_s * 1e9),
         sparse_points_m=sample_points(seen.depth_m, intrinsics, rng, _SPARSE_POINTS, 0.01),
         mover_mask=seen.mover_mask,
+        glassy=seen.glassy,
     )
+
+
+def _step(scene: Scene, rng: np.random.Generator, frame: SyntheticFrame) -> F64:
+    """Return a pose near that of `frame`, from which about the same is seen."""
+    known = frame.depth_m[np.isfinite(frame.depth_m)]
+    reach_m = _STEP * min(float(np.median(known)) if known.size else 1.0, _STEP_LIMIT_M)
+    pose = frame.T_odom_camera
+    for _ in range(_TRIES):
+        turn = np.eye(4)
+        turn[:3, :3] = cv2.Rodrigues(rng.normal(0.0, _STEP_RAD, 3))[0]
+        turn[:3, 3] = rng.normal(0.0, reach_m, 3)
+        stepped = np.asarray(pose @ turn)
+        if stepped[2, 3] > _LOWEST_M and _clear(scene, stepped[:3, 3]):
+            return stepped
+    return np.asarray(pose)
+
+
+def _clear(scene: Scene, spot: F64) -> bool:
+    inside = spot.clip(scene.low_m + _FREE_M, scene.high_m - _FREE_M)  # high above is clear too
+    return float(scene.clearance_m(inside[None])[0]) > 0.05
 
 
 def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> F64:
@@ -94,12 +176,14 @@ def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -
 
 def _try_place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View:
     kind = rng.uniform()
-    if kind < 0.15:
+    if kind < 0.2:
         view = _close_look(scene, rng, tan_x, tan_y)
         if view is not None:
             return view
-    if kind < 0.45:  # robot
-        height_m, flies = float(rng.uniform(0.08, 1.2)), False
+    if kind > _AERIAL and scene.sky is not None:
+        return _from_above(scene, rng, tan_x, tan_y)
+    if kind < 0.48:  # robot
+        height_m, flies = float(np.exp(rng.uniform(*np.log(_ROBOT_HEIGHTS_M)))), False
         pitch, roll = float(rng.normal(0.03, 0.1)), float(rng.normal(0.0, 0.04))
     elif kind < 0.8:  # hand-held
         height_m, flies = float(rng.uniform(0.8, 1.8)), False
@@ -113,6 +197,15 @@ def _try_place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: floa
     except ConfigError:
         spot, yaw = free_position(scene, rng, height_m, 0.02, flies=False)
     pose = camera_pose(spot, yaw + float(rng.normal(0.0, 0.4)), pitch, roll)
+    return _View(pose, _worth(scene, pose, tan_x, tan_y))
+
+
+def _from_above(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View:
+    """Return a view from the air: up to 30 m high, looking down more or less."""
+    spot = rng.uniform(scene.low_m, scene.high_m)
+    spot[2] = np.exp(rng.uniform(*np.log(_AERIAL_HEIGHTS_M)))
+    yaw, pitch = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.15, 1.5))
+    pose = camera_pose(spot, yaw, pitch, float(rng.normal(0.0, 0.1)))
     return _View(pose, _worth(scene, pose, tan_x, tan_y))
 
 

@@ -22,6 +22,7 @@ class SyntheticFrame:
     stamp_ns: int  # from 0
     sparse_points_m: F32  # (n, 3) in the optical frame, with a little noise
     mover_mask: Bool  # (H, W) belongs to something that moves
+    glassy: Bool  # (H, W) glass or polish, where depth sensors see nothing
     distortion: F64 | None = None  # plumb_bob k1 k2 p1 p2 k3 of the image, None = rectified
 
 

@@ -27,6 +27,7 @@ _SUBPIXELS = (
     (-0.3, -0.3),
     (0.3, -0.3),
 )
+_GLASSY = 0.75  # gloss above it is that of glass, screens and car paint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Rendered:
     depth_m: F32  # (H, W) along z through the pixel centre, NaN = sky
     instance: I32  # (H, W) row of the scene's solids followed by its movers' solids, -1 = sky
     mover_mask: Bool  # (H, W) the pixel centre lies on something that moves
+    glassy: Bool  # (H, W) it lies on glass or polish, where depth sensors see nothing
 
 
 def render(
@@ -77,6 +79,7 @@ def render(
     x = np.ascontiguousarray(np.broadcast_to(grid.x, grid.shape)).reshape(-1)
     y = np.ascontiguousarray(np.broadcast_to(grid.y, grid.shape)).reshape(-1)
     rgb, face = shader.shade(seen.solid.reshape(-1), seen.depth_m.reshape(-1), x, y)
+    glassy = table.gloss_of(face).reshape(height, width) > _GLASSY
     if samples_per_pixel > 1:
         edge = _edges(face.reshape(height, width))
         _mark_thin(edge, maps, grid)
@@ -95,6 +98,7 @@ def render(
         depth_m=depth,
         instance=seen.solid,
         mover_mask=mover[seen.solid],
+        glassy=glassy,
     )
 
 

@@ -89,6 +89,11 @@ class SurfaceTable:
             face,
         )
 
+    def gloss_of(self, face_key: I32) -> F32:
+        """Return the gloss of faces by their `Surface.face_key`; -1 = sky, which has none."""
+        gloss = self.materials["gloss"].take(self.face_material.take(np.maximum(face_key, 0)))
+        return np.where(face_key < 0, np.float32(0.0), gloss)
+
     def _facing(self, normal: list[F32], x: F32, y: F32) -> F32:
         a = self._axes
         d = [a[i, 0] * x + a[i, 1] * y + a[i, 2] for i in range(3)]

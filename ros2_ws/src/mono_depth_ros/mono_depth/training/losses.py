@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,8 @@ _METRIC_WEIGHT = 0.4
 _GRADIENT_WEIGHT = 0.5
 _SPREAD_WEIGHT = 0.1
 _SKY_WEIGHT = 0.2
+_CONSISTENCY_WEIGHT = 0.3
+_ALL_KNOWN = 0.999
 _GRADIENT_STRIDES = (1, 2, 4, 8)
 _LOG_SPREAD_RANGE = (-4.0, 2.0)
 
@@ -27,6 +30,7 @@ class Losses:
     gradient: torch.Tensor  # mean |difference of neighbouring log errors|, over strides
     spread: torch.Tensor  # negative log likelihood of a Laplace distribution
     sky: torch.Tensor  # how much too near the sky is, in log depth
+    consistency: torch.Tensor  # mean |difference of the log errors of two views of a point|
 
     def total(self) -> torch.Tensor:
         """Return the weighted sum."""
@@ -36,24 +40,42 @@ class Losses:
             + _GRADIENT_WEIGHT * self.gradient
             + _SPREAD_WEIGHT * self.spread
             + _SKY_WEIGHT * self.sky
+            + _CONSISTENCY_WEIGHT * self.consistency
         )
 
 
-def depth_losses(output: torch.Tensor, target: torch.Tensor, sky_log: torch.Tensor) -> Losses:
-    """Compare a network output with the truth.
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two views of a batch that show the same points. See `views.same_points`."""
+
+    first: int
+    second: int
+    there: torch.Tensor  # (h, w, 2)
+    is_same: torch.Tensor  # (h, w) bool
+
+
+def depth_losses(
+    log_depth: torch.Tensor,
+    log_spread: torch.Tensor,
+    target: torch.Tensor,
+    sky_log: torch.Tensor,
+    pairs: Sequence[Pair] = (),
+) -> Losses:
+    """Compare what the network says with the truth.
 
     Args:
-        output: (B, 2, h, w) log depth and log spread, as `NanoNet` gives them.
+        log_depth: (B, h, w) at the canonical focal length.
+        log_spread: (B, h, w) log of the expected error of it.
         target: (B, h, w) log depth at the canonical focal length; NaN = unknown, +inf = sky.
         sky_log: (B,) the least log depth of sky at the canonical focal length.
+        pairs: views that shall agree on the points that both show.
 
     Source: scale-shifted log error after Eigen et al., NeurIPS 2014, equation 4, with L1 in place
     of L2; multi-scale gradients after Ranftl et al. (MiDaS), TPAMI 2022, equation 11; Laplace
     likelihood after Kendall and Gal, NeurIPS 2017, equation 5. The spread learns from errors that
     are held fixed, so it cannot excuse wrong depth.
     """
-    log_depth = output[:, 0].float()
-    log_spread = output[:, 1].float().clamp(*_LOG_SPREAD_RANGE)
+    log_spread = log_spread.clamp(*_LOG_SPREAD_RANGE)
     valid = torch.isfinite(target)
     sky = torch.isposinf(target)
     usable = valid.flatten(1).float().mean(1) >= MIN_VALID_FRACTION  # (B,)
@@ -73,11 +95,25 @@ def depth_losses(output: torch.Tensor, target: torch.Tensor, sky_log: torch.Tens
         gradient=_gradient_loss(error, valid),
         spread=_masked_mean(likelihood, valid | sky),
         sky=too_near.mean(),
+        consistency=_consistency_loss(error, valid, pairs),
     )
 
 
 def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _consistency_loss(
+    error: torch.Tensor, valid: torch.Tensor, pairs: Sequence[Pair]
+) -> torch.Tensor:
+    """Return how much two views differ in their error at the same point: flicker, when it moves."""
+    total = error.new_zeros(())
+    for pair in pairs:
+        planes = torch.stack((error[pair.second], valid[pair.second].to(error.dtype)))
+        other, known = F.grid_sample(planes[None], pair.there[None], align_corners=True)[0]
+        both = pair.is_same & valid[pair.first] & (known > _ALL_KNOWN)
+        total = total + _masked_mean((error[pair.first] - other).abs(), both)
+    return total / max(len(pairs), 1)
 
 
 def _gradient_loss(error: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -1,18 +1,20 @@
-"""Train the built-in network from nothing: `python -m mono_depth.training.nano --out FILE`.
+"""Train the built-in network: `python -m mono_depth.training.nano --out FILE`.
 
-Synthetic scenes only. The run can be interrupted and started again with the same command. Beside
-the weights it leaves a log (`.json`), its loss curve (`.png`, with matplotlib) and, until
-it is complete, its state (`.state.pt`).
+Synthetic scenes only. The run can be interrupted (Ctrl-C, SIGTERM) and started again with the same
+command. Beside the weights it leaves a log (`.json`) with all settings, its loss curves (`.png`,
+with matplotlib) and, until it is complete, its state (`.state.pt`). See docs/training.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -20,99 +22,135 @@ import torch
 from tqdm import tqdm
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano import save_weights
-from mono_depth.training.pool import ExamplePool, Renderers
+from mono_depth.models.nano import load_net, save_weights
+from mono_depth.models.weights import open_weights
+from mono_depth.training.hints import HintShares
+from mono_depth.training.pool import EXAMPLES_PER_SCENE, ExamplePool, Renderers
 from mono_depth.training.report import TrainingLog
-from mono_depth.training.trainer import Trainer, TrainingConfig, make_batch
+from mono_depth.training.source import ExampleSource
+from mono_depth.training.trainer import PARTS, Trainer, TrainingConfig, make_batch
+
+_SAVE_EVERY_S = 60.0
+_INTERRUPTED = 130  # what a shell says of a command that was interrupted
 
 
-def train(config: TrainingConfig, out: Path, pool_folder: Path, renderers: int) -> None:
-    """Train for `config.minutes` and write the moving average of the weights to `out`.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a training run happens."""
+
+    out: Path  # safetensors file to write
+    pool_folder: Path  # rendered examples are kept here
+    renderers: int  # processes that render beside the training; 0 = only what the pool holds
+    device: torch.device
+    start: Path | None = None  # weights to go on from
+
+    @property
+    def state_file(self) -> Path:
+        """What an interrupted run goes on from."""
+        return self.out.with_suffix(".state.pt")
+
+
+def train(config: TrainingConfig, run: Run) -> None:
+    """Train to the end of the budget and write the moving average of the weights.
 
     Args:
-        config: what to do; a run that is continued must have the same one, but for the minutes.
-        out: safetensors file to write.
-        pool_folder: rendered examples are kept here.
-        renderers: processes that render beside the training; 0 = only what the pool holds.
+        config: what to do; a run that is continued must have the same one.
+        run: where.
+
+    Raises:
+        ConfigError: an interrupted run had other settings.
+        KeyboardInterrupt: interrupted; the state is saved.
     """
-    state_file = out.with_suffix(".state.pt")
-    trainer, log, elapsed_s = Trainer(config), TrainingLog(out), 0.0
-    if state_file.exists():
-        saved = torch.load(state_file, weights_only=True)
-        if saved["config"] != _identity(config):
-            raise ConfigError(f"{state_file} is of a run with other settings: remove it")
+    start = load_net(run.start) if run.start else None
+    trainer, log, elapsed_s = Trainer(config, run.device, start), TrainingLog(run.out), 0.0
+    if run.state_file.exists():
+        saved = torch.load(run.state_file, weights_only=True, map_location=run.device)
+        if saved["config"] != repr(config):
+            raise ConfigError(f"{run.state_file} is of a run with other settings: remove it")
         trainer.restore(saved["trainer"])
         log.entries, elapsed_s = saved["log"], saved["elapsed_s"]
-    pool = ExamplePool(pool_folder, config.pool_capacity)
+    pool = ExamplePool(run.pool_folder, config.pool_capacity, config.render_size)
+    source = ExampleSource(pool, run.device)
     workers = Renderers(
-        pool_folder,
+        run.pool_folder,
         capacity=config.pool_capacity,
         seed=config.seed,
         size=config.render_size,
-        processes=renderers,
+        processes=run.renderers,
     )
     workers.start()
     try:
-        _fill_pool(pool, workers, config.pool_minimum)
-        elapsed_s = _loop(trainer, config, pool, workers, log, elapsed_s, state_file)
+        _fill_pool(source, workers, config.pool_minimum)
+        elapsed_s = _loop(trainer, config, source, workers, log, elapsed_s, run.state_file)
     finally:
         workers.stop()
     record = {
         **asdict(config),
-        "steps": trainer.steps,
+        "device": _name(run.device),
+        "steps_done": trainer.steps,
         "images_seen": trainer.steps * config.batch_size,
-        "examples_rendered": pool.indices(0.0)[-1] + 1,
+        "examples_rendered": int(pool.numbers().max()) + 1,
         "trained_s": round(elapsed_s),
         "torch": torch.__version__,
     }
-    save_weights(trainer.average, out, record)
+    save_weights(trainer.average, run.out, record)
     log.write(record)
-    state_file.unlink(missing_ok=True)
+    run.state_file.unlink(missing_ok=True)
 
 
-def _fill_pool(pool: ExamplePool, workers: Renderers, minimum: int) -> None:
-    with tqdm(total=minimum, desc="first scenes", unit="scene") as bar:
+def _fill_pool(source: ExampleSource, workers: Renderers, minimum: int) -> None:
+    with tqdm(total=minimum, desc="first scenes", unit="picture") as bar:
         while bar.n < minimum:
             workers.check()
-            bar.update(min(len(pool.indices(0.0)), minimum) - bar.n)
+            bar.update(min(source.refresh(), minimum) - bar.n)
             time.sleep(0.2)
 
 
 def _loop(
     trainer: Trainer,
     config: TrainingConfig,
-    pool: ExamplePool,
+    source: ExampleSource,
     workers: Renderers,
     log: TrainingLog,
-    elapsed_s: float,
+    before_s: float,
     state_file: Path,
 ) -> float:
-    """Train until the time is up; return the seconds of training of all runs."""
-    budget_s = config.minutes * 60.0
-    rng = np.random.default_rng((config.seed, trainer.steps))
+    """Train until the budget is spent; return the seconds of training of all runs."""
+    singles = config.batch_size - 2 * config.pairs
     started = saved = time.monotonic()
-    before_s = elapsed_s
-    bar = tqdm(total=round(budget_s), initial=round(elapsed_s), desc="training", unit="s")
-    with bar, ThreadPoolExecutor(1) as thread:
-        upcoming = thread.submit(make_batch, pool.draw, config, rng, elapsed_s / budget_s)
-        while elapsed_s < budget_s:
-            batch = upcoming.result()
-            upcoming = thread.submit(make_batch, pool.draw, config, rng, elapsed_s / budget_s)
-            losses = trainer.step(batch, elapsed_s / budget_s)
-            now = time.monotonic()
-            elapsed_s = before_s + now - started
-            log.add(trainer.steps, elapsed_s, losses)
-            bar.update(min(round(elapsed_s), bar.total) - bar.n)
-            bar.set_postfix(loss=f"{log.recent():.3f}", images=trainer.steps * config.batch_size)
-            if now - saved > 60.0:
-                saved = now
-                workers.check()
-                _save_state(state_file, trainer, config, log, elapsed_s)
+    elapsed_s, progress = before_s, _progress(config, trainer.steps, before_s)
+    with tqdm(total=100, desc="training", unit="%", bar_format=_BAR) as bar:
+        try:
+            while progress < 1.0:
+                # a step depends on the seed and its number alone: it can be repeated
+                rng = np.random.default_rng((config.seed, trainer.steps))
+                pictures = source.refresh()
+                examples = source.draw(config.pairs, singles, rng)
+                batch = make_batch(examples, config, rng, progress)
+                losses = trainer.step(batch, progress)
+                now = time.monotonic()
+                elapsed_s = before_s + now - started
+                if log.add(trainer.steps, elapsed_s, losses):
+                    seen = trainer.steps * config.batch_size
+                    loss = log.entries[-1]["total"]
+                    bar.set_postfix(loss=f"{loss:.3f}", seen=seen, pool=pictures)
+                progress = _progress(config, trainer.steps, elapsed_s)
+                bar.update(min(100.0 * progress, 100.0) - bar.n)
+                if now - saved > _SAVE_EVERY_S:
+                    saved = now
+                    workers.check()
+                    _save_state(state_file, trainer, config, log, elapsed_s)
+        except KeyboardInterrupt:
+            _save_state(state_file, trainer, config, log, elapsed_s)
+            raise
     return elapsed_s
 
 
-def _identity(config: TrainingConfig) -> str:
-    return repr(replace(config, minutes=1.0))
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+
+
+def _progress(config: TrainingConfig, steps: int, elapsed_s: float) -> float:
+    return steps / config.steps if config.steps else elapsed_s / (60.0 * config.minutes)
 
 
 def _save_state(
@@ -120,32 +158,96 @@ def _save_state(
 ) -> None:
     partial = path.with_suffix(".partial")
     state = {
-        "config": _identity(config),
+        "config": repr(config),
         "trainer": trainer.state(),
         "log": log.entries,
         "elapsed_s": elapsed_s,
     }
     torch.save(state, partial)
     partial.replace(path)
+    log.write({**asdict(config), "steps_done": trainer.steps, "is_complete": False})
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="weights to write (.safetensors)")
-    parser.add_argument("--minutes", type=float, default=TrainingConfig.minutes)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="of the training itself")
-    parser.add_argument("--renderers", type=int, default=1, help="processes that render scenes")
-    parser.add_argument("--pool", type=Path, help="folder for rendered scenes, kept between runs")
-    parser.add_argument("--bfloat16", action="store_true", help="where the CPU multiplies it")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
-    config = TrainingConfig(minutes=given.minutes, seed=given.seed, bfloat16=given.bfloat16)
+    hints = HintShares()
+    if given.part == "hints":  # an image without any would teach nothing
+        hints = HintShares(points=0.6, sensor=0.2, ground=0.6)
+    config = replace(
+        TrainingConfig(),
+        minutes=given.minutes,
+        steps=given.steps,
+        seed=given.seed,
+        start_sha256=_sha256(given.start) if given.start else "",
+        part=given.part,
+        hint_shares=hints,
+        batch_size=given.batch,
+        learning_rate=given.learning_rate,
+        average_decay=given.average_decay,
+        early_fraction=given.early_fraction,
+        bfloat16=given.bfloat16,
+        pool_capacity=given.pool_capacity // EXAMPLES_PER_SCENE * EXAMPLES_PER_SCENE,
+        pool_minimum=given.pool_minimum,
+    )
     pool = given.pool or Path(tempfile.gettempdir()) / f"mono_depth_pool_{given.seed}"
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    train(config, given.out, pool, given.renderers)
+    run = Run(
+        out=given.out,
+        pool_folder=pool,
+        renderers=given.renderers,
+        device=torch.device(given.device),
+        start=given.start,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        train(config, run)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted; the same command goes on from {run.state_file}\n")
+        sys.exit(_INTERRUPTED)
+
+
+def _sha256(path: Path) -> str:
+    with open_weights(path, "") as (_, sha256):
+        return sha256
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    del signum, frame
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = TrainingConfig()
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="weights to write (.safetensors)")
+    add("--start", type=Path, help="weights to go on from, such as models/nano.safetensors")
+    add("--part", choices=PARTS, default=default.part, help="what learns")
+    add("--minutes", type=float, default=default.minutes, help="of training")
+    add("--steps", type=int, default=default.steps, help="instead of minutes, if not 0")
+    add("--seed", type=int, default=default.seed, help="of weights, scenes and chance")
+    add("--device", default="cpu", help="cpu or cuda")
+    add("--batch", type=int, default=default.batch_size, help="images in a step")
+    add("--learning-rate", type=float, default=default.learning_rate, help="the highest")
+    add("--average-decay", type=float, default=default.average_decay, help="of the weights kept")
+    add("--early-fraction", type=float, default=default.early_fraction, help="at a small size")
+    add("--bfloat16", action="store_true", help="where the device multiplies it")
+    add("--threads", type=int, default=1, help="of the training itself")
+    add("--renderers", type=int, default=1, help="processes that render scenes")
+    add("--pool", type=Path, help="folder for rendered scenes, kept between runs")
+    add("--pool-capacity", type=int, default=default.pool_capacity, help="pictures kept")
+    add("--pool-minimum", type=int, default=default.pool_minimum, help="pictures to begin with")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,23 +1,30 @@
-"""A folder of rendered examples that processes keep filling while the training reads from it."""
+"""Rendered examples, kept in memory-mapped files, and the processes that render them."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
-from mono_depth.data import DepthImage, Intrinsics, RgbImage
-from mono_depth.synthetic.dataset import training_views
+from mono_depth.data import DepthImage, Intrinsics, Mask, RgbImage
+from mono_depth.errors import ConfigError
+from mono_depth.synthetic.dataset import training_pairs, training_views
 
-VIEWS_PER_SCENE = 2  # making a scene costs as much as one or two views
+PLACES_PER_SCENE = 2  # making a scene costs as much as one or two pictures
+EXAMPLES_PER_SCENE = 2 * PLACES_PER_SCENE
 _SEED_STRIDE = 10_000_000  # scenes of one training seed never meet those of the next one
+_EMPTY = -1
+
+Slots = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,74 +34,115 @@ class Example:
     rgb: RgbImage  # (H, W, 3) uint8
     depth_m: DepthImage  # (H, W) metres, NaN = sky
     intrinsics: Intrinsics
+    T_odom_camera: npt.NDArray[np.float64]  # (4, 4) optical frame; odom: z up from the ground
+    glassy: Mask  # (H, W) a depth sensor sees nothing there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Some examples of a pool, on one device."""
+
+    rgb: torch.Tensor  # (B, H, W, 3) uint8
+    depth_m: torch.Tensor  # (B, H, W) float32, NaN = sky
+    camera: torch.Tensor  # (B, 4) float32: fx, fy, cx, cy
+    T_odom_camera: torch.Tensor  # (B, 4, 4) float32
+    glassy: torch.Tensor  # (B, H, W) bool
 
 
 RenderScene = Callable[[int, int, int], list[Example]]  # scene seed, width, height
 
 
 def render_synthetic(scene_seed: int, width: int, height: int) -> list[Example]:
-    """Render `VIEWS_PER_SCENE` examples with the project's own renderer."""
-    views = training_views(scene_seed, width, height, VIEWS_PER_SCENE)
+    """Render `EXAMPLES_PER_SCENE` examples; numbers 2 i and 2 i + 1 are a step apart."""
     return [
-        Example(rgb=view.rgb, depth_m=view.depth_m, intrinsics=view.intrinsics) for view in views
+        Example(
+            rgb=view.rgb,
+            depth_m=view.depth_m,
+            intrinsics=view.intrinsics,
+            T_odom_camera=view.T_odom_camera,
+            glassy=view.glassy,
+        )
+        for view in training_pairs(scene_seed, width, height, PLACES_PER_SCENE)
     ]
 
 
-class ExamplePool:
-    """Fresh examples, oldest replaced first. Safe between processes: files appear whole.
+def render_singles(scene_seed: int, width: int, height: int) -> list[tuple[DepthImage, Intrinsics]]:
+    """Render depth of two unrelated views, which is what a prior is learned from."""
+    views = training_views(scene_seed, width, height, 2)
+    return [(view.depth_m, view.intrinsics) for view in views]
 
-    Example number i of a pool is the same picture on every machine; which ones a batch of
-    training draws depends on how fast they are rendered.
+
+class ExamplePool:
+    """A ring of examples in files, safe between processes.
+
+    Example number i lies in slot i % capacity, where it replaces an older one. Number i of a
+    pool is the same picture on every machine; which ones training draws depends on how fast they
+    are rendered.
     """
 
-    def __init__(self, folder: Path, capacity: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._capacity = capacity
-        self._listed_at = -1.0
-        self._indices: list[int] = []
+    def __init__(self, folder: Path, capacity: int, size: tuple[int, int]) -> None:
+        """Open or make the files of a pool.
 
-    def add(self, index: int, example: Example) -> None:
-        """Store example number `index` and forget the one it replaces."""
-        camera = example.intrinsics
-        partial = self._folder / f"{index:08d}.partial"
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                rgb=example.rgb,
-                depth_m=example.depth_m.astype(np.float16),
-                camera=np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+        Args:
+            folder: of the files.
+            capacity: number of slots, a multiple of `EXAMPLES_PER_SCENE`.
+            size: width and height of the images.
+
+        Raises:
+            ConfigError: the capacity is odd, or the folder holds a pool of another one or size.
+        """
+        if capacity < EXAMPLES_PER_SCENE or capacity % EXAMPLES_PER_SCENE:
+            raise ConfigError(
+                f"a pool of {capacity} examples, expected a multiple of {EXAMPLES_PER_SCENE}"
             )
-        partial.replace(self._path(index))
-        self._path(index - self._capacity).unlink(missing_ok=True)
+        self.capacity = capacity
+        folder.mkdir(parents=True, exist_ok=True)
+        width, height = size
+        self._rgb = _column(folder / "rgb.u8", (capacity, height, width, 3), np.uint8)
+        self._depth = _column(folder / "depth.f16", (capacity, height, width), np.float16)
+        self._glassy = _column(folder / "glassy.u8", (capacity, height, width), np.uint8)
+        self._view = _column(folder / "view.f32", (capacity, 20), np.float32)
+        # 0 = empty: that is what a new file holds
+        self._number = _column(folder / "number.i64", (capacity,), np.int64)
 
-    def indices(self, refresh_s: float = 2.0) -> list[int]:
-        """Return the numbers of the examples at hand, as of at most `refresh_s` ago."""
-        if time.monotonic() - self._listed_at >= refresh_s or self._listed_at < 0.0:
-            names = sorted(path.stem for path in self._folder.glob("*.npz"))
-            self._indices = [int(name) for name in names]
-            self._listed_at = time.monotonic()
-        return self._indices
+    def add(self, number: int, example: Example) -> None:
+        """Store example `number` in place of the one in its slot."""
+        slot, camera = number % self.capacity, example.intrinsics
+        self._number[slot] = 0
+        self._rgb[slot] = example.rgb
+        self._depth[slot] = example.depth_m
+        self._glassy[slot] = example.glassy
+        self._view[slot, :4] = camera.fx, camera.fy, camera.cx, camera.cy
+        self._view[slot, 4:] = example.T_odom_camera.reshape(-1)
+        self._number[slot] = number + 1
 
-    def draw(self, rng: np.random.Generator) -> Example:
-        """Return an example by chance; the pool must not be empty."""
-        while True:
-            indices = self.indices()
-            try:
-                return self._read(indices[int(rng.integers(len(indices)))])
-            except FileNotFoundError:  # replaced since the folder was listed
-                self._listed_at = -1.0
+    def numbers(self) -> Slots:
+        """Return (capacity,) the number of the example in each slot, -1 = none."""
+        return np.asarray(self._number) + _EMPTY
 
-    def _read(self, index: int) -> Example:
-        with np.load(self._path(index)) as stored:
-            rgb, depth_m = stored["rgb"], stored["depth_m"].astype(np.float32)
-            fx, fy, cx, cy = (float(value) for value in stored["camera"])
-        height, width = depth_m.shape
-        camera = Intrinsics(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
-        return Example(rgb=rgb, depth_m=depth_m, intrinsics=camera)
+    def take(self, slots: Slots, device: torch.device) -> Examples:
+        """Return the examples in some slots."""
+        view = torch.from_numpy(self._view[slots])
+        return Examples(
+            rgb=torch.from_numpy(self._rgb[slots]).to(device),
+            depth_m=torch.from_numpy(self._depth[slots]).to(device).float(),
+            camera=view[:, :4].to(device),
+            T_odom_camera=view[:, 4:].reshape(-1, 4, 4).to(device),
+            glassy=torch.from_numpy(self._glassy[slots]).to(device) > 0,
+        )
 
-    def _path(self, index: int) -> Path:
-        return self._folder / f"{index:08d}.npz"
+
+def _column(path: Path, shape: tuple[int, ...], kind: type) -> npt.NDArray[Any]:
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    if not path.exists():
+        with path.open("ab") as file:
+            file.truncate(size)  # takes no space before something is written
+    if path.stat().st_size != size:
+        raise ConfigError(
+            f"{path} has {path.stat().st_size} bytes, expected {size}: it is of a pool of another "
+            "capacity or image size; choose another folder"
+        )
+    return np.memmap(path, dtype=kind, mode="r+", shape=shape)
 
 
 class Renderers:
@@ -111,8 +159,8 @@ class Renderers:
         render: RenderScene = render_synthetic,
     ) -> None:
         context = multiprocessing.get_context("spawn")
-        stored = ExamplePool(folder, capacity).indices()
-        first = stored[-1] // VIEWS_PER_SCENE + 1 if stored else 0
+        newest = int(ExamplePool(folder, capacity, size).numbers().max())
+        first = newest // EXAMPLES_PER_SCENE + 1
         self._stop = context.Event()
         self._processes = [
             context.Process(
@@ -139,7 +187,7 @@ class Renderers:
                 raise RuntimeError(f"a renderer ended with exit code {process.exitcode}")
 
     def stop(self) -> None:
-        """Let each process finish its example and wait for it."""
+        """Let each process finish its scene and wait for it."""
         self._stop.set()
         for process in self._processes:
             process.join(timeout=10.0)
@@ -159,9 +207,9 @@ def _fill(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which stops us
     parent = os.getppid()
-    pool = ExamplePool(folder, capacity)
+    pool = ExamplePool(folder, capacity, size)
     scene = first
     while not stop.is_set() and os.getppid() == parent:  # an orphan must not render for ever
         for view, example in enumerate(render(seed * _SEED_STRIDE + scene, *size)):
-            pool.add(scene * VIEWS_PER_SCENE + view, example)
+            pool.add(scene * EXAMPLES_PER_SCENE + view, example)
         scene += step

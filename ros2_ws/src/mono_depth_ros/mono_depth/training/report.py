@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
+import torch
 
 _WINDOW = 20  # steps averaged to one entry
+_CURVES = ("total", "shape", "metric", "gradient", "consistency", "sky")  # all are above zero
 
 
 class TrainingLog:
@@ -17,21 +18,23 @@ class TrainingLog:
     def __init__(self, weights: Path) -> None:
         self.entries: list[dict[str, float]] = []
         self._weights = weights
-        self._block: list[dict[str, float]] = []
+        self._block: list[Mapping[str, torch.Tensor]] = []
 
-    def add(self, step: int, elapsed_s: float, losses: Mapping[str, float]) -> None:
-        """Take in one step."""
-        self._block.append(dict(losses))
-        if len(self._block) == _WINDOW:
-            self.entries.append(
-                {"step": step, "elapsed_s": round(elapsed_s, 1), **_mean(self._block)}
-            )
-            self._block = []
+    def add(self, step: int, elapsed_s: float, losses: Mapping[str, torch.Tensor]) -> bool:
+        """Take in one step, as scalars; tell whether they completed an entry.
 
-    def recent(self) -> float:
-        """Return the newest mean of the total loss."""
-        block = self._block or self.entries[-1:]
-        return _mean(block)["total"]
+        Only then their values are looked at: a GPU is not waited for at every step.
+        """
+        self._block.append(losses)
+        if len(self._block) < _WINDOW:
+            return False
+        means = {
+            name: round(float(torch.stack([item[name] for item in self._block]).mean()), 5)
+            for name in losses
+        }
+        self.entries.append({"step": step, "elapsed_s": round(elapsed_s, 1), **means})
+        self._block = []
+        return True
 
     def write(self, record: Mapping[str, object]) -> None:
         """Write `.json`, and `.png` where matplotlib is installed, beside the weights."""
@@ -44,13 +47,9 @@ class TrainingLog:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         steps = [entry["step"] for entry in self.entries]
-        for name in ("total", "shape", "metric", "gradient"):
+        for name in _CURVES:
             axes.plot(steps, [entry[name] for entry in self.entries], label=name)
         axes.set(xlabel="step", ylabel="loss", yscale="log", title=self._weights.stem)
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
         figure.savefig(self._weights.with_suffix(".png"), dpi=110)
-
-
-def _mean(block: list[dict[str, float]]) -> dict[str, float]:
-    return {key: round(float(np.mean([item[key] for item in block])), 5) for key in block[0]}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano import focal_factor, normalise, ray_channels
+from mono_depth.models.nano import normalise
+from mono_depth.models.nano_hints import anchored, hint_channels
 from mono_depth.models.nano_net import NanoNet
-from mono_depth.training.augment import log_target, random_look, random_view
-from mono_depth.training.losses import SKY_DEPTH_M, depth_losses
-from mono_depth.training.pool import Example
+from mono_depth.training.hints import HintShares, random_ground, random_known
+from mono_depth.training.look import random_look
+from mono_depth.training.losses import SKY_DEPTH_M, Pair, depth_losses
+from mono_depth.training.pool import Examples
+from mono_depth.training.views import random_views, same_points
 
-DrawExample = Callable[[np.random.Generator], Example]
+PARTS = ("all", "hints")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,13 @@ class TrainingConfig:
     """What decides the result of a training run, apart from the speed of the machine."""
 
     minutes: float = 30.0  # of training, after the pool is filled
+    steps: int = 0  # how many, whatever time they take; 0 = for `minutes`
     seed: int = 0
+    start_sha256: str = ""  # of the weights it starts from, "" = from nothing
+    part: str = "all"  # what learns: all, or only what uses the hints
     batch_size: int = 8
+    pair_share: float = 0.5  # of a batch that are pairs of views of the same place
+    hint_shares: HintShares = field(default_factory=HintShares)
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
     warmup_fraction: float = 0.03
@@ -47,66 +54,94 @@ class TrainingConfig:
             raise ConfigError(f"minutes {self.minutes}, batch size {self.batch_size}: too small")
         if len(self.view_sizes) != len(self.view_shares):
             raise ConfigError("view_sizes and view_shares differ in length")
+        if self.part not in PARTS:
+            raise ConfigError(f"part {self.part!r}, expected one of {', '.join(PARTS)}")
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of views in a batch."""
+        return round(0.5 * self.pair_share * self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Examples of one size, on the CPU."""
+    """Views of one size, on the device that trains."""
 
     image: torch.Tensor  # (B, 3, h, w) float32, normalised
     rays: torch.Tensor  # (B, 2, h, w) float32
+    known_log: torch.Tensor  # (B, h, w) log canonical depth that is told, NaN = not told
+    ground: torch.Tensor  # (B, h, w) log canonical depth of level ground, NaN = not told
     target: torch.Tensor  # (B, h, w) log canonical depth, NaN = unknown, +inf = sky
     sky_log: torch.Tensor  # (B,) log canonical depth beyond which sky is right
+    pairs: tuple[Pair, ...]
 
 
 def make_batch(
-    draw: DrawExample, config: TrainingConfig, rng: np.random.Generator, progress: float
+    examples: Examples, config: TrainingConfig, rng: np.random.Generator, progress: float
 ) -> Batch:
-    """Draw, cut and change `config.batch_size` examples.
+    """Cut and change examples, and choose what is told beside the image.
 
     Args:
-        draw: gives an example by chance.
-        config: sizes and their shares.
+        examples: `config.pairs` pairs, side by side, then others.
+        config: sizes and shares.
         rng: source of chance.
         progress: 0 at the start of the run, 1 at its end.
     """
     size = config.view_sizes[int(rng.choice(len(config.view_sizes), p=config.view_shares))]
     if progress < config.early_fraction:
         size = config.early_view_size
-    images, rays, targets, sky = [], [], [], []
-    for _ in range(config.batch_size):
-        example = draw(rng)
-        rgb, depth_m, camera = random_view(
-            example.rgb, example.depth_m, example.intrinsics, size, rng
-        )
-        images.append(torch.from_numpy(random_look(rgb, rng)))
-        rays.append(ray_channels(camera))
-        targets.append(torch.from_numpy(log_target(depth_m, camera)))
-        sky.append(math.log(SKY_DEPTH_M / focal_factor(camera)))
-    image = torch.stack(images).permute(0, 3, 1, 2).float()
+    device = examples.rgb.device
+    noise = torch.Generator(device)
+    noise.manual_seed(int(rng.integers(2**62)))
+    views = random_views(examples, size, rng)
+    pairs = []
+    for first in range(0, 2 * config.pairs, 2):
+        there, is_same = same_points(views, first, first + 1)
+        pairs.append(Pair(first=first, second=first + 1, there=there, is_same=is_same))
+    image = normalise(255.0 * random_look(views.image, rng, noise))
     return Batch(
-        image=normalise(image).contiguous(memory_format=torch.channels_last),
-        rays=torch.stack(rays),
-        target=torch.stack(targets),
-        sky_log=torch.tensor(sky),
+        image=image.contiguous(memory_format=torch.channels_last),
+        rays=views.rays,
+        known_log=random_known(views, config.hint_shares, rng, noise),
+        ground=random_ground(views, config.hint_shares, rng),
+        target=views.target,
+        sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
+        pairs=tuple(pairs),
     )
 
 
 class Trainer:
     """The network, its moving average and its optimiser."""
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        device: torch.device | None = None,
+        start: NanoNet | None = None,
+    ) -> None:
+        """Begin a run.
+
+        Args:
+            config: what to do.
+            device: that trains; None = the CPU.
+            start: network to go on with, None = a new one.
+        """
         torch.manual_seed(config.seed)
+        self.device = device or torch.device("cpu")
         self._config = config
-        self._net = NanoNet()
-        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = NanoNet()
+        self._net, self.average = NanoNet(), NanoNet()
+        if start is not None:
+            self._net.load_state_dict(start.state_dict())
         self.average.load_state_dict(self._net.state_dict())
-        decayed = [p for p in self._net.parameters() if p.ndim > 1]
-        others = [p for p in self._net.parameters() if p.ndim <= 1]
+        for net in (self._net, self.average):
+            net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.part == "hints":
+            self._net.requires_grad_(requires_grad=False)
+            self._net.hints.requires_grad_()  # type: ignore[union-attr]
+        learning = [p for p in self._net.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": decayed},
-            {"params": others, "weight_decay": 0.0},
+            {"params": [p for p in learning if p.ndim > 1]},
+            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self._optimiser = torch.optim.AdamW(
             groups,
@@ -116,7 +151,7 @@ class Trainer:
         )
         self.steps = 0
 
-    def step(self, batch: Batch, progress: float) -> dict[str, float]:
+    def step(self, batch: Batch, progress: float) -> dict[str, torch.Tensor]:
         """Learn from one batch.
 
         Args:
@@ -129,11 +164,13 @@ class Trainer:
         rate = self._config.learning_rate * _schedule(progress, self._config.warmup_fraction)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        self._net.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._config.bfloat16):
-            features = self._net.features(batch.image, batch.rays)
-        output = self._net.predict(features.float())
-        losses = depth_losses(output, batch.target, batch.sky_log)
+        self._net.train(self._config.part == "all")  # else the norms stay as they are
+        hints = hint_channels(batch.known_log, batch.ground)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.bfloat16):
+            features = self._net.features(batch.image, batch.rays, hints)
+        log_depth, log_spread = self._net.predict(features.float()).unbind(1)
+        log_depth = anchored(log_depth, batch.known_log)
+        losses = depth_losses(log_depth, log_spread, batch.target, batch.sky_log, batch.pairs)
         total = losses.total()
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -141,8 +178,7 @@ class Trainer:
         self._optimiser.step()
         self.steps += 1
         self._update_average()
-        terms = {name: float(value.detach()) for name, value in vars(losses).items()}
-        return {"total": float(total.detach()), **terms}
+        return {"total": total.detach(), **{k: v.detach() for k, v in vars(losses).items()}}
 
     @torch.no_grad()
     def _update_average(self) -> None:

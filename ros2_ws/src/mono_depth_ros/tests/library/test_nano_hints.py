@@ -1,0 +1,206 @@
+"""What the built-in network is told beside the image: sparse depth, sensor depth, the ground."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mono_depth.data import Intrinsics
+from mono_depth.errors import FrameError
+from mono_depth.models.nano import GuidedNano, focal_factor, network_size, ray_channels
+from mono_depth.models.nano_hints import anchored, ground_log, hint_channels, spread_out
+from mono_depth.models.nano_net import NanoNet
+from mono_depth.models.protocol import GuidedModel, Hints
+
+CPU = torch.device("cpu")
+RGB = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (96, 128, 3), dtype=np.uint8))
+CAMERA = Intrinsics(width=128, height=96, fx=100.0, fy=100.0, cx=63.5, cy=47.5)
+NAN = math.nan
+DOWN = np.array([0.0, 1.0, 0.0])  # gravity for a level camera
+
+
+@pytest.fixture
+def guided() -> GuidedNano:
+    """Untrained, but not deaf to the hints."""
+    torch.manual_seed(0)
+    net = NanoNet()
+    with torch.no_grad():
+        for layer in net.hints.inject:
+            layer.weight.normal_(0.0, 0.02)
+    return GuidedNano(net, CPU)
+
+
+def unknown(height=64, width=64):
+    return torch.full((1, height, width), NAN)
+
+
+# ---- filling in
+
+
+def test_nothing_known_is_zero_everywhere():
+    assert not hint_channels(unknown(), unknown()).any()
+
+
+def test_one_known_pixel_is_known_everywhere_and_nearest_at_itself():
+    values = unknown()
+    values[0, 10, 20] = 1.5
+    filled, nearness = spread_out(values)
+    torch.testing.assert_close(filled, torch.full((1, 64, 64), 1.5))
+    assert float(nearness[0, 10, 20]) == 1.0
+    assert int((nearness == 1.0).sum()) == 1
+    assert float(nearness.min()) > 0.0
+    assert float(nearness[0, 12, 20]) > float(nearness[0, 60, 60])
+
+
+def test_known_pixels_keep_their_value_and_what_lies_between_is_between():
+    values = unknown()
+    values[0, :, 0], values[0, :, 63] = 1.0, 2.0
+    filled, _ = spread_out(values)
+    assert (filled[0, :, 0] == 1.0).all()
+    assert (filled[0, :, 63] == 2.0).all()
+    row = filled[0, 32]
+    assert (row.diff() >= -1e-6).all()
+    assert 1.2 < float(row[32]) < 1.8
+
+
+def test_images_of_a_batch_do_not_mix():
+    values = torch.cat((unknown(), torch.full((1, 64, 64), 3.0)))
+    filled, nearness = spread_out(values)
+    assert not filled[0].any()
+    assert not nearness[0].any()
+    assert (filled[1] == 3.0).all()
+
+
+# ---- agreeing with what is known
+
+
+def test_a_prediction_wrong_by_one_factor_is_right_after_one_known_pixel():
+    truth = torch.rand(1, 64, 64)
+    known = unknown()
+    known[0, 5, 5] = truth[0, 5, 5]
+    torch.testing.assert_close(anchored(truth + 0.4, known), truth)
+
+
+def test_a_prediction_without_known_depth_stays_as_it_is():
+    prediction = torch.rand(2, 64, 64)
+    known = torch.cat((unknown(), torch.zeros(1, 64, 64)))
+    moved = anchored(prediction, known)
+    torch.testing.assert_close(moved[0], prediction[0])
+    assert not moved[1].any()
+
+
+def test_one_wrong_point_is_not_believed():
+    truth, known = torch.zeros(1, 64, 64), unknown()
+    known[0, ::8, ::8] = 0.0
+    known[0, 32, 32] = 4.0  # 55 times too far
+    assert float(anchored(truth, known).max()) < 0.71
+
+
+# ---- ground
+
+
+def test_level_ground_is_as_far_as_the_height_says():
+    rays = ray_channels(CAMERA)[None]
+    down = torch.from_numpy(DOWN).float()[None]
+    ground = ground_log(rays, down, torch.tensor([1.2]), torch.tensor([1.0]))[0]
+    # a ray that falls by y/z reaches the ground at z = height / (y/z)
+    expected = 1.2 / ((90 - 47.5) / 100)
+    torch.testing.assert_close(ground[90], torch.full((128,), math.log(expected)))
+    assert ground[:48].isnan().all()
+    assert not ground[60:].isnan().any()
+
+
+def test_ground_before_a_camera_that_looks_straight_down_is_as_far_as_it_is_high():
+    down = torch.tensor([[0.0, 0.0, 1.0]])
+    ground = ground_log(ray_channels(CAMERA)[None], down, torch.tensor([2.0]), torch.tensor([0.5]))
+    torch.testing.assert_close(ground, torch.full((1, 96, 128), math.log(4.0)))
+
+
+def test_no_height_is_no_ground():
+    down = torch.from_numpy(DOWN).float()[None]
+    rays = ray_channels(CAMERA)[None]
+    assert ground_log(rays, down, torch.tensor([NAN]), torch.tensor([1.0])).isnan().all()
+
+
+# ---- the model
+
+
+def test_without_hints_it_is_the_network_without_hints(guided):
+    assert isinstance(guided, GuidedModel)
+    alone = guided.infer(RGB, CAMERA)
+    told_nothing = guided.infer_guided(RGB, CAMERA, Hints())
+    torch.testing.assert_close(told_nothing.values, alone.values)
+    assert told_nothing.mask is None
+
+
+def test_before_training_the_network_does_not_listen_to_hints():
+    torch.manual_seed(0)
+    net = NanoNet().eval()
+    image, rays, hints = (
+        torch.rand(1, 3, 64, 64),
+        torch.rand(1, 2, 64, 64),
+        torch.rand(1, 4, 64, 64),
+    )
+    with torch.inference_mode():
+        assert torch.equal(net(image, rays, hints), net(image, rays))
+
+
+def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(guided):
+    width, height = network_size(128, 96)
+    depth_m = torch.full((height, width), 2.0)
+    depth_m[:, width // 2 :] = NAN
+    depth_m[:8] = 0.0
+    prediction = guided.infer_guided(RGB, CAMERA, Hints(depth_m=depth_m, keeps_depth=True))
+    is_known = depth_m == 2.0
+    torch.testing.assert_close(prediction.values[is_known], torch.full_like(depth_m, 2.0)[is_known])
+    assert torch.equal(prediction.mask, ~is_known)
+    assert prediction.values.isfinite().all()
+    assert (prediction.values > 0.0).all()
+
+
+def test_depth_of_another_size_covers_the_same_view(guided):
+    depth_m = torch.full((480, 640), NAN)
+    depth_m[:, 320:] = 3.0
+    prediction = guided.infer_guided(RGB, CAMERA, Hints(depth_m=depth_m, keeps_depth=True))
+    half = prediction.values.shape[1] // 2
+    torch.testing.assert_close(
+        prediction.values[:, half:], torch.full_like(prediction.values[:, half:], 3.0)
+    )
+    assert prediction.mask[:, :half].all()
+
+
+def test_a_few_points_set_the_scale(guided):
+    alone = guided.infer(RGB, CAMERA).values
+    depth_m = torch.full(alone.shape, NAN)
+    depth_m[::20, ::20] = 5.0 * alone[::20, ::20]
+    told = guided.infer_guided(RGB, CAMERA, Hints(depth_m=depth_m)).values
+    ratio = (told / alone).median()
+    assert 3.0 < float(ratio) < 8.0
+
+
+def test_height_and_gravity_change_the_answer_only_together_and_with_a_camera(guided):
+    alone = guided.infer(RGB, CAMERA).values
+    height = Hints(camera_height_m=0.3)
+    both = replace(height, down_camera=DOWN)
+    torch.testing.assert_close(guided.infer_guided(RGB, CAMERA, height).values, alone)
+    assert not torch.allclose(guided.infer_guided(RGB, CAMERA, both).values, alone)
+    uncalibrated = guided.infer(RGB, None).values
+    torch.testing.assert_close(guided.infer_guided(RGB, None, both).values, uncalibrated)
+
+
+def test_known_metres_are_metres_for_any_focal_length(guided):
+    tele = replace(CAMERA, fx=300.0, fy=300.0)
+    assert focal_factor(tele) > 2.0 * focal_factor(CAMERA)
+    depth_m = torch.full((96, 128), 2.5)
+    for camera in (CAMERA, tele):
+        prediction = guided.infer_guided(RGB, camera, Hints(depth_m=depth_m))
+        torch.testing.assert_close(
+            prediction.values, torch.full_like(prediction.values, 2.5), rtol=1e-4, atol=0.0
+        )
+
+
+def test_an_image_that_cannot_be_used_is_refused_with_hints_too(guided):
+    with pytest.raises(FrameError, match="20x20 pixels, expected 32 or more"):
+        guided.infer_guided(torch.zeros(20, 20, 3, dtype=torch.uint8), None, Hints())
