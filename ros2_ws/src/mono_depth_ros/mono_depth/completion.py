@@ -6,7 +6,7 @@ model whose doubtful pixels are taken away again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from mono_depth.config import CompletionConfig
 from mono_depth.data import DepthImage, Frame, Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
+from mono_depth.hidden import Hidden
 from mono_depth.models.protocol import CompletionModel, DepthCompleter, DepthModel
 
 _GUESS_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL)
@@ -62,7 +63,10 @@ class GuessedCompletion:
         """Complete a first guess without its doubtful pixels. See `DepthModel.infer`."""
         guess = self._guess.infer(rgb, intrinsics)
         hidden = doubtful(guess, self._config)
-        return self.complete(rgb, torch.where(hidden, torch.nan, guess.values))
+        prediction = self.complete(rgb, torch.where(hidden > 0, torch.nan, guess.values))
+        size = prediction.values.shape
+        reasons = F.interpolate(hidden[None, None].float(), size, mode="nearest")[0, 0]
+        return replace(prediction, reasons=reasons.to(torch.uint8))
 
     def depth_size(self, width: int, height: int) -> tuple[int, int]:
         """See `DepthCompleter.depth_size`."""
@@ -74,20 +78,21 @@ class GuessedCompletion:
 
 
 def doubtful(guess: Prediction, config: CompletionConfig) -> torch.Tensor:
-    """Return (h, w) bool: pixels on both sides of a jump, of low confidence or without depth.
+    """Return (h, w) uint8 of `Hidden`: no depth, on a side of a jump, or of low confidence.
 
     A network smears depth across the edge of a thing, and there it is wrong by the most.
     """
     logarithm = guess.values.log()
-    is_hidden = ~logarithm.isfinite()
     jump = float(np.log1p(config.max_jump))
     across = (logarithm[:, 1:] - logarithm[:, :-1]).abs() > jump
     down = (logarithm[1:] - logarithm[:-1]).abs() > jump
-    is_hidden |= F.pad(across, (1, 0)) | F.pad(across, (0, 1))
-    is_hidden |= F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
+    is_edge = F.pad(across, (1, 0)) | F.pad(across, (0, 1))
+    is_edge |= F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
+    hidden = is_edge.to(torch.uint8) * int(Hidden.EDGE)
     if guess.confidence is not None:
-        is_hidden |= guess.confidence < config.min_confidence
-    return is_hidden
+        is_unsure = (guess.confidence < config.min_confidence) & ~is_edge
+        hidden = hidden.masked_fill(is_unsure, int(Hidden.UNSURE))
+    return hidden.masked_fill(~logarithm.isfinite(), int(Hidden.HOLE))
 
 
 def predict(

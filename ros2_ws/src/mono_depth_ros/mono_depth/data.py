@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from mono_depth.errors import FrameError
+from mono_depth.hidden import Hidden, split_holes
 from mono_depth.refine import picture_detail, resized
 from mono_depth.threads import on_one_thread
 
@@ -100,6 +101,7 @@ class Prediction:
     kind: OutputKind
     confidence: torch.Tensor | None = None  # (h, w) float32, 0..1, None = the model has none
     mask: torch.Tensor | None = None  # (h, w) bool, True = completion had no depth there
+    reasons: torch.Tensor | None = None  # (h, w) uint8 of `Hidden`, why; None = it was a hole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,7 @@ class DepthResult:
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
     network_mask: torch.Tensor | None = None  # (h, w) bool, see `mask`; None = no completion
+    network_reasons: torch.Tensor | None = None  # (h, w) uint8 of `Hidden`, None = all are holes
     completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
 
@@ -217,6 +220,21 @@ class DepthResult:
             return None
         mask = self.network_mask[None, None].float()
         return interpolate(mask, self.rgb.shape[:2], mode="nearest")[0, 0].bool()
+
+    @cached_property
+    @on_one_thread
+    def hidden(self) -> torch.Tensor | None:
+        """(H, W) uint8 of `Hidden`: where and why completion had no depth; None without it."""
+        if self.network_mask is None:
+            return None
+        if self.network_reasons is not None:
+            codes = self.network_reasons * self.network_mask
+        elif self.completed == "sensor_depth":
+            codes = split_holes(self.network_mask)
+        else:
+            codes = self.network_mask.to(torch.uint8) * int(Hidden.HOLE)
+        size = self.rgb.shape[:2]
+        return interpolate(codes[None, None].float(), size, mode="nearest")[0, 0].to(torch.uint8)
 
     def _where_visible(self, values: torch.Tensor, otherwise: float) -> torch.Tensor:
         if self.is_visible is None:

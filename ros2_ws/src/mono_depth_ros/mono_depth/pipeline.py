@@ -71,6 +71,7 @@ class DepthPipeline:
             network_relative=past.relative,
             network_confidence=past.confidence,
             network_mask=prediction.mask,
+            network_reasons=prediction.reasons,
             completed=completed,
             stage_ms=watch.stage_ms,
         )

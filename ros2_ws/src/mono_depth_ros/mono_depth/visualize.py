@@ -7,10 +7,12 @@ from functools import cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mono_depth.cloud_view import render_cloud_oblique
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.errors import ConfigError
+from mono_depth.hidden import Hidden
 
 __all__ = [
     "COLORMAPS",
@@ -20,6 +22,7 @@ __all__ = [
     "colorize_depth",
     "draw_text",
     "render_cloud_oblique",
+    "tint_hidden",
 ]
 
 _GREY = -1
@@ -35,6 +38,12 @@ COLORMAPS: dict[str, int] = {
 }
 _UNKNOWN_RGB = (62, 62, 66)  # dark and without hue, in none of the maps but gray
 _TICK_DISTANCE = 0.14  # of the bar
+_TINTS = {  # what people are shown of completion: colour and name
+    Hidden.HOLE: ((255, 0, 200), "hole"),
+    Hidden.EDGE: ((255, 210, 0), "edge"),
+    Hidden.UNSURE: ((0, 190, 255), "unsure"),
+}
+_TINT = 0.6
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -75,6 +84,37 @@ def colorize_depth(
 def blend(rgb: RgbImage, color: RgbImage, alpha: float) -> RgbImage:
     """Mix two pictures of one size; `alpha` is the share of `rgb`, 0..1."""
     return np.asarray(cv2.addWeighted(rgb, alpha, color, 1.0 - alpha, 0.0), np.uint8)
+
+
+def tint_hidden(rgb: RgbImage, hidden: npt.NDArray[np.uint8]) -> RgbImage:
+    """Show on the camera image where completion had no depth, and why.
+
+    Args:
+        rgb: (H, W, 3).
+        hidden: (H, W) of `Hidden`.
+
+    Returns:
+        (H, W, 3): grey where depth was known, tinted elsewhere, with the names of the tints.
+    """
+    height = rgb.shape[0]
+    grey = np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    table = np.zeros((256, 3), np.uint8)
+    for code, (tint, _) in _TINTS.items():
+        table[code] = tint
+    mixed = blend(np.asarray(grey, np.uint8), table[hidden], 1.0 - _TINT)
+    shown = np.where(hidden[..., None] == Hidden.KNOWN, grey, mixed).astype(np.uint8)
+    font = max(0.3, height / 900)
+    left, bottom = round(10 * font), height - round(12 * font)
+    for code, (tint, name) in _TINTS.items():
+        share = np.count_nonzero(hidden == code) / hidden.size
+        if not share:
+            continue
+        label, side = f"{name} {100 * share:.1f} %", round(22 * font)
+        cv2.rectangle(shown, (left, bottom - side), (left + side, bottom), tint, cv2.FILLED)
+        draw_text(shown, label, (left + 2 * side, bottom), font)
+        (width, _), _ = cv2.getTextSize(label, _FONT, font, 1)
+        left += 4 * side + width
+    return shown
 
 
 class DisplayRange:

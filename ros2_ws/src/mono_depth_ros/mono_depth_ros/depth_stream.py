@@ -153,7 +153,8 @@ class DepthStream:
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:
-            raise FrameError(f"nothing to publish on {', '.join(wanted)}: {result.scale.reason}")
+            reason = result.scale.reason or f"{self._pipeline.model.name} completes no depth"
+            raise FrameError(f"nothing to publish on {', '.join(wanted)}: {reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None
         latency_ms = (self._clock.now().nanoseconds - frame.stamp_ns) * 1e-6
         self.stats.on_published(

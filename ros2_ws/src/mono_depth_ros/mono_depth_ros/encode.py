@@ -52,6 +52,11 @@ def encode_mono_float(values: npt.NDArray[np.float32], header: Header) -> Image:
     return _image(values.astype(np.float32, copy=False), header, "32FC1")
 
 
+def encode_mono(values: npt.NDArray[np.uint8], header: Header) -> Image:
+    """Make a mono8 message of (H, W) values."""
+    return _image(values, header, "mono8")
+
+
 def encode_rgb(rgb: RgbImage, header: Header) -> Image:
     """Make an rgb8 message of an (H, W, 3) uint8 picture."""
     return _image(rgb, header, "rgb8")

@@ -17,7 +17,8 @@ from std_msgs.msg import Header
 
 from mono_depth.data import DepthResult, Intrinsics
 from mono_depth.geometry import CloudBuilder
-from mono_depth.visualize import DisplayRange, blend, colorize_depth
+from mono_depth.hidden import Hidden
+from mono_depth.visualize import DisplayRange, blend, colorize_depth, tint_hidden
 from mono_depth_ros import encode
 from mono_depth_ros.calibration import camera_info_from
 from mono_depth_ros.config import ColorConfig, NodeConfig
@@ -33,7 +34,13 @@ TOPICS: dict[str, type] = {
     "relative/image": Image,
     "depth/image/compressedDepth": CompressedImage,
     "depth/color": Image,
+    "completion/mask": Image,
+    "completion/color": Image,
 }
+
+# Of completion/mask: 0 = depth was known, all else = filled in.
+_GREYS = np.zeros(256, np.uint8)
+_GREYS[[Hidden.HOLE, Hidden.EDGE, Hidden.UNSURE]] = 255, 170, 85
 
 _LEAST_RANGE = 1.1  # far / near of the colours
 
@@ -54,6 +61,11 @@ class HostResult:
         """(H, W) inverse depth without unit."""
         return _host(self.result.relative)
 
+    @cached_property
+    def hidden(self) -> npt.NDArray[np.uint8] | None:
+        """(H, W) of `Hidden`, None where nothing was completed."""
+        return None if self.result.hidden is None else self.result.hidden.cpu().numpy()
+
 
 class Outputs:
     """Publishes what has subscribers. Encodes on the worker thread."""
@@ -72,6 +84,8 @@ class Outputs:
             "relative/image": self._relative,
             "depth/image/compressedDepth": self._compressed_depth,
             "depth/color": self._color,
+            "completion/mask": self._completion_mask,
+            "completion/color": self._completion_color,
         }
 
     def wanted(self) -> list[str]:
@@ -160,6 +174,14 @@ class Outputs:
         near, far = _shown_range(self._display_range.update(depth), color)
         picture = colorize_depth(depth, near, far, color.colormap)
         return encode.encode_rgb(blend(host.result.rgb, picture, color.blend), header)
+
+    def _completion_mask(self, host: HostResult, header: Header, _: NodeConfig) -> Image | None:
+        return None if host.hidden is None else encode.encode_mono(_GREYS[host.hidden], header)
+
+    def _completion_color(self, host: HostResult, header: Header, _: NodeConfig) -> Image | None:
+        if host.hidden is None:
+            return None
+        return encode.encode_rgb(tint_hidden(host.result.rgb, host.hidden), header)
 
 
 def _shown_range(seen: tuple[float, float], color: ColorConfig) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from mono_depth.config import CompletionConfig, PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.factory import build_pipeline, warm_up
+from mono_depth.hidden import Hidden
 from mono_depth.models import load_model, pseudo_random
 
 CAMERA = Intrinsics(width=128, height=96, fx=100.0, fy=100.0, cx=63.5, cy=47.5)
@@ -57,6 +58,7 @@ def test_depth_of_a_sensor_is_completed_and_its_holes_are_shown(pipeline):
     result = pipeline.process(frame(sensor_depth_m=half_a_wall()))
 
     assert result.completed == "sensor_depth"
+    assert result.hidden[:, 64:].unique().tolist() == [Hidden.HOLE]
     assert result.mask.shape == (96, 128)
     assert not result.mask[:, :64].any()
     assert result.mask[:, 64:].all()
@@ -70,6 +72,7 @@ def test_sparse_points_are_completed(pipeline):
     assert result.completed == "sparse_points"
     seen = ~result.mask.numpy()
     assert 300 < seen.sum() < 600
+    assert result.hidden.unique().tolist() == [Hidden.KNOWN, Hidden.HOLE]
     assert not seen[48:].any()
     assert not seen[:, 64:].any()
 
@@ -82,8 +85,9 @@ def test_without_either_the_guess_of_another_model_is_completed(pipeline):
     hidden = doubtful(guess, CompletionConfig())
     assert hidden.any()
     # nearest pixels, both times
-    shown = torch.nn.functional.interpolate(hidden[None, None].float(), (96, 128))[0, 0] > 0
-    assert torch.equal(result.network_mask, shown)
+    shown = torch.nn.functional.interpolate(hidden[None, None].float(), (96, 128))[0, 0]
+    assert torch.equal(result.network_mask, shown > 0)
+    assert torch.equal(result.hidden, shown.to(torch.uint8))
 
 
 def test_other_models_complete_nothing():
@@ -92,7 +96,7 @@ def test_other_models_complete_nothing():
     result = build_pipeline(config).process(frame(sensor_depth_m=half_a_wall()))
 
     assert result.completed == ""
-    assert result.network_mask is result.mask is None
+    assert result.network_mask is result.mask is result.hidden is None
 
 
 def test_too_few_points_are_left_to_the_guess(pipeline):
@@ -153,21 +157,25 @@ def test_both_sides_of_a_jump_are_doubtful():
 
     hidden = doubtful(guess(depth_m), CompletionConfig(max_jump=0.1))
 
-    assert hidden.int().tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
+    assert (hidden == Hidden.EDGE).int().tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
+    assert (hidden != Hidden.KNOWN).sum() == 4
 
 
 def test_a_jump_between_rows_is_one_too():
     hidden = doubtful(guess([[1.0], [1.0], [2.0], [2.0]]), CompletionConfig(max_jump=0.1))
 
-    assert hidden.int().tolist() == [[0], [1], [1], [0]]
+    assert (hidden == Hidden.EDGE).int().tolist() == [[0], [1], [1], [0]]
 
 
 def test_pixels_without_depth_or_confidence_are_doubtful():
     config = CompletionConfig(min_confidence=0.5, max_jump=1000.0)
 
-    hidden = doubtful(guess([[1.0, NAN, 0.0, 1.0, 1.0]], [[1.0, 1.0, 1.0, 0.4, 0.5]]), config)
+    rating = [[1.0, 1.0, 1.0, 1.0, 0.4, 0.5]]
 
-    assert hidden.int().tolist() == [[0, 1, 1, 1, 0]]
+    hidden = doubtful(guess([[1.0, NAN, 0.0, NAN, 1.0, 1.0]], rating), config)
+
+    hole, unsure = int(Hidden.HOLE), int(Hidden.UNSURE)
+    assert hidden.int().tolist() == [[0, hole, hole, hole, unsure, 0]]
 
 
 def test_of_points_in_one_pixel_the_nearest_is_drawn():
