@@ -39,6 +39,7 @@ from mono_depth.evaluation.cli import (
 )
 from mono_depth.evaluation.evaluate import EvalOptions
 from mono_depth.evaluation.streams import record
+from mono_depth.machine import hardware, versions
 
 if TYPE_CHECKING:
     from mono_depth.evaluation.verdict import Verdict
@@ -48,8 +49,9 @@ def table(verdicts: Sequence[Verdict]) -> str:
     """Return what the consumers got as Markdown."""
     lines = [
         "| depth | ATE [m] | ATE [% of path] | path / true | RPE [mm] | RPE [deg] | failures "
-        "| mesh at true poses: chamfer [mm] | F | area | at own poses: chamfer [mm] | F | area |",
-        f"|{'---|' * 13}",
+        "| mesh at true poses [mm] | there [mm] | back [mm] | F | area | normals "
+        "| mesh at own poses [mm] | there [mm] | back [mm] | F | area | normals |",
+        f"|{'---|' * 19}",
     ]
     for verdict in verdicts:
         error = verdict.trajectory
@@ -62,11 +64,9 @@ def table(verdicts: Sequence[Verdict]) -> str:
             f"{verdict.failures}",
         ]
         for mesh in (verdict.mesh_true_poses, verdict.mesh_own_poses):
-            cells += [
-                f"{1e3 * mesh.chamfer_m:.0f}",
-                f"{mesh.f_score:.2f}",
-                f"{mesh.area_ratio:.2f}",
-            ]
+            for distance_m in (mesh.chamfer_m, mesh.accuracy_m, mesh.completeness_m):
+                cells.append(f"{1e3 * distance_m:.0f}")
+            cells += [f"{v:.2f}" for v in (mesh.f_score, mesh.area_ratio, mesh.normals)]
         lines.append(f"| {verdict.depth} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -82,8 +82,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_scale_option(parser)
     add_set_option(parser)
     parser.add_argument("--temporal", default="none,flow,pose", metavar="MODES")
-    parser.add_argument("--max-depth", type=float, default=5.0, metavar="M", help="(default: 5)")
-    parser.add_argument("--voxel", type=float, default=0.03, metavar="M", help="(default: 0.03)")
+    parser.add_argument(
+        "--max-depth",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="depth that is used (default: what 95 %% of the truth is nearer than)",
+    )
+    parser.add_argument(
+        "--voxel", type=float, default=0.0, metavar="M", help="(default: max-depth / 60)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -96,15 +104,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             chosen_sequence(args),
             pipeline_config(args),
             modes,
-            args.max_depth,
             scale_by_truth=args.scale == BY_TRUTH,
         )
-        verdicts = judge(streams, args.voxel, args.max_depth, args.out)
+        verdicts = judge(streams, args.out, voxel_m=args.voxel, max_depth_m=args.max_depth)
     except MonoDepthError as error:
         sys.stderr.write(f"consumer: {error}\n")
         return 1
     sys.stdout.write(table(verdicts) + "\n")
-    report = {"sequence": args.sequence, "verdicts": [asdict(verdict) for verdict in verdicts]}
+    report = {
+        "command": "python -m mono_depth.evaluation.consumer",
+        "sequence": args.sequence,
+        "hardware": hardware(),
+        "versions": versions(),
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+    }
     (args.out / "consumer.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     return 0
 

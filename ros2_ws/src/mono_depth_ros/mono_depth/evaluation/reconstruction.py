@@ -19,7 +19,7 @@ from mono_depth.errors import ConfigError
 from mono_depth.temporal.poses import Pose
 
 _MAX_DEPTH_DIFFERENCE_M = 0.1  # pixels that differ by more do not count in odometry
-_TRUNCATION_VOXELS = 4.0
+_TRUNCATION_VOXELS = 10.0  # narrower than the noise of depth it would make several surfaces
 _BLOCKS = 20_000  # to start with; Open3D adds more
 _SEEN_OFTEN_ENOUGH = 2.0  # frames that a surface needs to become part of the mesh
 _BACKGROUND = 0.12
@@ -52,8 +52,9 @@ class MeshError:
     """How far a mesh is from the true surface.
 
     Source: Knapitsch, Park, Zhou, Koltun, "Tanks and Temples: Benchmarking Large-Scale Scene
-    Reconstruction", SIGGRAPH 2017, section 5 (precision, recall, F); distances from vertex to
-    surface instead of from point to point.
+    Reconstruction", SIGGRAPH 2017, section 5 (precision, recall, F; here from vertex to surface
+    instead of from point to point); Mescheder et al., "Occupancy Networks", CVPR 2019, section
+    4 (consistency of normals).
     """
 
     accuracy_m: float  # mean distance of the vertices of the mesh from the true surface
@@ -63,6 +64,7 @@ class MeshError:
     precision: float  # share of the vertices of the mesh nearer to the truth than the tolerance
     recall: float  # share of the vertices of the truth nearer to the mesh than the tolerance
     f_score: float  # harmonic mean of precision and recall
+    normals: float  # mean |cosine| between its normals and those of the truth; 0.5 = by chance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,7 @@ def mesh_error(mesh: Any, truth: Any, tolerance_m: float) -> MeshError:  # noqa:
         precision=precision,
         recall=recall,
         f_score=2.0 * precision * recall / total if total else 0.0,
+        normals=_consistency(mesh, truth),
     )
 
 
@@ -213,6 +216,13 @@ def _scene(mesh: Any) -> Any:  # noqa: ANN401
 
 def _distances_m(mesh: Any, other: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401
     return np.asarray(_scene(other).compute_distance(mesh.vertex.positions).numpy())
+
+
+def _consistency(mesh: Any, truth: Any) -> float:  # noqa: ANN401
+    nearest = _scene(truth).compute_closest_points(mesh.vertex.positions)
+    normals = mesh.clone().compute_vertex_normals().vertex.normals.numpy()
+    cosines = (normals * nearest["primitive_normals"].numpy()).sum(1)
+    return float(np.abs(cosines).mean())
 
 
 def _is_empty(mesh: Any) -> bool:  # noqa: ANN401

@@ -37,7 +37,6 @@ def record(
     sequence: FrameSequence,
     config: PipelineConfig,
     modes: Sequence[str],
-    max_depth_m: float,
     *,
     scale_by_truth: bool = False,
 ) -> Streams:
@@ -61,8 +60,8 @@ def record(
         prediction, _ = predict(model, camera_frame)
         for mode, pipeline in pipelines.items():
             found_m = pipeline.process(camera_frame, prediction).depth_m
-            depth_m[mode].append(_limited(found_m[::step, ::step], max_depth_m))
-        depth_m[TRUTH].append(_limited(frame.depth_m[::step, ::step], max_depth_m))
+            depth_m[mode].append(found_m[::step, ::step].copy())
+        depth_m[TRUTH].append(frame.depth_m[::step, ::step].copy())
         smooth = cv2.GaussianBlur(frame.rgb, (0, 0), 0.4 * step) if step > 1 else frame.rgb
         rgb.append(np.ascontiguousarray(smooth[::step, ::step], np.uint8))
         poses.append(frame.T_odom_camera)
@@ -70,8 +69,3 @@ def record(
     return Streams(
         rgb=tuple(rgb), intrinsics=intrinsics, T_odom_camera=tuple(poses), depth_m=depth_m
     )
-
-
-def _limited(depth_m: DepthImage, max_depth_m: float) -> DepthImage:
-    with np.errstate(invalid="ignore"):
-        return np.where(depth_m <= max_depth_m, depth_m, np.nan).astype(np.float32)

@@ -32,6 +32,8 @@ from mono_depth.evaluation.trajectory import (
 from mono_depth.temporal.poses import Pose, rotation
 from mono_depth.visualize import draw_text
 
+_SEEN_SHARE = 0.95
+_VOXELS = 60.0
 _VIEW_TURN_RAD = 0.5
 _VIEW_TILT_RAD = 0.25
 _VIEW_DISTANCE = 1.4  # in units of the median depth
@@ -50,9 +52,20 @@ class Verdict:
     mesh_own_poses: MeshError  # fused at the poses of the odometry: what the consumer has
 
 
-def judge(streams: Streams, voxel_m: float, max_depth_m: float, out: Path) -> list[Verdict]:
-    """Give each stream to Open3D, and write its meshes and a picture of all to `out`."""
+def judge(
+    streams: Streams, out: Path | None, *, voxel_m: float = 0.0, max_depth_m: float = 0.0
+) -> list[Verdict]:
+    """Give each stream to Open3D.
+
+    Args:
+        streams: what consumers see.
+        out: folder for the meshes and a picture of all, None = not wanted.
+        voxel_m: of the meshes, 0 = a 60th of `max_depth_m`.
+        max_depth_m: depth that consumers use, 0 = what 95 % of the truth is nearer than.
+    """
     truth_m = np.stack(streams.depth_m[TRUTH])
+    max_depth_m = max_depth_m or float(np.nanquantile(truth_m, _SEEN_SHARE))
+    voxel_m = voxel_m or max_depth_m / _VOXELS
     K, true_poses = streams.intrinsics, streams.T_odom_camera
     view, camera = side_view(streams, truth_m), _large(streams)
     true_mesh, verdicts, shots = None, [], []
@@ -81,12 +94,15 @@ def judge(streams: Streams, voxel_m: float, max_depth_m: float, out: Path) -> li
                 mesh_own_poses=mesh_error(at_own, true_mesh, 2.0 * voxel_m),
             )
         )
+        if out is None:
+            continue
         write_mesh(at_own, out / f"mesh_{key}.ply")
         pair = [picture(mesh, view, camera) for mesh in (at_true, at_own)]
         draw_text(pair[0], f"{key}, true poses", (10, 28), 0.7)
         draw_text(pair[1], f"{key}, own odometry", (10, 28), 0.7)
         shots.append(np.vstack(pair))
-    cv2.imwrite(str(out / "meshes.png"), np.hstack(shots)[:, :, ::-1])
+    if out is not None:
+        cv2.imwrite(str(out / "meshes.png"), np.hstack(shots)[:, :, ::-1])
     return verdicts
 
 

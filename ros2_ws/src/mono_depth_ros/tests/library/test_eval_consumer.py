@@ -46,7 +46,7 @@ def test_mesh_error_is_the_distance_of_the_walls():
     assert error.chamfer_m == pytest.approx(0.2, abs=0.02)
     assert (error.precision, error.recall, error.f_score) == (0.0, 0.0, 0.0)
     same = mesh_error(wall_mesh(2.0), wall_mesh(2.0), 0.1)
-    assert (same.f_score, same.area_ratio) == (1.0, pytest.approx(1.0))
+    assert (same.f_score, same.area_ratio, same.normals) == pytest.approx((1.0, 1.0, 1.0))
 
 
 def test_a_mesh_is_moved_with_its_trajectory():
