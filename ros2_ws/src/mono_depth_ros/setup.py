@@ -10,7 +10,7 @@ PACKAGE = "mono_depth_ros"
 SHARE = f"share/{PACKAGE}"
 SHARED_FOLDERS = ("launch", "config", "models")
 
-TEST = ["pytest>=7", "onnx", "onnxruntime", "matplotlib", "rosbags"]
+TEST = ["pytest>=7", "onnx", "onnxruntime", "openvino", "matplotlib", "rosbags"]
 VIDEO = ["imageio-ffmpeg"]
 # Python wheels of ROS 2 Jazzy, for machines without a ROS installation (x86-64 only).
 ROS = [
@@ -78,6 +78,7 @@ setup(
         "dev": [*TEST, "ruff==0.17.5", "mypy==2.4.1"],
         "onnx": ["onnxruntime"],
         "open3d": ["open3d"],
+        "openvino": ["openvino"],
         "plot": ["matplotlib"],
         "ros": ROS,
         "test": TEST,

@@ -304,6 +304,23 @@ class PipelineConfig:
     device: Annotated[
         str, Param("auto = the first CUDA GPU if there is one, else cpu; or cpu, cuda, cuda:1.")
     ] = "auto"
+    engine: Annotated[
+        str,
+        Param(
+            "What runs the network: torch; openvino on the CPU; onnxruntime on the CPU or, with "
+            "CUDA and TensorRT, on a GPU; auto = the fastest one installed that says the same as "
+            "torch in fp32 does.",
+            choices=("auto", "torch", "openvino", "onnxruntime"),
+        ),
+    ] = "auto"
+    precision: Annotated[
+        str,
+        Param(
+            "Numbers the network computes in; auto = the fastest that loses no accuracy to speak "
+            "of. int8 does, and needs a file that `mono-depth engine build` makes.",
+            choices=("auto", "fp32", "bf16", "fp16", "int8"),
+        ),
+    ] = "auto"
     input_size: Annotated[
         int,
         Param(

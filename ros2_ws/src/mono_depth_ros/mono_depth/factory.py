@@ -9,44 +9,66 @@ from pathlib import Path
 import torch
 
 from mono_depth.config import PipelineConfig
+from mono_depth.engines import Engines
+from mono_depth.engines.pictures import check_pictures
 from mono_depth.errors import ConfigError
 from mono_depth.models import load_model
 from mono_depth.pipeline import DepthPipeline
 from mono_depth.scale import check_source
 
-_WARM_UP_SIZE = (480, 640)
 
+def build_pipeline(config: PipelineConfig, *, is_live: bool = False) -> DepthPipeline:
+    """Load the model of `config` on its device, with its engines.
 
-def build_pipeline(config: PipelineConfig) -> DepthPipeline:
-    """Load the model of `config` on its device.
+    Args:
+        config: which model, where, and how.
+        is_live: frames come from a camera and do not wait: engines are built here, for images of
+            640x480, and beside the stream for other ones. Else with the first image of a size.
 
     Raises:
         ConfigError: the device does not exist, or the model has not the scale asked for.
         ModelError: the model is unknown, its weights are missing or do not fit.
     """
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    device = choose_device(config.device, config.engine)
+    weights_folder = Path(config.weights_dir) if config.weights_dir else None
+    engines = Engines(
+        engine=config.engine,
+        precision=config.precision,
+        device=device,
+        threads=config.threads,
+        weights_folder=weights_folder,
+        is_live=is_live,
+    )
     model = load_model(
         config.model,
-        device=choose_device(config.device),
+        device=device,
         registry=Path(config.registry) if config.registry else None,
-        weights_folder=Path(config.weights_dir) if config.weights_dir else None,
+        weights_folder=weights_folder,
         allow_noncommercial=config.allow_noncommercial,
         input_size=config.input_size or None,
         threads=config.threads or None,
         completion=config.completion,
+        engines=engines,
     )
     check_source(model.kind, config.scale)
-    return DepthPipeline(model, config)
+    engines.prepare(model)
+    return DepthPipeline(model, config, engines)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, engine: str = "auto") -> torch.device:
     """Return the torch device of `name`: auto, cpu, cuda or cuda:N.
+
+    Args:
+        name: of the device; auto = a GPU if there is one that `engine` can use.
+        engine: of the configuration.
 
     Raises:
         ConfigError: there is no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        has_gpu = torch.cuda.is_available() and engine != "openvino"
+        return torch.device("cuda" if has_gpu else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -59,17 +81,15 @@ def choose_device(name: str) -> torch.device:
 
 
 def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
-    """Run the model on noise, so that the first camera frame is as fast as the others.
+    """Run the model on a picture, so that the first camera frame is as fast as the others.
 
     Returns:
         Time of the last run [ms].
     """
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (*_WARM_UP_SIZE, 3), generator=generator, dtype=torch.uint8)
-    noise = noise.to(pipeline.model.device)
+    rgb = torch.from_numpy(check_pictures()[0]).to(pipeline.model.device)
     start_s = time.perf_counter()
     for _ in range(runs):
         start_s = time.perf_counter()
         with torch.inference_mode():
-            pipeline.model.infer(noise, None).values.cpu()
+            pipeline.model.infer(rgb, None).values.cpu()
     return (time.perf_counter() - start_s) * 1e3

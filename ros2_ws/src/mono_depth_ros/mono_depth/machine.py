@@ -19,7 +19,10 @@ _DISTRIBUTIONS = {
     "numpy": ("numpy",),
     "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless"),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "open3d": ("open3d", "open3d-cpu"),
+    "openvino": ("openvino",),
 }
+_FLAGS = ("flags", "Featu")  # how the line of features starts on x86 and on Arm
 
 
 def hardware() -> dict[str, Any]:
@@ -33,6 +36,22 @@ def hardware() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load_average_1min": round(os.getloadavg()[0], 2),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """Return what computes there: "cpu: AMD EPYC 9755"."""
+    is_gpu = device.type == "cuda"
+    return f"{device}: {torch.cuda.get_device_name(device) if is_gpu else _cpu_model()}"
+
+
+def cpu_computes_bf16() -> bool:
+    """Tell whether the CPU multiplies bfloat16 itself; others are slower in it than in float32."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    known = {flag for line in text.splitlines() if line[:5] in _FLAGS for flag in line.split()}
+    return bool(known & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def versions() -> dict[str, str | None]:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from mono_depth.completion import predict
 from mono_depth.config import PipelineConfig
 from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
+from mono_depth.engines import EngineReport, Engines
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import ScaleTracker, check_informative, to_relative
 from mono_depth.temporal.filter import TemporalFilter
@@ -22,13 +23,26 @@ from mono_depth.threads import on_one_thread, torch_threads, usable_cores
 class DepthPipeline:
     """Runs one model and the stages behind it. Not thread-safe: one worker owns it."""
 
-    def __init__(self, model: DepthModel, config: PipelineConfig) -> None:
+    def __init__(
+        self, model: DepthModel, config: PipelineConfig, engines: Engines | None = None
+    ) -> None:
+        """Run `model`; `engines` runs its networks, None = they run by themselves."""
         self.model = model
+        self._engines = engines
         self._config = config
         self._scale = ScaleTracker()
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         self._network_threads = config.threads or usable_cores()
+
+    def engine_reports(self) -> list[EngineReport]:
+        """Return what runs the networks of the model."""
+        return [] if self._engines is None else self._engines.reports()
+
+    def close(self) -> None:
+        """Wait for what goes on in the background."""
+        if self._engines is not None:
+            self._engines.close()
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """Use the live values of `config` from the next frame on."""

@@ -107,7 +107,7 @@ class DepthNode(LifecycleNode):
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, run it once, create publishers and services."""
-        pipeline = build_pipeline(self.config)
+        pipeline = build_pipeline(self.config, is_live=True)
         warm_up_ms = warm_up(pipeline)
         self._pipeline, self._outputs = pipeline, Outputs(self)
         self._scale_reporter = ScaleReporter(self)
@@ -198,6 +198,8 @@ class DepthNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy(self)
             self._scale_reporter.destroy()
+        if self._pipeline is not None:
+            self._pipeline.close()
         self._pipeline = self._outputs = None
 
     # Inputs and services, on the executor thread.
@@ -279,14 +281,14 @@ class DepthNode(LifecycleNode):
             )
 
     def _publish_diagnostics(self) -> None:
-        model = None if self._pipeline is None else self._pipeline.model
+        pipeline = self._pipeline
         age_s = self._info_received_s and time.monotonic() - self._info_received_s
         state = NodeState(
             lifecycle=self._state_machine.current_state[1],
             problem=self._problem,
             image_topic=self.resolve_topic_name("image"),
             camera_info_age_s=age_s,
-            model=None if model is None else ModelFacts.of(model),
+            model=None if pipeline is None else ModelFacts.of(pipeline),
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
             completed="" if self._stream is None else self._stream.completed,

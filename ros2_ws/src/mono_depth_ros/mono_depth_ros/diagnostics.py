@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from mono_depth.data import ScaleStatus
-from mono_depth.models.protocol import DepthModel
+from mono_depth.engines import EngineReport
+from mono_depth.pipeline import DepthPipeline
 from mono_depth_ros.scale_status import scale_values
 from mono_depth_ros.sensor_depth import SensorDepthReport
 from mono_depth_ros.stats import StatsReport
@@ -27,15 +28,18 @@ class ModelFacts:
     kind: str
     device: str
     sha256: str
+    engines: tuple[EngineReport, ...] = ()  # of each of its networks
 
     @classmethod
-    def of(cls, model: DepthModel) -> ModelFacts:
-        """Return the facts of a loaded model."""
+    def of(cls, pipeline: DepthPipeline) -> ModelFacts:
+        """Return the facts of the model that a pipeline runs."""
+        model = pipeline.model
         return cls(
             name=model.name,
             kind=model.kind.value,
             device=str(model.device),
             sha256=model.weights_sha256,
+            engines=tuple(pipeline.engine_reports()),
         )
 
 
@@ -101,7 +105,12 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
 def _judge_model(state: NodeState) -> tuple[bytes, str]:
     if state.model is None:
         return DiagnosticStatus.OK, "no model loaded"
-    return DiagnosticStatus.OK, f"{state.model.name} on {state.model.device}"
+    model = state.model
+    refused = [reason for report in model.engines for reason in report.refused]
+    if refused:
+        return DiagnosticStatus.WARN, f"not taken: {refused[0]}"
+    plans = ", ".join(str(report.plan) for report in model.engines)
+    return DiagnosticStatus.OK, f"{model.name} on {model.device}, {plans}".removesuffix(", ")
 
 
 def _stream_values(state: NodeState) -> dict[str, object]:
@@ -157,6 +166,23 @@ def _model_values(state: NodeState) -> dict[str, object]:
         "kind": model.kind,
         "device": model.device,
         "model_sha256": model.sha256,
+    } | {
+        key if report.model == model.name else f"{key} of {report.model}": value
+        for report in model.engines
+        for key, value in _engine_values(report).items()
+    }
+
+
+def _engine_values(report: EngineReport) -> dict[str, object]:
+    return {
+        "engine": report.plan.engine,
+        "precision": report.plan.precision,
+        "engine_detail": report.detail,
+        "engine_input": report.shapes,
+        "engine_ms": f"{report.ms:.2f}",
+        "engine_why": report.why,
+        "engine_refused": "; ".join(report.refused),
+        "engine_building": report.is_building,
     }
 
 

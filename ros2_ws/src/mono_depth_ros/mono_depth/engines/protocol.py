@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,24 @@ class EngineStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A network that is ready to run."""
+
+    call: EngineCall  # tensors on the device in, tensors on the device out; one call at a time
+    detail: str  # what exactly runs: "OpenVINO 2026.4", "CUDA graph"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildContext:
+    """What an engine is built for."""
+
+    device: torch.device
+    device_name: str  # "cpu: AMD EPYC 9755"
+    threads: int  # of the CPU
+    store: EngineStore
+
+
 class StaticNet(nn.Module):
     """A network as engines want it: only tensors go in, a tuple of tensors comes out.
 
@@ -108,6 +127,11 @@ class Network:
         return tuple(item for item in self.arguments if isinstance(item, torch.Tensor))
 
     @property
+    def shapes(self) -> str:
+        """The arguments in words: "1x3x252x336"."""
+        return ", ".join(described(item) for item in self.arguments)
+
+    @property
     def input_names(self) -> list[str]:
         """Names for the inputs of an exported file."""
         return [f"input{index}" for index in range(len(self.inputs))]
@@ -122,6 +146,14 @@ class Network:
         if self.net is None:
             raise EngineError(f"{self.name} is an ONNX file, which torch cannot run")
         return StaticNet(self.net, self.arguments)
+
+    def on_cpu(self) -> tuple[StaticNet, Tensors]:
+        """Return the network, in a copy if it is on a GPU, and its inputs for an exporter."""
+        module, inputs = self.module, self.inputs
+        with torch.inference_mode(False):
+            if any(tensor.device.type != "cpu" for tensor in inputs):
+                module = copy.deepcopy(module).cpu()
+            return module.eval(), tuple(tensor.detach().cpu().clone() for tensor in inputs)
 
     def key(self, plan: Plan, device: str, versions: dict[str, str]) -> EngineKey:
         """Return what an engine for it is stored under."""

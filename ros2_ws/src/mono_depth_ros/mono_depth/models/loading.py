@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,6 +17,9 @@ from mono_depth.models.mirrored import MirrorAveraged
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.registry import ModelEntry, Registry, read_registry, with_short_side
 from mono_depth.resources import weights_dir
+
+if TYPE_CHECKING:
+    from mono_depth.engines.engines import Engines
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class _Request:
     threads: int | None
     completion: CompletionConfig
     load_guess: Callable[[str], DepthModel]
+    engines: Engines | None
 
 
 def load_model(
@@ -43,6 +48,7 @@ def load_model(
     input_size: int | None = None,
     threads: int | None = None,
     completion: CompletionConfig | None = None,
+    engines: Engines | None = None,
 ) -> DepthModel:
     """Load a model of the registry. Downloads nothing.
 
@@ -55,6 +61,7 @@ def load_model(
         input_size: short side of the network's input in pixels; None or 0 = the model's own.
         threads: CPU threads; None or 0 = leave as they are. Holds for all of torch.
         completion: names the model that guesses for one that completes; None = the default.
+        engines: run the network; None = PyTorch does, in fp32.
 
     Raises:
         ModelError: the name is unknown, the licence is refused, the weights are missing or
@@ -92,9 +99,13 @@ def load_model(
             registry=registry,
             weights_folder=weights_folder,
             allow_noncommercial=allow_noncommercial,
+            engines=engines,
         ),
+        engines=engines,
     )
     model = _FAMILIES[entry.family](request)
+    if engines is not None:
+        engines.fit(model, entry)
     if entry.average_mirrored:
         model = MirrorAveraged(model)
     _LOG.info(
@@ -182,6 +193,13 @@ def _depth_anything(request: _Request) -> DepthModel:
     return DepthAnything.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
+def _depth_anything_3(request: _Request) -> DepthModel:
+    from mono_depth.models.depth_anything_3 import DepthAnything3
+
+    entry, weights = request.entry, request.weights
+    return DepthAnything3.load(entry, weights, request.device, sha256=request.sha256)
+
+
 def _midas(request: _Request) -> DepthModel:
     from mono_depth.models.midas import Midas
 
@@ -221,6 +239,8 @@ def _lingbot(request: _Request) -> DepthModel:
         raise ModelError(f"completion.guess_model is {entry.name} itself")
     guess = request.load_guess(config.guess_model)
     completer = LingBot.load(entry, request.weights, request.device, sha256=request.sha256)
+    if request.engines is not None:
+        request.engines.fit(completer, entry)
     return GuessedCompletion(completer, guess, config)
 
 
@@ -229,6 +249,7 @@ _FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "onnx": _onnx,
     "depth_anything_v1": _depth_anything,
     "depth_anything_v2": _depth_anything,
+    "depth_anything_3": _depth_anything_3,
     "midas": _midas,
     "leres": _leres,
     "moge": _moge,

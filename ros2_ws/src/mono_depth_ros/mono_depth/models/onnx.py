@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.engines.onnxruntime_engine import runtime_errors, session_options
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.weights import open_weights
@@ -21,12 +22,34 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+class OnnxNet:
+    """The network of an ONNX file, run by ONNX Runtime: a tensor in, a tensor out."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        input_name: str,
+        output_name: str,
+        path: Path,
+    ) -> None:
+        self.path = path
+        self.session = session
+        self._input_name, self._output_name = input_name, output_name
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the output, on the CPU."""
+        feed = {self._input_name: image.cpu().numpy()}
+        (output,) = self.session.run([self._output_name], feed)
+        return torch.from_numpy(output)
+
+
 class OnnxDepth:
     """A network run by ONNX Runtime: one image in, one map out."""
 
     def __init__(
         self,
         session: onnxruntime.InferenceSession,
+        path: Path,
         entry: ModelEntry,
         device: torch.device,
         sha256: str,
@@ -39,10 +62,10 @@ class OnnxDepth:
         self.kind: OutputKind = entry.kind
         self.device = device
         self.weights_sha256 = sha256
-        self._session = session
         self._preprocess = Preprocess(entry.input, device)
-        self._input_name = _input_name(session, entry, entry.input)
         self._output_name = _output_name(session, entry)
+        input_name = _input_name(session, entry, entry.input)
+        self.net = OnnxNet(session, input_name, self._output_name, path)
 
     @classmethod
     def load(
@@ -72,23 +95,17 @@ class OnnxDepth:
             raise ModelError(
                 f"model {entry.name} needs onnxruntime: pip install 'mono-depth-ros[onnx]'"
             ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        # Waiting threads sleep: spinning took half of the CPU time, and on a machine that has
-        # more to do the network was slower for it.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors only: warnings are about graph details
         with open_weights(weights, sha256) as (file, digest):
             content = file.read()
         try:
             session = onnxruntime.InferenceSession(
                 content,
-                options,
+                session_options(threads or 0),
                 providers=_providers(onnxruntime.get_available_providers(), device),
             )
-        except _runtime_errors() as error:
+        except runtime_errors() as error:
             raise ModelError(f"ONNX Runtime cannot load {weights}: {error}") from error
-        return cls(session, entry, device, digest)
+        return cls(session, weights, entry, device, digest)
 
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
         """Predict depth for one image. See `DepthModel.infer`."""
@@ -96,15 +113,12 @@ class OnnxDepth:
         with torch_threads(1):  # not a second pool beside ONNX Runtime's
             image = self._preprocess(rgb).contiguous()
         try:
-            (output,) = self._session.run(
-                [self._output_name], {self._input_name: image.cpu().numpy()}
-            )
-        except _runtime_errors() as error:
+            values = self.net(image)
+        except runtime_errors() as error:
             size = "x".join(map(str, image.shape))
             raise FrameError(
                 f"{self.name}: ONNX Runtime failed on a {size} input: {error}"
             ) from error
-        values = torch.from_numpy(output)
         if values.ndim < 2 or values.shape[:-2].numel() != 1:
             raise FrameError(
                 f"{self.name}: output {self._output_name} has shape {tuple(values.shape)}, "
@@ -112,17 +126,6 @@ class OnnxDepth:
             )
         values = values.reshape(values.shape[-2:]).to(self.device, torch.float32)
         return Prediction(values=values, kind=self.kind)
-
-
-def _runtime_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of ONNX Runtime, which have no common base of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return tuple(
-        item
-        for item in vars(state).values()
-        if isinstance(item, type) and issubclass(item, Exception)
-    )
 
 
 def _providers(available: list[str], device: torch.device) -> list[Any]:

@@ -1,0 +1,199 @@
+"""ONNX Runtime: on the CPU, and on a GPU by its CUDA and TensorRT providers."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mono_depth.engines.protocol import (
+    ONNX_FILE,
+    BuildContext,
+    Engine,
+    EngineError,
+    Network,
+    Plan,
+    Tensors,
+)
+
+_CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_CPU = "CPUExecutionProvider"
+
+
+def check(precision: str, device: torch.device) -> None:
+    """Raise `EngineError` if ONNX Runtime cannot compute so on this machine."""
+    available = _onnxruntime().get_available_providers()
+    if device.type == "cpu":
+        if precision not in ("fp32", "int8"):
+            raise EngineError(
+                f"ONNX Runtime has no {precision} on a CPU: use fp32, or engine openvino"
+            )
+        return
+    if _CUDA not in available:
+        raise EngineError(
+            "this ONNX Runtime has no CUDA: "
+            "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+        )
+    if precision == "fp16" and _TENSORRT not in available:
+        raise EngineError("ONNX Runtime has fp16 with TensorRT only: pip install tensorrt")
+    if precision not in ("fp32", "fp16"):
+        raise EngineError(f"ONNX Runtime has no {precision} on a GPU: use fp16 or fp32")
+
+
+def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
+    """Return the network as a session.
+
+    Raises:
+        EngineError: it cannot be exported or loaded, or there is no int8 file.
+    """
+    onnxruntime = _onnxruntime()
+    check(plan.precision, context.device)
+    providers = _providers(plan, context)
+    path = _file(network, plan, context)
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), session_options(context.threads), providers=providers
+        )
+    except runtime_errors() as error:
+        raise EngineError(f"ONNX Runtime cannot load it: {error}") from error
+    used = session.get_providers()[0].removesuffix("ExecutionProvider")
+    wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    if used != wanted.removesuffix("ExecutionProvider"):
+        raise EngineError(f"ONNX Runtime fell back from {wanted} to {used}; its log says why")
+    call = _CpuCall(session) if context.device.type == "cpu" else _CudaCall(session, context.device)
+    return Engine(call=call, detail=f"ONNX Runtime {onnxruntime.__version__}, {used}")
+
+
+def session_options(threads: int) -> Any:  # noqa: ANN401
+    """Return options of a session that shares the machine with others.
+
+    Args:
+        threads: CPU threads of one operator, 0 = one for each core.
+    """
+    options = _onnxruntime().SessionOptions()
+    options.intra_op_num_threads = threads
+    # Waiting threads sleep: spinning took half of the CPU time, and on a machine that has
+    # more to do the network was slower for it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors only: warnings are about graph details
+    return options
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of ONNX Runtime, which have no common base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return tuple(
+        item
+        for item in vars(state).values()
+        if isinstance(item, type) and issubclass(item, Exception)
+    )
+
+
+class _CpuCall:
+    def __init__(self, session: Any) -> None:  # noqa: ANN401
+        self._session = session
+        self._names = [node.name for node in session.get_inputs()]
+
+    def __call__(self, *inputs: torch.Tensor) -> Tensors:
+        arrays = [tensor.contiguous().numpy() for tensor in inputs]
+        found = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
+        return tuple(torch.from_numpy(array) for array in found)
+
+
+class _CudaCall:
+    """Tensors stay on the GPU."""
+
+    def __init__(self, session: Any, device: torch.device) -> None:  # noqa: ANN401
+        self._session = session
+        self._device = device
+        self._names = [node.name for node in session.get_inputs()]
+        self._outputs = [(node.name, tuple(node.shape)) for node in session.get_outputs()]
+
+    def __call__(self, *inputs: torch.Tensor) -> Tensors:
+        binding = self._session.io_binding()
+        given = [tensor.contiguous() for tensor in inputs]
+        for name, tensor in zip(self._names, given, strict=True):
+            self._bind(binding.bind_input, name, tensor)
+        made = []
+        for name, shape in self._outputs:
+            made.append(torch.empty(shape, dtype=torch.float32, device=self._device))
+            self._bind(binding.bind_output, name, made[-1])
+        torch.cuda.current_stream(self._device).synchronize()  # the session has its own stream
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return tuple(made)
+
+    def _bind(self, bind: Any, name: str, tensor: torch.Tensor) -> None:  # noqa: ANN401
+        index = self._device.index or 0
+        bind(name, "cuda", index, np.float32, tuple(tensor.shape), tensor.data_ptr())
+
+
+def _providers(plan: Plan, context: BuildContext) -> list[Any]:
+    if context.device.type == "cpu":
+        return [_CPU]
+    index = context.device.index or 0
+    cuda = (_CUDA, {"device_id": index})
+    if plan.precision != "fp16":
+        return [cuda, _CPU]
+    options = {
+        "device_id": index,
+        "trt_fp16_enable": True,
+        "trt_layer_norm_fp32_fallback": True,
+    }
+    return [(_TENSORRT, options), cuda, _CPU]
+
+
+def _file(network: Network, plan: Plan, context: BuildContext) -> Path:
+    if network.onnx_path is not None and plan.precision != "int8":
+        return network.onnx_path
+    stored = plan if plan.precision == "int8" else Plan(engine=plan.engine, precision="fp32")
+    key = network.key(stored, "any", versions())
+    folder = context.store.find(key)
+    if folder is not None:
+        return folder / ONNX_FILE
+    if plan.precision == "int8":
+        raise EngineError(
+            f"no int8 file for {network.shapes}; make it with: "
+            f"mono-depth engine build {network.name} --engine onnxruntime --precision int8"
+        )
+    from mono_depth.engines.export import export_onnx
+
+    module, inputs = network.on_cpu()
+    with torch.inference_mode(False), torch.no_grad():
+        count = len(module(*inputs))
+
+    def write(made: Path) -> None:
+        export_onnx(
+            module,
+            inputs,
+            made / ONNX_FILE,
+            input_names=network.input_names,
+            output_names=[f"output{index}" for index in range(count)],
+            # The other exporter is slower, but the only one that is developed further.
+            traced=True if importlib.util.find_spec("onnxscript") is None else None,
+        )
+
+    return context.store.put(key, write) / ONNX_FILE
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a stored file depends on."""
+    from mono_depth import __version__
+
+    return {
+        "onnxruntime": _onnxruntime().__version__,
+        "torch": torch.__version__,
+        "mono_depth": __version__,
+    }
+
+
+def _onnxruntime() -> Any:  # noqa: ANN401
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError("engine onnxruntime is not installed: pip install onnxruntime") from error
+    return onnxruntime

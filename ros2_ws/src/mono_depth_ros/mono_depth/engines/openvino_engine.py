@@ -1,0 +1,165 @@
+"""OpenVINO on the CPU: the fastest way there, in fp32, bf16 or int8."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mono_depth.engines.protocol import (
+    OPENVINO_FILE,
+    BuildContext,
+    Engine,
+    EngineError,
+    Network,
+    Plan,
+    Tensors,
+)
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": None}
+_CAPABILITIES = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+_LOG = logging.getLogger(__name__)
+
+
+def check(precision: str, device: torch.device) -> None:
+    """Raise `EngineError` if OpenVINO cannot compute so on this machine."""
+    core = _openvino().Core()
+    if device.type != "cpu":
+        raise EngineError(f"engine openvino runs on the CPU, not on {device}: set device to cpu")
+    wanted = _CAPABILITIES.get(precision)
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if wanted is not None and wanted not in capabilities:
+        raise EngineError(f"OpenVINO has no {precision} on this CPU: use fp32")
+
+
+def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
+    """Return the network compiled for this CPU.
+
+    Raises:
+        EngineError: OpenVINO cannot convert or compile it, or there is no int8 file.
+    """
+    openvino = _openvino()
+    check(plan.precision, context.device)
+    core = openvino.Core()
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": context.threads,
+    }
+    # An int8 file says itself which operations are int8; the others take the fast format.
+    hint = _HINTS[plan.precision] or _HINTS[_best_float(core)]
+    options["INFERENCE_PRECISION_HINT"] = hint
+    try:
+        model = _read(core, network, plan, context)
+        compiled = core.compile_model(model, "CPU", options)
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot compile it: {_first_line(error)}") from error
+    return Engine(call=_Call(compiled), detail=f"OpenVINO {openvino.__version__.split('-')[0]}")
+
+
+class _Call:
+    """One request, so one call at a time."""
+
+    def __init__(self, compiled: Any) -> None:  # noqa: ANN401
+        self._request = compiled.create_infer_request()
+        self._count = len(compiled.outputs)
+
+    def __call__(self, *inputs: torch.Tensor) -> Tensors:
+        arrays = [tensor.contiguous().numpy() for tensor in inputs]
+        self._request.infer(arrays, share_inputs=True)
+        found = [self._request.get_output_tensor(index).data for index in range(self._count)]
+        # copied: the request writes the next frame to the same place
+        return tuple(torch.from_numpy(np.array(data, np.float32)) for data in found)
+
+
+def _read(core: Any, network: Network, plan: Plan, context: BuildContext) -> Any:  # noqa: ANN401
+    key = network.key(plan, context.device_name, versions())
+    if plan.precision == "int8":
+        folder = context.store.find(key)
+        if folder is None:
+            raise EngineError(
+                f"no int8 file for {network.shapes}; make it with: "
+                f"mono-depth engine build {network.name} --precision int8"
+            )
+        return core.read_model(folder / OPENVINO_FILE)
+    if network.onnx_path is not None:
+        model = core.read_model(network.onnx_path)
+        model.reshape(
+            {
+                port: list(tensor.shape)
+                for port, tensor in zip(model.inputs, network.inputs, strict=True)
+            }
+        )
+        return model
+    # The file is the same for all formats that are computed in.
+    key = network.key(Plan(engine=plan.engine, precision="fp32"), context.device_name, versions())
+    folder = context.store.find(key)
+    if folder is not None:
+        return core.read_model(folder / OPENVINO_FILE)
+    model = convert(network)
+
+    def write(made: Path) -> None:
+        _openvino().save_model(model, made / OPENVINO_FILE, compress_to_fp16=False)
+
+    try:
+        context.store.put(key, write)
+    except OSError as error:
+        _LOG.warning("cannot keep the engine of %s: %s", network.name, error)
+    return model
+
+
+def convert(network: Network) -> Any:  # noqa: ANN401
+    """Return the network as an `openvino.Model` of fixed shape.
+
+    Raises:
+        EngineError: OpenVINO does not know one of its operations.
+    """
+    openvino = _openvino()
+    module, inputs = network.on_cpu()
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            module(*inputs)  # what a network computes once for a size becomes a constant
+            # Traced here, since OpenVINO traces it twice and checks it, which we do anyway.
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                module, inputs, check_trace=False, strict=False
+            )
+            model = openvino.convert_model(
+                traced,
+                example_input=inputs,
+                input=[tuple(tensor.shape) for tensor in inputs],
+            )
+    except Exception as error:  # each front end has errors of its own
+        raise EngineError(f"OpenVINO cannot convert it: {_first_line(error)}") from error
+    return model
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a stored file depends on."""
+    from mono_depth import __version__
+
+    return {
+        "openvino": _openvino().__version__,
+        "torch": torch.__version__,
+        "mono_depth": __version__,
+    }
+
+
+def _best_float(core: Any) -> str:  # noqa: ANN401
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in capabilities else "fp32"
+
+
+def _openvino() -> Any:  # noqa: ANN401
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError("engine openvino is not installed: pip install openvino") from error
+    return openvino
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

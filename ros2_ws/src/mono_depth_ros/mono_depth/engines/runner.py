@@ -1,0 +1,316 @@
+"""A network whose calls go to the engine that suits the shape of its input."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from mono_depth.engines import choice
+from mono_depth.engines.protocol import (
+    BuildContext,
+    Engine,
+    EngineError,
+    Network,
+    Plan,
+    Tensors,
+    outputs_of,
+)
+from mono_depth.engines.truth import deviation, tolerance
+from mono_depth.threads import torch_threads
+
+_LOG = logging.getLogger(__name__)
+_MAX_SHAPES = 4  # input sizes that are kept ready; further ones run on the reference
+_TIMED_RUNS = 5
+_TIMED_S = 1.5  # a slow network is timed by fewer runs
+_QUICK_MS = 4.0  # a network that takes no longer than this is left as it is
+_WORTH_IT = 0.95  # of the time of the reference
+
+Arguments = tuple[object, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineReport:
+    """What runs a network for one shape of its input, and why."""
+
+    model: str
+    shapes: str  # of the input: "1x3x252x336"
+    plan: Plan
+    detail: str  # "OpenVINO 2026.4"
+    device: str
+    ms: float  # NaN = not measured
+    why: str  # "openvino bf16: 25 ms, torch fp32 129 ms, error 0.4 % ..."
+    refused: tuple[str, ...] = ()  # engines that were not taken, and why
+    is_building: bool = False  # the reference runs it meanwhile
+
+
+@dataclass(kw_only=True)
+class _Slot:
+    """One shape of the input."""
+
+    shapes: str
+    plan: Plan
+    engine: Engine | None = None  # None: the reference
+    ms: float = math.nan
+    why: str = ""
+    refused: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()  # right, but not fast
+    is_building: bool = False
+    pattern: tuple[bool, ...] | None = None  # which outputs are tensors; None = a single tensor
+
+
+class EngineRunner:
+    """Takes the place of a network in its model.
+
+    Everything else of the network, such as how its outputs become depth, is as it was. One thread
+    calls it.
+    """
+
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - a module, or the session of an ONNX file
+        identity: dict[str, Any],
+        plans: Sequence[Plan],
+        reference: Plan,
+        context: BuildContext,
+        *,
+        why_alone: str,
+        is_auto: bool,
+        is_live: bool,
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: of the model: positional arguments in, tensors out.
+            identity: name, family, sha256, net and onnx_path of `Network`.
+            plans: what is tried, in order.
+            reference: what `network` is by itself.
+            context: what engines are built for.
+            why_alone: told where nothing but the reference is tried.
+            is_auto: an engine must also be faster than the reference.
+            is_live: calls must not wait for an engine: it is built meanwhile.
+        """
+        self._network = network
+        self._identity = identity
+        self._plans, self._reference, self._context = plans, reference, context
+        self._why_alone = why_alone
+        self._is_auto, self._is_live = is_auto, is_live
+        self._slots: dict[tuple[object, ...], _Slot] = {}
+        self._recorded: list[Arguments] | None = None
+        self._pictures: list[Arguments] = []
+        self._builder: threading.Thread | None = None
+        self._newest: _Slot | None = None
+        self._is_closed = False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self.__dict__["_network"], name)
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
+        """Return what the network returns."""
+        if self._recorded is not None:
+            self._recorded.append(_kept(arguments))
+            return self._by_reference(arguments)
+        slot = self._slots.get(_shapes(arguments)) or self._opened(arguments)
+        self._newest = slot
+        engine = slot.engine
+        if engine is None:
+            return self._by_reference(arguments)
+        try:
+            found = engine.call(*_tensors(arguments))
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - engines have errors of their own
+            self._refuse(slot, slot.plan, f"failed on a frame: {error}")
+            slot.engine, slot.plan, slot.ms, slot.why = None, self._reference, math.nan, ""
+            return self._by_reference(arguments)
+        return _as_before(found, slot.pattern)
+
+    def record(self) -> None:
+        """Keep the arguments of the calls from now on: pictures to compare engines with."""
+        self._recorded = []
+
+    def stop_recording(self) -> None:
+        """End `record`."""
+        self._pictures, self._recorded = self._recorded or [], None
+
+    def build(self) -> None:
+        """Build the engine for the shape that was recorded, if any."""
+        if self._pictures:
+            self._newest = self._opened(self._pictures[0], waits=True)
+
+    def report(self) -> EngineReport | None:
+        """Return what runs for the shape that was called last, None = none was."""
+        slot = self._newest
+        if slot is None:
+            return None
+        return EngineReport(
+            model=self._identity["name"],
+            shapes=slot.shapes,
+            plan=slot.plan,
+            detail=slot.engine.detail if slot.engine else "",
+            device=str(self._context.device),
+            ms=slot.ms,
+            why="; ".join((slot.why, *slot.passed_over) if slot.why else slot.passed_over),
+            refused=slot.refused,
+            is_building=slot.is_building,
+        )
+
+    def close(self) -> None:
+        """Wait for an engine in the making, which is then of no use."""
+        self._is_closed = True
+        if self._builder is not None:
+            self._builder.join()
+
+    def _by_reference(self, arguments: Arguments) -> Any:  # noqa: ANN401
+        with torch_threads(self._context.threads):
+            return self._network(*arguments)
+
+    def _opened(self, arguments: Arguments, *, waits: bool = False) -> _Slot:
+        """Return a slot for arguments of a new shape, and see to its engine."""
+        network = Network(arguments=_kept(arguments), **self._identity)
+        slot = _Slot(shapes=network.shapes, plan=self._reference)
+        if len(self._slots) >= _MAX_SHAPES:
+            slot.why = f"the {_MAX_SHAPES} input sizes before this one have engines"
+            return slot
+        if all(plan == self._reference for plan in self._plans):
+            slot.why = self._why_alone
+        elif waits or not self._is_live:
+            self._decide(slot, network)
+        elif self._builder is not None and self._builder.is_alive():
+            slot.why = "another engine is being built"
+            return slot  # not kept: its turn comes with a later frame
+        else:
+            slot.is_building = True
+            self._builder = threading.Thread(
+                target=self._decide, args=(slot, network), name="engine builder"
+            )
+            self._builder.start()
+        self._slots[_shapes(arguments)] = slot
+        return slot
+
+    def _decide(self, slot: _Slot, network: Network) -> None:
+        """Take the first engine that says what the reference says, and is worth it."""
+        examples = [_resized(item, network.arguments) for item in self._pictures]
+        try:
+            with torch.inference_mode():
+                self._compare(slot, network, examples or [network.arguments])
+        except torch.cuda.OutOfMemoryError as error:
+            if not slot.is_building:
+                raise
+            self._refuse(slot, self._plans[0], str(error))
+        finally:
+            slot.is_building = False
+
+    def _compare(self, slot: _Slot, network: Network, examples: list[Arguments]) -> None:
+        truth = [self._by_reference(item) for item in examples]
+        slot.pattern = _pattern(truth[0])
+        answers = [outputs_of(item) for item in truth]
+        slot.ms = self._time(lambda: self._by_reference(examples[0]))
+        slot.why = f"{self._reference}: {slot.ms:.0f} ms"
+        if self._is_auto and slot.ms <= _QUICK_MS:
+            slot.why = f"{self._reference}: {slot.ms:.1f} ms, which leaves little to gain"
+            return
+        for plan in self._plans:
+            if self._is_closed or plan == self._reference:
+                return
+            if self._try(slot, network, plan, [_tensors(item) for item in examples], answers):
+                return
+
+    def _try(
+        self,
+        slot: _Slot,
+        network: Network,
+        plan: Plan,
+        inputs: list[Tensors],
+        answers: list[Tensors],
+    ) -> bool:
+        """Build one engine, compare it with the reference and take it; False = it is refused."""
+        try:
+            engine = choice.build(network, plan, self._context)
+            found = deviation([engine.call(*item) for item in inputs], answers)
+        except EngineError as error:
+            self._refuse(slot, plan, str(error))
+            return False
+        limit = tolerance(network.family, plan.precision)
+        if not found.is_within(limit):
+            self._refuse(slot, plan, f"{found}, at most {limit} is allowed")
+            return False
+        ms = self._time(lambda: engine.call(*inputs[0]))
+        told = f"{plan}: {ms:.0f} ms, {self._reference} {slot.ms:.0f} ms, {found}"
+        if self._is_auto and ms > _WORTH_IT * slot.ms:
+            slot.passed_over = (*slot.passed_over, f"{told}: not faster")
+            return False
+        _LOG.info("%s at %s: %s", network.name, network.shapes, told)
+        slot.plan, slot.ms, slot.why = plan, ms, told
+        slot.engine = engine  # last: from here on frames take it
+        return True
+
+    def _refuse(self, slot: _Slot, plan: Plan, reason: str) -> None:
+        name = self._identity["name"]
+        _LOG.warning("%s at %s: %s is not taken: %s", name, slot.shapes, plan, reason)
+        slot.refused = (*slot.refused, f"{plan}: {reason}")
+
+    def _time(self, run: Any) -> float:  # noqa: ANN401
+        """Return the median time of some runs [ms]; the first may have been slow."""
+        device, start_s = self._context.device, time.perf_counter()
+        times_ms: list[float] = []
+        while len(times_ms) < _TIMED_RUNS and time.perf_counter() - start_s < _TIMED_S:
+            before_s = time.perf_counter()
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times_ms.append((time.perf_counter() - before_s) * 1e3)
+        return median(times_ms)
+
+
+def _shapes(arguments: Arguments) -> tuple[object, ...]:
+    return tuple(item.shape if isinstance(item, torch.Tensor) else item for item in arguments)
+
+
+def _tensors(arguments: Arguments) -> Tensors:
+    return tuple(item for item in arguments if isinstance(item, torch.Tensor))
+
+
+def _kept(arguments: Arguments) -> Arguments:
+    """Return copies that nobody changes and that a tracer takes."""
+    with torch.inference_mode(False):
+        return tuple(item.clone() if isinstance(item, torch.Tensor) else item for item in arguments)
+
+
+def _resized(example: Arguments, like: Arguments) -> Arguments:
+    """Return the maps of `example` at the sizes of `like`, with the constants of `like`."""
+    if len(example) != len(like):
+        return like
+    return tuple(_resized_one(old, new) for old, new in zip(example, like, strict=True))
+
+
+def _resized_one(old: object, new: object) -> object:
+    if not isinstance(old, torch.Tensor) or not isinstance(new, torch.Tensor):
+        return new
+    if old.shape == new.shape:
+        return old
+    if old.ndim != 4 or old.shape[:2] != new.shape[:2]:
+        return new
+    return F.interpolate(old, new.shape[-2:], mode="nearest")
+
+
+def _pattern(result: Any) -> tuple[bool, ...] | None:  # noqa: ANN401
+    if isinstance(result, torch.Tensor):
+        return None
+    return tuple(item is not None for item in result)
+
+
+def _as_before(outputs: Tensors, pattern: tuple[bool, ...] | None) -> Any:  # noqa: ANN401
+    """Return the outputs in the form in which the network itself returns them."""
+    if pattern is None:
+        return outputs[0]
+    given = iter(outputs)
+    return tuple(next(given) if is_tensor else None for is_tensor in pattern)

@@ -1,0 +1,159 @@
+"""PyTorch itself: in a shorter format, compiled, and on a GPU as one CUDA graph."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+
+from mono_depth.engines.protocol import (
+    BuildContext,
+    Engine,
+    EngineCall,
+    EngineError,
+    Network,
+    Plan,
+    Tensors,
+)
+from mono_depth.machine import cpu_computes_bf16
+from mono_depth.threads import torch_threads
+
+_LOG = logging.getLogger(__name__)
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+_WARM_UP_RUNS = 3
+
+# Parts that stay in fp32 whatever the precision, as patterns of module names: the last layers,
+# whose rounding is seen in the depth itself, and arithmetic of logarithms and exponentials.
+FP32_ISLANDS: Mapping[str, str] = {
+    "nano": r"head",
+    "midas": r"scratch\.output_conv\.4",
+    "midas_dpt": r"scratch\.output_conv\.4",
+    "leres": r"depth_model\.decoder_modules\.outconv",
+    "depth_anything_v2": r"depth_head\.scratch\.output_conv2",
+    "moge": r"scale_head|points_head\.output_block",
+    "lingbot_depth": r"depth_head\.output_block",
+    "zoedepth": r"conditional_log_binomial.*|attractors.*|seed_bin_regressor.*",
+}
+
+
+def check(precision: str, device: torch.device) -> None:
+    """Raise `EngineError` if torch cannot compute so on this device."""
+    if precision == "int8":
+        raise EngineError("engine torch has no int8: use engine openvino")
+    if precision == "fp16" and device.type == "cpu":
+        raise EngineError("engine torch has no fp16 on a CPU: use bf16 or fp32")
+    if precision == "bf16" and device.type == "cpu" and not cpu_computes_bf16():
+        raise EngineError("this CPU has no bf16: use fp32")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise EngineError("this GPU has no bf16: use fp16")
+
+
+def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
+    """Return the network in the format of `plan`.
+
+    Raises:
+        EngineError: it cannot be had in this precision.
+    """
+    check(plan.precision, context.device)
+    if network.net is None:
+        raise EngineError(f"{network.name} is an ONNX file, which torch cannot run")
+    module: nn.Module = network.module
+    if plan.precision != "fp32":
+        module = lowered(module, network.family, _TYPES[plan.precision], context.device)
+    if context.device.type != "cuda":
+        return Engine(call=_eager(module, context.threads), detail="eager")
+    inputs = tuple(tensor.to(context.device) for tensor in network.inputs)
+    candidates: tuple[tuple[str, Callable[[], EngineCall]], ...] = (
+        ("compiled, CUDA graph", lambda: _graph(torch.compile(module, dynamic=False), inputs)),
+        ("CUDA graph", lambda: _graph(module, inputs)),
+    )
+    for detail, make in candidates:
+        try:
+            return Engine(call=make(), detail=detail)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - compilers have errors of their own
+            _LOG.info("%s: no %s: %s", network.name, detail, str(error).partition("\n")[0])
+    return Engine(call=_eager(module, context.threads), detail="eager")
+
+
+def _eager(module: nn.Module, threads: int) -> EngineCall:
+    def call(*inputs: torch.Tensor) -> Tensors:
+        with torch_threads(threads), torch.inference_mode():
+            return tuple(tensor.float() for tensor in module(*inputs))
+
+    return call
+
+
+class _Lowered(nn.Module):
+    """A module under autocast."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__()
+        self.module = module
+        self._dtype, self._kind = dtype, device.type
+
+    def forward(self, *inputs: torch.Tensor) -> Tensors:
+        with torch.autocast(self._kind, self._dtype, cache_enabled=False):
+            found: Tensors = self.module(*inputs)
+        return found
+
+
+def lowered(module: nn.Module, family: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Return a copy whose layers compute in `dtype`, all but the islands of the family.
+
+    Weights are rounded once, here: autocast alone would do it for each frame.
+    """
+    made = copy.deepcopy(module)
+    pattern = (
+        re.compile(rf"net\.({FP32_ISLANDS[family]})(\..*)?") if family in FP32_ISLANDS else None
+    )
+    for name, part in made.named_modules():
+        is_island = pattern is not None and pattern.fullmatch(name) is not None
+        if is_island:
+            _make_island(part, device)
+        elif isinstance(part, _WEIGHTED):
+            part.to(dtype)
+    return _Lowered(made, dtype, device)
+
+
+def _make_island(part: nn.Module, device: torch.device) -> None:
+    inner = part.forward
+
+    def forward(*inputs: object, **named: object) -> object:
+        precise = [item.float() if isinstance(item, torch.Tensor) else item for item in inputs]
+        off: AbstractContextManager[object] = torch.autocast(device.type, enabled=False)
+        with off:
+            return inner(*precise, **named)
+
+    part.forward = forward
+
+
+def _graph(call: Callable[..., Tensors], inputs: Tensors) -> EngineCall:
+    """Record `call` once; replaying it costs one launch in place of hundreds."""
+    device = inputs[0].device
+    held = tuple(tensor.clone() for tensor in inputs)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.inference_mode(), torch.cuda.stream(stream):
+        for _ in range(_WARM_UP_RUNS):
+            call(*held)
+    torch.cuda.current_stream(device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # The worker may launch kernels meanwhile, when another input size is made ready.
+    with torch.inference_mode(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        made = call(*held)
+
+    def replay(*inputs: torch.Tensor) -> Tensors:
+        for place, tensor in zip(held, inputs, strict=True):
+            place.copy_(tensor, non_blocking=True)
+        graph.replay()
+        return tuple(tensor.float().clone() for tensor in made)
+
+    return replay

@@ -1,0 +1,107 @@
+"""Whether an engine says what the network says: its outputs against those of the reference.
+
+The reference is torch in fp32, or for an ONNX file ONNX Runtime in fp32. Both see the same
+pictures. The measure is the same for all families: each channel of each output is compared on
+its own, in shares of its own range on that picture (2nd to 98th percentile), since networks say
+metres, logarithms, or inverse depth without a zero or unit. A single number, such as a metric
+scale, is compared relative to its size. The worst channel of the worst picture counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mono_depth.engines.protocol import EngineError, Tensors
+
+_MAX_SAMPLES = 1_000_000
+# A channel that hardly varies is compared with its size instead.
+_LEAST_RANGE = 1e-2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """How far two outputs are apart, in shares of the range."""
+
+    median: float
+    tail: float  # 99th percentile
+
+    def __str__(self) -> str:
+        median, tail = (f"{100 * max(share, 1e-5):.2g} %" for share in (self.median, self.tail))
+        return f"error {median} (99th percentile {tail})"
+
+    def is_within(self, limit: Deviation) -> bool:
+        """Whether this is no larger than `limit`; False for NaN."""
+        return self.median <= limit.median and self.tail <= limit.tail
+
+
+# What rounding may do. Ordinary errors of the formats are a third of this and less; another
+# network, or a damaged one, is off by tens of percent.
+_TOLERANCES = {
+    "fp32": Deviation(median=0.001, tail=0.01),
+    "bf16": Deviation(median=0.02, tail=0.10),
+    "fp16": Deviation(median=0.02, tail=0.10),
+    "int8": Deviation(median=0.05, tail=0.25),
+}
+# Families whose outputs bear more, or less, than that: {family: {precision: limit}}.
+_OF_FAMILY: Mapping[str, Mapping[str, Deviation]] = {}
+
+
+def tolerance(family: str, precision: str) -> Deviation:
+    """Return what an engine of a family may deviate by."""
+    return _OF_FAMILY.get(family, {}).get(precision, _TOLERANCES[precision])
+
+
+def deviation(said: Sequence[Tensors], truth: Sequence[Tensors]) -> Deviation:
+    """Compare the outputs for some pictures.
+
+    Args:
+        said: of the engine: for each picture, its outputs.
+        truth: of the reference, in the same order.
+
+    Raises:
+        EngineError: number, shape or finiteness of the outputs differ.
+    """
+    worst = Deviation(median=0.0, tail=0.0)
+    for outputs, true_outputs in zip(said, truth, strict=True):
+        if [tuple(item.shape) for item in outputs] != [tuple(item.shape) for item in true_outputs]:
+            shapes = [tuple(item.shape) for item in outputs]
+            expected = [tuple(item.shape) for item in true_outputs]
+            raise EngineError(f"outputs of shape {shapes}, expected {expected}")
+        for output, true_output in zip(outputs, true_outputs, strict=True):
+            for channel, true_channel in zip(
+                _channels(output), _channels(true_output), strict=True
+            ):
+                here = _of_channel(channel, true_channel)
+                worst = Deviation(
+                    median=max(worst.median, here.median), tail=max(worst.tail, here.tail)
+                )
+    return worst
+
+
+def _channels(output: torch.Tensor) -> list[torch.Tensor]:
+    """Return the values of each channel of (B, C, h, w); of any other tensor, all values."""
+    output = output.detach().to("cpu", torch.float64)
+    if output.ndim != 4:
+        return [output.flatten()]
+    return list(output.transpose(0, 1).flatten(1))
+
+
+def _of_channel(values: torch.Tensor, truth: torch.Tensor) -> Deviation:
+    stride = 1 + values.numel() // _MAX_SAMPLES
+    values, truth = values[::stride], truth[::stride]
+    is_finite = truth.isfinite()
+    lost = int((is_finite & ~values.isfinite()).sum())
+    if lost:
+        share = 100 * lost / values.numel()
+        raise EngineError(f"{share:.3g} % of the output is NaN or infinite where it must not be")
+    values, truth = values[is_finite], truth[is_finite]
+    if not truth.numel():
+        return Deviation(median=0.0, tail=0.0)
+    size = float(truth.abs().median())
+    low, high = torch.quantile(truth, torch.tensor([0.02, 0.98], dtype=truth.dtype))
+    scale = max(float(high - low), _LEAST_RANGE * size) if truth.numel() > 1 else size
+    error = (values - truth).abs() / max(scale, 1e-30)
+    return Deviation(median=float(error.median()), tail=float(torch.quantile(error, 0.99)))
