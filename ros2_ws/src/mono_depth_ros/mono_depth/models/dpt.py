@@ -42,7 +42,13 @@ class DptHead(nn.Module):
     def forward(
         self, layers: Sequence[torch.Tensor], grid: tuple[int, int], size: tuple[int, int]
     ) -> torch.Tensor:
-        """Return the (B, 1, *size) map.
+        """Return the (B, 1, *size) map. Takes what `fused` takes."""
+        return cast("torch.Tensor", self.scratch.output_conv2(self.fused(layers, grid, size)))
+
+    def fused(
+        self, layers: Sequence[torch.Tensor], grid: tuple[int, int], size: tuple[int, int]
+    ) -> torch.Tensor:
+        """Return (B, features / 2, *size), from which the last two layers make the map.
 
         Args:
             layers: (B, rows * columns, width) patch tokens of four layers, first to last.
@@ -53,10 +59,8 @@ class DptHead(nn.Module):
         for tokens, project, resize in zip(layers, self.projects, self.resize_layers, strict=True):
             plane = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, *grid)
             maps.append(resize(project(plane)))
-        fused = self.scratch.paths(maps)[-1]
-        out = self.scratch.output_conv1(fused)
-        out = F.interpolate(out, size, mode="bilinear", align_corners=True)
-        return cast("torch.Tensor", self.scratch.output_conv2(out))
+        out = self.scratch.output_conv1(self.scratch.paths(maps)[-1])
+        return F.interpolate(out, size, mode="bilinear", align_corners=True)
 
 
 class FusionPyramid(nn.Module):
@@ -93,15 +97,20 @@ class FusionPyramid(nn.Module):
         return [coarsest, path4, path3, path2, path1]
 
 
+def last_layers(features: int) -> nn.Sequential:
+    """Return the layers that make a map of what `DptHead.fused` returns."""
+    return nn.Sequential(
+        nn.Conv2d(features // 2, _HEAD_CHANNELS, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(_HEAD_CHANNELS, 1, 1),
+    )
+
+
 class _Scratch(FusionPyramid):
     def __init__(self, features: int, channels: Sequence[int]) -> None:
         super().__init__(features, channels)
         self.output_conv1 = nn.Conv2d(features, features // 2, 3, padding=1)
-        self.output_conv2 = nn.Sequential(
-            nn.Conv2d(features // 2, _HEAD_CHANNELS, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(_HEAD_CHANNELS, 1, 1),
-        )
+        self.output_conv2 = last_layers(features)
 
 
 class _Fusion(nn.Module):
