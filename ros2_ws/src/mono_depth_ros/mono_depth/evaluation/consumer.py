@@ -38,6 +38,7 @@ from mono_depth.evaluation.cli import (
     pipeline_config,
 )
 from mono_depth.evaluation.evaluate import EvalOptions
+from mono_depth.evaluation.report import without_nan
 from mono_depth.evaluation.streams import record
 from mono_depth.machine import hardware, versions
 
@@ -118,7 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "versions": versions(),
         "verdicts": [asdict(verdict) for verdict in verdicts],
     }
-    (args.out / "consumer.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    (args.out / "consumer.json").write_text(
+        json.dumps(without_nan(report), indent=1), encoding="utf-8"
+    )
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.evaluate import Evaluation, ModeScores
+from mono_depth.machine import hardware, versions
 
 REFERENCE = "none"
 _PERCENT = 100.0
@@ -61,8 +62,9 @@ def ratios(evaluation: Evaluation) -> dict[str, dict[str, float]]:
 
 def as_json(evaluation: Evaluation, **more: object) -> str:
     """Return all measures as JSON; what could not be measured is null."""
-    table = {**more, **asdict(evaluation), "against_none": ratios(evaluation)}
-    return json.dumps(_without_nan(table), indent=1) + "\n"
+    made_on = {"hardware": hardware(), "versions": versions()}
+    table = {**more, **made_on, **asdict(evaluation), "against_none": ratios(evaluation)}
+    return json.dumps(without_nan(table), indent=1) + "\n"
 
 
 def plot(evaluation: Evaluation, path: Path) -> None:
@@ -160,9 +162,10 @@ def _ratio(value: float, base: float) -> float:
     return value / base if base else math.nan
 
 
-def _without_nan(value: Any) -> Any:  # noqa: ANN401 - JSON
+def without_nan(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return values as JSON has them: what is not finite is null."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,7 +15,7 @@ try:
 except (ImportError, OSError) as error:  # OSError: a system library is missing
     pytest.skip(f"Open3D does not import: {error}", allow_module_level=True)
 
-from mono_depth.evaluation import consumer
+from mono_depth.evaluation import acceptance, consumer
 from mono_depth.evaluation.reconstruction import (
     RgbdImage,
     fused_mesh,
@@ -92,3 +92,26 @@ def test_the_script_judges_every_stream_and_writes_meshes(tiny_models, tmp_path,
 def test_the_script_says_what_is_wrong_with_a_sequence(tmp_path, capsys):
     assert consumer.main([str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 1
     assert "nothing does not exist" in capsys.readouterr().err
+
+
+def test_acceptance_divides_what_consumers_get_with_the_filter_by_without(
+    tiny_models, tmp_path, capsys
+):
+    arguments = ["--sequence", "synthetic:room/handheld/1/64x48", "--frames", "6", "--rows", "8"]
+    arguments += ["--model", "tiny_metric", "--registry", str(tiny_models), "--threads", "1"]
+    out = tmp_path / "rows.json"
+    assert acceptance.main([*arguments, "--consumer", str(tmp_path), "--json", str(out)]) == 0
+    rows = {row["measure"]: row["value"] for row in json.loads(out.read_text())["rows"]}
+    assert set(rows) == {
+        f"{mode}: {measure} x"
+        for mode in ("pose", "flow")
+        for measure in (
+            "trajectory error",
+            "error of a step",
+            "error of a turn",
+            "mesh error",
+            "mesh error at true poses",
+        )
+    }
+    assert rows["pose: error of a step x"] < 1.0
+    assert (tmp_path / "room_handheld_1_64x48" / "meshes.png").is_file()
