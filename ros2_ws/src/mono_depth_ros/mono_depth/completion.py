@@ -17,10 +17,17 @@ from mono_depth.config import CompletionConfig
 from mono_depth.data import DepthImage, Frame, Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.hidden import Hidden
-from mono_depth.models.protocol import CompletionModel, DepthCompleter, DepthModel
+from mono_depth.models.protocol import (
+    CompletionModel,
+    DepthCompleter,
+    DepthModel,
+    GuidedModel,
+    Hints,
+)
 
 _GUESS_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL)
 _MIN_Z_M = 1e-3
+_ANY_POINTS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +108,9 @@ def predict(
     """Run `model` on a frame with all that it can use.
 
     Args:
-        model: any model; one that completes gets depth to start from.
-        frame: may carry depth of a sensor or sparse points.
+        model: any model; one that completes gets depth to start from, one that is guided gets
+            whatever depth there is, and where the ground is.
+        frame: may carry depth of a sensor, sparse points, height and gravity.
         rgb: the image of `frame` on the model's device.
         config: which depth is used.
 
@@ -112,6 +120,8 @@ def predict(
     Raises:
         FrameError: the model cannot take the frame, or `config` asks for depth that it lacks.
     """
+    if isinstance(model, GuidedModel):
+        return _guided(model, frame, rgb, config)
     if not isinstance(model, CompletionModel):
         return model.infer(rgb, frame.intrinsics), ""
     height, width = frame.rgb.shape[:2]
@@ -120,6 +130,25 @@ def predict(
         return model.infer(rgb, frame.intrinsics), "guess"
     depth_m = torch.from_numpy(known.depth_m).to(model.device, non_blocking=True)
     return model.complete(rgb, depth_m), known.source
+
+
+def _guided(
+    model: GuidedModel, frame: Frame, rgb: torch.Tensor, config: CompletionConfig
+) -> tuple[Prediction, str]:
+    height, width = frame.rgb.shape[:2]
+    # a single point is of use to it
+    known = known_depth(
+        frame, model.depth_size(width, height), replace(config, min_points=_ANY_POINTS)
+    )
+    ground = Hints(camera_height_m=frame.camera_height_m, down_camera=frame.down_camera)
+    if known is None:
+        return model.infer_guided(rgb, frame.intrinsics, ground), ""
+    hints = replace(
+        ground,
+        depth_m=torch.from_numpy(known.depth_m),
+        keeps_depth=known.source == "sensor_depth",
+    )
+    return model.infer_guided(rgb, frame.intrinsics, hints), known.source
 
 
 def known_depth(frame: Frame, size: tuple[int, int], config: CompletionConfig) -> KnownDepth | None:

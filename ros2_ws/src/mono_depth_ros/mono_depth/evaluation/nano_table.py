@@ -157,7 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
         data / "fastdepth" / "fastdepth_nyu_224.onnx",
     )
     rows: list[Row] = []
-    for name, frames in (_real_sets(data) if given.data else {}).items():
+    for name, frames in (real_sets(data) if given.data else {}).items():
         rows += evaluate(name, frames, predictors, MAX_SENSOR_DEPTH_M)
     if rows:
         rows += mean_rows("mean of the real kinds", rows)
@@ -168,7 +168,8 @@ def main(arguments: list[str] | None = None) -> None:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
 
-def _real_sets(data: Path) -> dict[str, Iterable[SequenceFrame]]:
+def real_sets(data: Path) -> dict[str, Iterable[SequenceFrame]]:
+    """Return the real recordings under a folder, by what they show."""
     return {
         "desk (TUM fr1/rpy)": open_tum(data / "tum_fr1_rpy").thinned(every=4),
         "floor (RealSense)": realsense_frames(data / "realsense_floor"),

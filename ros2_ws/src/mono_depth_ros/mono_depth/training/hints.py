@@ -14,6 +14,9 @@ from mono_depth.training.views import Views
 _POINTS = (4.0, 1500.0)  # how many there are
 _FARTHEST_POINT_M = 60.0
 _OUTLIERS = 0.02
+_SENSOR_REACH_M = (3.0, 25.0)
+_BLOB_PX = (8, 16, 32)
+_BLOB_SHARE = 0.6
 _TILT_RAD = 0.012  # deviation of what is known of gravity
 _HEIGHT_ERROR = 0.03
 
@@ -22,15 +25,20 @@ _HEIGHT_ERROR = 0.03
 class HintShares:
     """How often each kind of hint is given."""
 
-    points: float = 0.3  # some pixels
+    points: float = 0.25  # some pixels
     sensor: float = 0.15  # depth of a camera, with holes; else no depth
     ground: float = 0.4  # height and gravity; independent of depth
 
 
 def random_known(
     views: Views, shares: HintShares, rng: np.random.Generator, noise: torch.Generator
-) -> torch.Tensor:
-    """Return (B, h, w) log depth at the canonical focal length that is told; NaN = not told."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose the depth that is told.
+
+    Returns:
+        (B, h, w) log depth at the canonical focal length, NaN = not told; and (B, h, w) bool:
+        it comes from a sensor and will be kept, so there is nothing to learn there.
+    """
     kind = rng.random(len(views.image))
     known_m = torch.full_like(views.depth_m, torch.nan)
     for index in range(len(kind)):
@@ -38,7 +46,9 @@ def random_known(
             known_m[index] = _points(views, index, rng, noise)
         elif kind[index] < shares.points + shares.sensor:
             known_m[index] = _sensor(views, index, rng, noise)
-    return (known_m / views.focal_factor[:, None, None]).log()
+    is_sensor = (kind >= shares.points) & (kind < shares.points + shares.sensor)
+    is_kept = known_m.isfinite() & torch.from_numpy(is_sensor).to(known_m.device)[:, None, None]
+    return (known_m / views.focal_factor[:, None, None]).log(), is_kept
 
 
 def random_ground(views: Views, shares: HintShares, rng: np.random.Generator) -> torch.Tensor:
@@ -86,7 +96,7 @@ def _sensor(
     """Return metres as a depth camera gives them, with the holes that it leaves."""
     depth_m, device = views.depth_m[index], views.depth_m.device
     height, width = depth_m.shape
-    nearest_m, farthest_m = rng.uniform(0.1, 0.5), rng.uniform(3.0, 12.0)
+    nearest_m, farthest_m = rng.uniform(0.1, 0.5), np.exp(rng.uniform(*np.log(_SENSOR_REACH_M)))
     is_seen = (depth_m > nearest_m) & (depth_m < farthest_m)
     is_seen &= ~views.glassy[index]
     # the two eyes of the sensor see different things beside an edge
@@ -95,9 +105,10 @@ def _sensor(
     reach = int(rng.integers(0, 4))
     shadow = F.max_pool2d(jump[None], (1, 2 * reach + 1), 1, (0, reach))[0] > 0.0
     is_seen &= ~shadow
-    coarse = torch.rand((1, 1, height // 8, width // 8), generator=noise, device=device)
-    blobs = F.interpolate(coarse, (height, width), mode="bilinear")[0, 0]
-    is_seen &= blobs > rng.uniform(0.0, 0.5)
+    cell = int(rng.choice(_BLOB_PX))
+    coarse = torch.rand((1, 1, height // cell, width // cell), generator=noise, device=device)
+    blobs = F.interpolate(coarse, (height, width), mode="bicubic")[0, 0]
+    is_seen &= blobs > blobs.flatten().quantile(rng.uniform(0.0, _BLOB_SHARE))
     if rng.random() < 0.3:  # it looks at a part of the view
         top, left = int(rng.uniform(0, 0.5) * height), int(rng.uniform(0, 0.5) * width)
         bottom, right = height - int(rng.uniform(0, 0.4) * height), width - top // 2

@@ -99,12 +99,13 @@ def make_batch(
         there, is_same = same_points(views, first, first + 1)
         pairs.append(Pair(first=first, second=first + 1, there=there, is_same=is_same))
     image = normalise(255.0 * random_look(views.image, rng, noise))
+    known_log, is_kept = random_known(views, config.hint_shares, rng, noise)
     return Batch(
         image=image.contiguous(memory_format=torch.channels_last),
         rays=views.rays,
-        known_log=random_known(views, config.hint_shares, rng, noise),
+        known_log=known_log,
         ground=random_ground(views, config.hint_shares, rng),
-        target=views.target,
+        target=torch.where(is_kept, torch.nan, views.target),
         sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
         pairs=tuple(pairs),
     )

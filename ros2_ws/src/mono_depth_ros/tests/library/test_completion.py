@@ -90,8 +90,8 @@ def test_without_either_the_guess_of_another_model_is_completed(pipeline):
     assert torch.equal(result.hidden, shown.to(torch.uint8))
 
 
-def test_other_models_complete_nothing():
-    config = PipelineConfig(model="nano", device="cpu")
+def test_models_for_images_alone_complete_nothing(tiny_models):
+    config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), device="cpu")
 
     result = build_pipeline(config).process(frame(sensor_depth_m=half_a_wall()))
 

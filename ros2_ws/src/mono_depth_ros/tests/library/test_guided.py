@@ -1,0 +1,127 @@
+"""A monocular model that is guided by what else a frame brings, in the pipeline."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from mono_depth.config import CompletionConfig, PipelineConfig, TemporalConfig
+from mono_depth.data import Frame, Intrinsics
+from mono_depth.errors import FrameError
+from mono_depth.factory import build_pipeline
+from mono_depth.models import pseudo_random
+from mono_depth.models.nano import save_weights
+from mono_depth.models.nano_net import NanoNet
+
+CAMERA = Intrinsics(width=128, height=96, fx=100.0, fy=100.0, cx=63.5, cy=47.5)
+RGB = pseudo_random.image(96, 128)
+DOWN = np.array([0.0, 1.0, 0.0])
+
+
+@pytest.fixture(scope="module")
+def guided_registry(tmp_path_factory):
+    """Registry with `small_guided`: nano with weights by chance that listen to hints."""
+    folder = tmp_path_factory.mktemp("guided")
+    torch.manual_seed(0)
+    net = NanoNet()
+    with torch.no_grad():
+        for weight in net.hints.inject.parameters():
+            weight.normal_(0.0, 0.02)
+    save_weights(net, folder / "guided.safetensors", {})
+    entry = {
+        "family": "nano",
+        "kind": "metric_focal",
+        "description": "made by a test",
+        "licence": "CC0-1.0",
+        "commercial": True,
+        "weights": {"file": "guided.safetensors"},
+    }
+    registry = folder / "registry.yaml"
+    registry.write_text(yaml.safe_dump({"models": {"small_guided": entry}}))
+    return registry
+
+
+@pytest.fixture(scope="module")
+def pipeline(guided_registry):
+    return build_pipeline(config(guided_registry))
+
+
+def config(registry, **completion):
+    return PipelineConfig(
+        model="small_guided",
+        registry=str(registry),
+        device="cpu",
+        engine="torch",
+        threads=1,
+        temporal=TemporalConfig(mode="none"),
+        completion=CompletionConfig(**completion),
+    )
+
+
+def frame(**known):
+    return Frame(rgb=RGB, stamp_ns=1, frame_id="camera", intrinsics=CAMERA, **known)
+
+
+def half_a_wall():
+    depth_m = np.full((96, 128), 2.0, np.float32)
+    depth_m[:, 64:] = np.nan
+    return depth_m
+
+
+def some_points(count):
+    random = np.random.default_rng(0)
+    across, down = random.uniform(-1.0, 1.0, count), random.uniform(-0.8, 0.8, count)
+    return np.stack([across, down, np.full(count, 2.0)], axis=1).astype(np.float32)
+
+
+def test_an_image_alone_is_enough(pipeline):
+    result = pipeline.process(frame())
+
+    assert result.completed == ""
+    assert result.mask is None
+    assert result.depth_m.isfinite().all()
+
+
+def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(pipeline):
+    result = pipeline.process(frame(sensor_depth_m=half_a_wall()))
+
+    assert result.completed == "sensor_depth"
+    torch.testing.assert_close(result.depth_m[:, :60], torch.full((96, 60), 2.0))
+    assert result.depth_m[:, 66:].isfinite().all()
+    assert result.mask[:, 66:].all()
+    assert not result.mask[:, :60].any()
+
+
+@pytest.mark.parametrize("count", [1, 5, 50])
+def test_any_number_of_points_is_used(pipeline, count):
+    result = pipeline.process(frame(sparse_points_m=some_points(count)))
+
+    assert result.completed == "sparse_points"
+    assert int((~result.network_mask).sum()) in range(1, count + 1)
+    seen = result.network_depth_m[~result.network_mask]
+    torch.testing.assert_close(seen, torch.full_like(seen, 2.0), rtol=0.02, atol=0.0)
+
+
+def test_height_and_gravity_are_used(pipeline):
+    alone = pipeline.process(frame()).network_depth_m
+    told = pipeline.process(frame(camera_height_m=0.3, down_camera=DOWN)).network_depth_m
+
+    assert not torch.equal(told, alone)
+    assert torch.equal(pipeline.process(frame(camera_height_m=0.3)).network_depth_m, alone)
+
+
+def test_depth_can_be_kept_from_it(guided_registry, pipeline):
+    alone = pipeline.process(frame()).network_depth_m
+    pipeline.reconfigure(config(guided_registry, source="guess"))
+    not_told = pipeline.process(frame(sensor_depth_m=half_a_wall()))
+    pipeline.reconfigure(config(guided_registry))
+
+    assert not_told.completed == ""
+    torch.testing.assert_close(not_told.network_depth_m, alone)
+
+
+def test_a_chosen_source_that_is_missing_is_an_error_of_the_frame(guided_registry, pipeline):
+    pipeline.reconfigure(config(guided_registry, source="sparse_points"))
+    with pytest.raises(FrameError, match=r"completion\.source is sparse_points, but the frame"):
+        pipeline.process(frame(sensor_depth_m=half_a_wall()))
+    pipeline.reconfigure(config(guided_registry))
