@@ -27,6 +27,7 @@ INPUTS = {
     "image": "image topic of the camera (without /compressed)",
     "camera_info": "calibration topic; empty = camera_info beside the image topic",
     "odom": "poses of the robot (nav_msgs/Odometry)",
+    "imu": "IMU (sensor_msgs/Imu): where down is, for the ground plane; turns imu.enabled on",
     "sensor_depth": "depth aligned to the image, to complete (Image, or .../compressedDepth)",
     "sparse_points": "metric points of LiDAR, VIO or SLAM (PointCloud2)",
 }
@@ -71,6 +72,8 @@ def _start(context: LaunchContext) -> list[Action]:
         for name, (kind, _) in PARAMETERS.items()
         if given[name]
     }
+    if given["imu"]:
+        overrides["imu.enabled"] = True
     node = LifecycleNode(
         package="mono_depth_ros",
         executable="depth_node",

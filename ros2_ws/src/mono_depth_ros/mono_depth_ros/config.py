@@ -119,6 +119,30 @@ class OdometryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImuConfig:
+    """Gravity, which the ground plane is found with, from an IMU."""
+
+    enabled: Annotated[
+        bool,
+        Param(
+            "Take gravity from the topic imu: from the orientation, else from the acceleration. "
+            "It wins over the tilt of odometry and odometry.ground_frame."
+        ),
+    ] = False
+    camera_in_imu: Annotated[
+        str,
+        Param(
+            "Rotation of the optical frame in the frame of the IMU, 'roll pitch yaw' in rad or "
+            "quaternion 'x y z w'; empty = /tf_static tells. An IMU with x forward and z up has "
+            "'-1.5708 0 -1.5708'."
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SensorDepthConfig:
     """How depth of a depth camera, aligned to the image, finds its image."""
 
@@ -192,6 +216,7 @@ class NodeConfig(PipelineConfig):
         str, Param("Folder of the snapshot service; empty = ~/.ros/mono_depth.", live=True)
     ] = ""
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
+    imu: ImuConfig = field(default_factory=ImuConfig)
     sensor_depth: SensorDepthConfig = field(default_factory=SensorDepthConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
     color: ColorConfig = field(default_factory=ColorConfig)

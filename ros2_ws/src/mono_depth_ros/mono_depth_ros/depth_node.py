@@ -12,11 +12,10 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
 from mono_depth.errors import ConfigError
@@ -25,20 +24,14 @@ from mono_depth.pipeline import DepthPipeline
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_stream import DepthStream
 from mono_depth_ros.diagnostics import ModelFacts, NodeState, statuses
+from mono_depth_ros.inputs import open_inputs
 from mono_depth_ros.log_bridge import LogBridge
 from mono_depth_ros.outputs import Outputs
 from mono_depth_ros.parameters import NodeParameters
-from mono_depth_ros.qos import input_qos, overridable, subscription_events, tf_qos
 from mono_depth_ros.scale_status import ScaleReporter
 from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stats import FrameStats, StatsReport
-from mono_depth_ros.transforms import CameraPoses
 from mono_depth_ros.transitions import logged
-
-try:
-    from tf2_msgs.msg import TFMessage
-except ImportError:  # there is no wheel of it
-    TFMessage = None
 
 _MAX_FAILURES = 5  # unexpected errors in a row after which the node deactivates itself
 _SUPERVISION_PERIOD_S = 0.5
@@ -146,14 +139,7 @@ class DepthNode(LifecycleNode):
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
-        image_type = Image if self.config.image_transport == "raw" else CompressedImage
-        self._inputs = [
-            *self._pose_inputs(stream),
-            self._subscribe(PointCloud2, "sparse_points", stream.set_points),
-            self._depth_input(stream),
-            self._subscribe(CameraInfo, "camera_info", self._on_info),
-            self._subscribe(image_type, "image", stream.submit),
-        ]
+        self._inputs = open_inputs(self, stream, self.config, self._on_info)
         return result
 
     @logged
@@ -204,52 +190,6 @@ class DepthNode(LifecycleNode):
 
     # Inputs and services, on the executor thread.
 
-    def _subscribe(
-        self,
-        message: type,
-        name: str,
-        callback: Any,  # noqa: ANN401
-        *,
-        depth: int = 1,
-    ) -> Any:  # noqa: ANN401
-        return self.create_subscription(
-            message,
-            name,
-            callback,
-            input_qos(depth),
-            event_callbacks=subscription_events(self, self.resolve_topic_name(name)),
-            qos_overriding_options=overridable(),
-        )
-
-    def _pose_inputs(self, stream: DepthStream) -> list[Any]:
-        source, poses = self.config.odometry.source, stream.poses
-        inputs = []
-        if source == "odom":
-            inputs.append(self._subscribe(Odometry, "odom", poses.on_odometry, depth=50))
-        if source == "none":
-            return inputs
-        if TFMessage is None:
-            self.get_logger().info("tf2_msgs is not installed: poses come from odom alone")
-            return inputs
-        for topic, static in (("/tf_static", True), ("/tf", False)):
-            if static or source == "tf":
-                inputs.append(self._subscribe_tf(topic, poses, static=static))
-        return inputs
-
-    def _depth_input(self, stream: DepthStream) -> Any:  # noqa: ANN401
-        """Subscribe to depth of a depth camera; image_transport names a topic by its transport."""
-        topic = self.resolve_topic_name("sensor_depth")
-        message = CompressedImage if topic.endswith("/compressedDepth") else Image
-        return self._subscribe(message, "sensor_depth", stream.sensor_depth.on_depth, depth=5)
-
-    def _subscribe_tf(self, topic: str, poses: CameraPoses, *, static: bool) -> Any:  # noqa: ANN401
-        return self.create_subscription(
-            TFMessage,
-            topic,
-            lambda msg: poses.on_transforms(msg.transforms, static=static),
-            tf_qos(static=static),
-        )
-
     def _on_info(self, info: CameraInfo) -> None:
         self._info_received_s = time.monotonic()
         if self._stream is not None:
@@ -294,6 +234,7 @@ class DepthNode(LifecycleNode):
             completed="" if self._stream is None else self._stream.completed,
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
+            gravity=None if self._stream is None else self._stream.gravity,
             stats=self.stats,
             skipped_before=self._skipped_before,
             nan_ratio_warn=self.config.diagnostics.nan_ratio_warn,

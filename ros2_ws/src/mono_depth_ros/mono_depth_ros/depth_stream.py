@@ -21,6 +21,7 @@ from mono_depth.worker import LatestWorker
 from mono_depth_ros.clouds import PointsBuffer
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.frames import FrameReader
+from mono_depth_ros.imu import ImuGravity
 from mono_depth_ros.outputs import HostResult, Outputs
 from mono_depth_ros.scale_status import ScaleReporter
 from mono_depth_ros.sensor_depth import SensorDepth
@@ -28,7 +29,7 @@ from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stamps import stamp_ns
 from mono_depth_ros.stats import FrameStats
 from mono_depth_ros.throttle import Throttle
-from mono_depth_ros.transforms import CameraPoses, parse_pose
+from mono_depth_ros.transforms import CameraPoses, parse_pose, parse_rotation
 
 _SKIP_LOG_PERIOD_S = 5.0
 
@@ -63,17 +64,20 @@ class DepthStream:
         self._scale_reporter = scale_reporter
         self._config, self._clock, self._logger = config, clock, logger
         self._context = context
-        odometry = config().odometry
+        odometry, imu = config().odometry, config().imu
         self.poses = CameraPoses(
             fixed_frame=odometry.fixed_frame,
             camera_in_body=parse_pose(odometry.camera_in_body),
             ground_frame=odometry.ground_frame,
         )
+        camera_in_imu = parse_rotation(imu.camera_in_imu)
+        self.gravity = ImuGravity(self.poses.tree, camera_in_imu) if imu.enabled else None
         self._points = PointsBuffer(self.poses)
         self.sensor_depth = SensorDepth()
         self._reader = FrameReader(
             rectify=config().rectify,
             poses=self.poses,
+            gravity=self.gravity,
             points=self._points,
             sensor_depth=self.sensor_depth,
         )

@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from mono_depth.data import ScaleStatus
 from mono_depth.engines import EngineReport
 from mono_depth.pipeline import DepthPipeline
+from mono_depth_ros.imu import ImuGravity
 from mono_depth_ros.scale_status import scale_values
 from mono_depth_ros.sensor_depth import SensorDepthReport
 from mono_depth_ros.stats import StatsReport
@@ -56,6 +57,7 @@ class NodeState:
     temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
     pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
+    gravity: ImuGravity | None = None  # None = no IMU is used
     sensor_depth: SensorDepthReport | None = None  # None until the node is active
     stats: StatsReport
     skipped_before: int  # usable frames skipped up to the message before
@@ -87,6 +89,8 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     skipped = stats.skipped - stats.idle - state.skipped_before
     if skipped > 0:
         return DiagnosticStatus.WARN, f"{skipped} frames skipped, the last: {stats.last_skip}"
+    if state.gravity is not None and state.gravity.problem and stats.published:
+        return DiagnosticStatus.WARN, state.gravity.problem
     if state.sensor_depth is not None and state.sensor_depth.problem:
         return DiagnosticStatus.WARN, state.sensor_depth.problem
     if stats.nan_ratio > state.nan_ratio_warn:
@@ -134,6 +138,7 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "nan_ratio": f"{stats.nan_ratio:.4f}",
         "camera_info_age_s": "none received" if age_s is None else f"{age_s:.2f}",
         **({} if scale is None else scale_values(scale)),
+        **_gravity_values(state.gravity),
         **_sensor_depth_values(state.sensor_depth),
         "temporal_mode": state.temporal_mode,
         "completed": state.completed,
@@ -141,6 +146,12 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "last_error": state.problem,
     }
     return values | _stage_values(stats.stage_p50_ms, stats.stage_p99_ms)
+
+
+def _gravity_values(gravity: ImuGravity | None) -> dict[str, object]:
+    if gravity is None:
+        return {}
+    return {"gravity_source": gravity.source, "gravity_problem": gravity.problem}
 
 
 def _sensor_depth_values(report: SensorDepthReport | None) -> dict[str, object]:

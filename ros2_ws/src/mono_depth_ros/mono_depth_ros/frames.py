@@ -10,6 +10,7 @@ from mono_depth_ros.calibration import calibration_from_info
 from mono_depth_ros.clouds import PointsBuffer
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.decode import decode_compressed, decode_image
+from mono_depth_ros.imu import ImuGravity
 from mono_depth_ros.sensor_depth import SensorDepth
 from mono_depth_ros.stamps import stamp_ns
 from mono_depth_ros.transforms import CameraPoses
@@ -19,10 +20,16 @@ class FrameReader:
     """Decodes image messages and joins to them what else is known at their stamp."""
 
     def __init__(
-        self, *, rectify: bool, poses: CameraPoses, points: PointsBuffer, sensor_depth: SensorDepth
+        self,
+        *,
+        rectify: bool,
+        poses: CameraPoses,
+        gravity: ImuGravity | None,
+        points: PointsBuffer,
+        sensor_depth: SensorDepth,
     ) -> None:
         self._rectify, self._poses, self._points = rectify, poses, points
-        self._sensor_depth = sensor_depth
+        self._gravity, self._sensor_depth = gravity, sensor_depth
         self._info: CameraInfo | None = None
 
     def set_info(self, info: CameraInfo) -> None:
@@ -51,8 +58,11 @@ class FrameReader:
         at_ns, camera_frame = stamp_ns(msg.header), msg.header.frame_id
         T_odom_camera = self._poses.at(at_ns, camera_frame)
         over_ground = self._poses.over_ground(at_ns, camera_frame)
-        # z of either frame points up (REP 103), so its third row is up as the camera sees it.
+        down_camera = None if self._gravity is None else self._gravity.at(at_ns, camera_frame)
         T_level_camera = T_odom_camera if over_ground is None else over_ground[1]
+        if down_camera is None and T_level_camera is not None:
+            # z of either frame points up (REP 103), so its third row is up as the camera sees it.
+            down_camera = -T_level_camera[2, :3]
         return Frame(
             rgb=rgb,
             stamp_ns=at_ns,
@@ -60,7 +70,7 @@ class FrameReader:
             intrinsics=None if calibration is None else calibration.intrinsics,
             is_visible=None if rectifier is None else rectifier.is_visible,
             T_odom_camera=T_odom_camera,
-            down_camera=None if T_level_camera is None else -T_level_camera[2, :3],
+            down_camera=down_camera,
             camera_height_m=None if over_ground is None else over_ground[0],
             sparse_points_m=self._points.at(at_ns, camera_frame, config.odometry.points_max_age_s),
             sensor_depth_m=self._sensor_depth.at(

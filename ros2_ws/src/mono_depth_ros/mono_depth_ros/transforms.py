@@ -10,12 +10,15 @@ import threading
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 
 from mono_depth.errors import ConfigError
 from mono_depth.temporal.poses import Pose, PoseBuffer, pose_from, rotation
 from mono_depth_ros.stamps import stamp_ns
+
+Rotation = npt.NDArray[np.float64]  # (3, 3)
 
 _MAX_LINKS = 50  # a longer chain of frames is a loop
 
@@ -42,6 +45,29 @@ def parse_pose(text: str) -> Pose | None:
         T[:3, :3] = T[:3, :3] @ turn
     T[:3, 3] = x, y, z
     return T
+
+
+def parse_rotation(text: str) -> Rotation | None:
+    """Return the rotation of "roll pitch yaw" [rad] or "x y z w", None for an empty text.
+
+    Raises:
+        ConfigError: the text is neither.
+    """
+    if not text.strip():
+        return None
+    T: Pose | None = None
+    try:
+        numbers = [float(part) for part in text.split()]
+        if len(numbers) == 3:
+            T = parse_pose(f"0 0 0 {text}")
+        elif len(numbers) == 4:
+            x, y, z, w = numbers
+            T = pose_from((0.0, 0.0, 0.0), (x, y, z, w))
+    except ValueError:
+        pass
+    if T is None or not np.isfinite(T).all():
+        raise ConfigError(f"imu.camera_in_imu = {text!r} is not 'roll pitch yaw' or 'x y z w'")
+    return T[:3, :3]
 
 
 class FrameTree:

@@ -356,12 +356,12 @@ class DepthBench:
         self.ros.wait_until(found, what=f"a log line that says {cause!r}")
         return found()[0]
 
-    def call(self, service: str, kind: type, request: Any) -> Any:
+    def call(self, service: str, kind: type, request: Any, *, timeout_s: float = 20.0) -> Any:
         """Return the answer of a service of the node."""
         client = self.peer.create_client(kind, f"/mono_depth/{service}")
         self.ros.wait_until(client.service_is_ready, what=service)
         future = client.call_async(request)
-        self.ros.wait_until(future.done, what=f"answer of {service}")
+        self.ros.wait_until(future.done, timeout_s, what=f"answer of {service}")
         self.peer.destroy_client(client)
         return future.result()
 
@@ -369,11 +369,12 @@ class DepthBench:
         """Call `reset` or `snapshot`."""
         return self.call(service, Trigger, Trigger.Request())
 
-    def change_state(self, transition: str) -> bool:
+    def change_state(self, transition: str, *, timeout_s: float = 20.0) -> bool:
         """Ask for "configure", "activate", ..., as a lifecycle manager does."""
         request = ChangeState.Request()
         request.transition.id = getattr(Transition, f"TRANSITION_{transition.upper()}")
-        return bool(self.call("change_state", ChangeState, request).success)
+        answer = self.call("change_state", ChangeState, request, timeout_s=timeout_s)
+        return bool(answer.success)
 
     def state(self) -> str:
         """Return the lifecycle state by the service `get_state`."""

@@ -111,6 +111,7 @@ def test_topics_reach_the_node_and_compressed_images_come_from_beside_the_raw_on
         "odom:=/vio/odom",
         "sparse_points:=/vio/landmarks",
         "sensor_depth:=/eye/aligned/compressedDepth",
+        "imu:=/vio/imu",
         "image_transport:=compressed",
         "model:=nano",
         "device:=cpu",
@@ -121,6 +122,7 @@ def test_topics_reach_the_node_and_compressed_images_come_from_beside_the_raw_on
         "/eye/right/info": "sensor_msgs/msg/CameraInfo",
         "/vio/odom": "nav_msgs/msg/Odometry",
         "/vio/landmarks": "sensor_msgs/msg/PointCloud2",
+        "/vio/imu": "sensor_msgs/msg/Imu",
         "/eye/aligned/compressedDepth": "sensor_msgs/msg/CompressedImage",
     }.items():
         ros.wait_until(

@@ -45,8 +45,10 @@ PICTURE = np.dstack([GREY] * 3)
 DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 
 # The effects of completion need a network that completes: tests/library/test_completion.py;
-# those of sensor_depth are in test_sensor_depth.py.
+# those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py.
 PROVED: set[str] = {
+    "imu.camera_in_imu",
+    "imu.enabled",
     "sensor_depth.max_apart_s",
     "sensor_depth.max_wait_s",
     "completion.source",
