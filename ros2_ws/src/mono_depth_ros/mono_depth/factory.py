@@ -15,6 +15,7 @@ from mono_depth.errors import ConfigError
 from mono_depth.models import load_model
 from mono_depth.pipeline import DepthPipeline
 from mono_depth.scale import check_source
+from mono_depth.threads import on_one_thread
 
 
 def build_pipeline(config: PipelineConfig, *, is_live: bool = False) -> DepthPipeline:
@@ -80,6 +81,7 @@ def choose_device(name: str, engine: str = "auto") -> torch.device:
     return device
 
 
+@on_one_thread
 def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
     """Run the model on a picture, so that the first camera frame is as fast as the others.
 

@@ -33,7 +33,8 @@ class DepthPipeline:
         self._scale = ScaleTracker()
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
-        self._network_threads = config.threads or usable_cores()
+        # Engines have threads of their own; what is before and after them is small.
+        self._network_threads = 1 if engines else config.threads or usable_cores()
 
     def engine_reports(self) -> list[EngineReport]:
         """Return what runs the networks of the model."""

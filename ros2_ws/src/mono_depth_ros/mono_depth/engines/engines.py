@@ -17,7 +17,7 @@ from mono_depth.engines.runner import EngineReport, EngineRunner
 from mono_depth.machine import device_name
 from mono_depth.models.protocol import DepthCompleter, DepthModel
 from mono_depth.models.registry import ModelEntry
-from mono_depth.threads import usable_cores
+from mono_depth.threads import on_one_thread, usable_cores
 
 _TORCH = Plan(engine="torch", precision="fp32")
 _ONNX = Plan(engine="onnxruntime", precision="fp32")
@@ -97,6 +97,7 @@ class Engines:
         )
         self._runners.append(holder.net)
 
+    @on_one_thread
     def prepare(self, model: DepthModel) -> None:
         """Show the built-in pictures to a model; where frames must not wait, build its engines.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def convert(network: Network) -> Any:  # noqa: ANN401
     openvino = _openvino()
     module, inputs = network.on_cpu()
     try:
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tracing is deprecated, and sizes become constants
             module(*inputs)  # what a network computes once for a size becomes a constant
             # Traced here, since OpenVINO traces it twice and checks it, which we do anyway.
             traced = torch.jit.trace(  # type: ignore[no-untyped-call]

@@ -602,6 +602,27 @@ def test_a_device_that_is_not_there_is_told(depth_bench):
     assert "'abacus' is not one of auto, cpu, cuda, cuda:N" in problem
 
 
+@proves("engine", "precision")
+@pytest.mark.parametrize(
+    ("engine", "precision", "why"),
+    [
+        ("torch", "fp32", "as configured"),
+        ("openvino", "fp32", r"openvino fp32: \d+ ms, torch fp32 \d+ ms, error 0\.001 %.*"),
+        ("onnxruntime", "fp32", r"onnxruntime fp32: \d+ ms, torch fp32 \d+ ms, error 0\.001 %.*"),
+    ],
+)
+def test_engine_and_precision_choose_what_runs_the_network(depth_bench, engine, precision, why):
+    facts = model_facts(depth_bench(model="nano", engine=engine, precision=precision))
+    assert (facts["engine"], facts["precision"]) == (engine, precision)
+    assert re.fullmatch(why, facts["engine_why"])
+    assert facts["engine_refused"] == ""
+
+
+def test_a_precision_that_the_engine_lacks_is_told(depth_bench):
+    problem = problem_at_configure(depth_bench, engine="torch", precision="int8")
+    assert "engine torch has no int8: use engine openvino" in problem
+
+
 @proves("input_size")
 def test_input_size_sets_the_resolution_of_the_network(depth_bench):
     dot = np.full((6, 8, 3), 100, np.uint8)
@@ -625,7 +646,7 @@ def test_input_size_sets_the_resolution_of_the_network(depth_bench):
 def test_threads_limits_the_network(depth_bench):
     bench = depth_bench(threads=2)
 
-    options = bench.node._pipeline.model._session.get_session_options()
+    options = bench.node._pipeline.model.net.session.get_session_options()
 
     assert options.intra_op_num_threads == 2
 
