@@ -89,8 +89,9 @@ class _Bag:
             ) from None
         self.path = path
         place = path.parent if path.suffix == ".db3" else path
-        self._reader: Any = AnyReader([place], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        store = get_typestore(Stores.ROS2_JAZZY)
         try:
+            self._reader: Any = AnyReader([place], default_typestore=store)
             self._reader.open()
         except (AnyReaderError, OSError, ValueError) as error:
             raise ConfigError(f"{path} cannot be read as a bag: {error}") from error

@@ -90,7 +90,11 @@ def plot(evaluation: Evaluation, path: Path) -> None:
     flicker.set(xlabel="frame", ylabel="flicker [%]", ylim=(0, None))
     found = ratios(evaluation)
     width = 0.8 / max(len(found), 1)
-    keys = [key for key in next(iter(found.values()), {}) if key.endswith(" x")]
+    keys = [
+        key
+        for key in next(iter(found.values()), {})
+        if key.endswith(" x") and any(math.isfinite(values[key]) for values in found.values())
+    ]
     for index, (mode, values) in enumerate(found.items()):
         bars.bar(
             [place + index * width for place in range(len(keys))],
@@ -101,7 +105,7 @@ def plot(evaluation: Evaluation, path: Path) -> None:
         )
     bars.set_xticks([p + 0.4 - width / 2 for p in range(len(keys))], [k[:-2] for k in keys])
     bars.axhline(1.0, color="0.4", linewidth=0.8)
-    bars.set(ylabel="over no filter")
+    bars.set(ylabel="filtered / not filtered")
     figure.savefig(path, dpi=110)
 
 

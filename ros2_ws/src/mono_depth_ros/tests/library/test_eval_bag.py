@@ -171,6 +171,12 @@ def test_depth_is_not_taken_for_a_picture(bag):
         open_sequence(str(bag), image_topic="/cam/depth")[0]
 
 
+def test_a_bag_that_was_never_closed_is_an_error_with_its_name(bag):
+    (bag / "metadata.yaml").unlink()
+    with pytest.raises(ConfigError, match="drive cannot be read as a bag"):
+        open_sequence(str(bag), "bag")
+
+
 def test_without_rosbags_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
     (tmp_path / "metadata.yaml").write_text("")
