@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.models.nano_hints import anchored, ground_log, hint_channels
+from mono_depth.models.nano_hints import above_ground, anchored, ground_log, hint_channels
 from mono_depth.models.nano_net import NanoNet, fold_batch_norm
 from mono_depth.models.protocol import Hints
 from mono_depth.models.weights import load_strictly, read_tensors
@@ -148,30 +148,33 @@ class GuidedNano(Nano):
     ) -> Prediction:
         """See `GuidedModel.infer_guided`. The ground is of use only with intrinsics."""
         image, camera = self._prepared(rgb, intrinsics)
-        rays, factor = self._rays_of(camera), focal_factor(camera)
+        rays = self._rays_of(camera)
+        factor = image.new_tensor([focal_factor(camera)])
         nothing = image.new_full((1, camera.height, camera.width), torch.nan)
-        ground, known_log = nothing, nothing
+        height_m, ground = image.new_tensor([torch.nan]), nothing
         if intrinsics is not None and hints.has_ground:
-            ground = ground_log(
-                rays,
-                torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)[None],
-                image.new_tensor([hints.camera_height_m or torch.nan]),
-                image.new_tensor([factor]),
-            )
-        if hints.depth_m is not None:
-            depth_m = F.interpolate(
-                hints.depth_m.to(self.device)[None, None], nothing.shape[1:], mode="nearest-exact"
-            )[:, 0]
-            is_known = depth_m.isfinite() & (depth_m > 0.0)
-            known_log = torch.where(is_known, (depth_m / factor).log(), torch.nan)
-        log_depth, log_spread = self.net(image, rays, hint_channels(known_log, ground))[0]
+            height_m = image.new_tensor([hints.camera_height_m])
+            down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
+            ground = ground_log(rays, down[None], height_m, factor)
+        known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
+        output = self.net(image, rays, hint_channels(known_log, ground))
+        log_depth = above_ground(output[:, 0], ground, height_m, factor)
         if hints.depth_m is None:
-            return self._prediction(log_depth, log_spread, camera)
-        log_depth = anchored(log_depth[None], known_log)[0]
-        is_known = known_log[0].isfinite()
+            return self._prediction(log_depth[0], output[0, 1], camera)
+        log_depth = anchored(log_depth, known_log)
+        is_known = known_log.isfinite()
         if hints.keeps_depth:
-            log_depth = torch.where(is_known, known_log[0], log_depth)
-        return replace(self._prediction(log_depth, log_spread, camera), mask=~is_known)
+            log_depth = torch.where(is_known, known_log, log_depth)
+        prediction = self._prediction(log_depth[0], output[0, 1], camera)
+        return replace(prediction, mask=~is_known[0])
+
+    def _known_log(self, depth_m: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
+        """Return (1, h, w) log depth at the canonical focal length, NaN = hole."""
+        seen_m = F.interpolate(
+            depth_m.to(self.device)[None, None], (camera.height, camera.width), mode="nearest-exact"
+        )[:, 0]
+        is_known = seen_m.isfinite() & (seen_m > 0.0)
+        return torch.where(is_known, (seen_m / focal_factor(camera)).log(), torch.nan)
 
 
 def network_size(width: int, height: int) -> tuple[int, int]:

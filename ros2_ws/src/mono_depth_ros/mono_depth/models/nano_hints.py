@@ -14,6 +14,10 @@ FARTHEST_GROUND_M = 100.0
 _N_LEVELS = 5
 _MIDDLE = 1.0  # log depth that is usual: hints are small numbers around zero
 _LEAST_WEIGHT = 1e-6
+# of the camera's height: within it, a degree in gravity changes the ground by less than 20 %
+_GROUND_REACH = 10.0
+_GROUND_QUANTILE = 0.3  # of the pixels that look at ground, the nearest: the others see walls
+_LEAST_GROUND = 0.1  # of the view
 _MAX_CORRECTION = 0.7  # log depth; a known value farther off the others is taken for wrong
 
 
@@ -100,6 +104,32 @@ def spread_out(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         filled = torch.where(there, total / weight.clamp(min=_LEAST_WEIGHT), filled)
         nearness = torch.where(there, 0.5**level, nearness)
     return filled[:, 0], nearness[:, 0]
+
+
+def above_ground(
+    log_depth: torch.Tensor,
+    ground: torch.Tensor,
+    camera_height_m: torch.Tensor,
+    focal_factor: torch.Tensor,
+) -> torch.Tensor:
+    """Bring a prediction nearer where it would lie below the ground, as nothing does.
+
+    First all of it by one factor, for a part of a view that is too far says that all is; then the
+    pixels that are still too far. The factor is never above 1: what stands on the ground hides it.
+
+    Args:
+        log_depth: (B, h, w) of the network.
+        ground: (B, h, w) as `ground_log` gives it.
+        camera_height_m: (B,) of the optical centre over the ground, NaN = not known.
+        focal_factor: (B,) metres per canonical metre.
+    """
+    limit = (_GROUND_REACH * camera_height_m / focal_factor).log()[:, None, None]
+    near = torch.where(ground < limit, ground, torch.nan)
+    margin = (near - log_depth.detach())[:, ::2, ::2].flatten(1)
+    share = margin.isfinite().to(margin.dtype).mean(1)
+    shift = margin.nanquantile(_GROUND_QUANTILE, dim=1).clamp(max=0.0)
+    shift = torch.where(share > _LEAST_GROUND, shift, 0.0)[:, None, None]
+    return torch.minimum(log_depth + shift, near.nan_to_num(torch.inf))
 
 
 def anchored(log_depth: torch.Tensor, known_log: torch.Tensor) -> torch.Tensor:

@@ -51,8 +51,15 @@ def random_known(
     return (known_m / views.focal_factor[:, None, None]).log(), is_kept
 
 
-def random_ground(views: Views, shares: HintShares, rng: np.random.Generator) -> torch.Tensor:
-    """Return (B, h, w) log depth of level ground where that is told, else NaN."""
+def random_ground(
+    views: Views, shares: HintShares, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose what is told of the ground.
+
+    Returns:
+        (B, h, w) log depth of level ground at the canonical focal length, and (B,) the height
+        of the camera over it in metres; NaN where that is not told.
+    """
     count, pose = len(views.image), views.T_odom_view
     error = 1.0 + _HEIGHT_ERROR * rng.standard_normal(count)
     error[rng.random(count) >= shares.ground] = np.nan
@@ -60,7 +67,7 @@ def random_ground(views: Views, shares: HintShares, rng: np.random.Generator) ->
     down = F.normalize(-pose[:, 2, :3] + tilt, dim=1)  # the third row of R is up in the view
     height_m = pose[:, 2, 3] * torch.from_numpy(error).to(pose)
     height_m = torch.where(height_m > 0.02, height_m, torch.nan)
-    return ground_log(views.rays, down, height_m, views.focal_factor)
+    return ground_log(views.rays, down, height_m, views.focal_factor), height_m
 
 
 def _points(

@@ -10,7 +10,13 @@ import torch
 from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
 from mono_depth.models.nano import GuidedNano, focal_factor, network_size, ray_channels
-from mono_depth.models.nano_hints import anchored, ground_log, hint_channels, spread_out
+from mono_depth.models.nano_hints import (
+    above_ground,
+    anchored,
+    ground_log,
+    hint_channels,
+    spread_out,
+)
 from mono_depth.models.nano_net import NanoNet
 from mono_depth.models.protocol import GuidedModel, Hints
 
@@ -122,6 +128,42 @@ def test_no_height_is_no_ground():
     down = torch.from_numpy(DOWN).float()[None]
     rays = ray_channels(CAMERA)[None]
     assert ground_log(rays, down, torch.tensor([NAN]), torch.tensor([1.0])).isnan().all()
+
+
+def level_ground(height_m):
+    down = torch.from_numpy(DOWN).float()[None]
+    rays = ray_channels(CAMERA)[None]
+    return ground_log(rays, down, torch.tensor([height_m]), torch.tensor([1.0]))
+
+
+def kept_above(log_depth, height_m):
+    height = torch.tensor([height_m])
+    return above_ground(log_depth, level_ground(height_m), height, torch.tensor([1.0]))
+
+
+def test_ground_that_is_seen_too_far_is_brought_back_with_all_that_stands_on_it():
+    truth = level_ground(0.2).nan_to_num(math.log(3.0)).clamp(max=math.log(3.0))  # wall at 3 m
+    torch.testing.assert_close(kept_above(truth + 1.0, 0.2), truth, atol=0.05, rtol=0.0)
+
+
+def test_what_lies_above_the_ground_stays_as_it_is():
+    near = torch.full((1, 96, 128), math.log(0.5))
+    torch.testing.assert_close(kept_above(near, 1.5), near)
+
+
+def test_single_pixels_below_the_ground_are_put_on_it():
+    ground = level_ground(1.0)
+    depth = torch.full((1, 96, 128), math.log(1.0))
+    depth[0, 90, 5] = math.log(30.0)
+    moved = kept_above(depth, 1.0)
+    assert float(moved[0, 90, 5]) == pytest.approx(float(ground[0, 90, 5]))
+    assert int((moved != depth).sum()) == 1
+
+
+def test_without_height_nothing_is_brought_nearer():
+    depth = torch.rand(1, 96, 128)
+    moved = above_ground(depth, level_ground(NAN), torch.tensor([NAN]), torch.tensor([1.0]))
+    assert torch.equal(moved, depth)
 
 
 # ---- the model
