@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from mono_depth.config import PipelineConfig
 from mono_depth.engines import Engines
 from mono_depth.engines.pictures import check_pictures
 from mono_depth.errors import ConfigError
+from mono_depth.fallback import Loaded, ModelLoader, Step, steps_for
 from mono_depth.models import load_model
 from mono_depth.pipeline import DepthPipeline
 from mono_depth.scale import check_source
@@ -28,33 +30,42 @@ def build_pipeline(config: PipelineConfig, *, is_live: bool = False) -> DepthPip
 
     Raises:
         ConfigError: the device does not exist, or the model has not the scale asked for.
-        ModelError: the model is unknown, its weights are missing or do not fit.
+        ModelError: the model is unknown, its weights are missing or do not fit, or it needs
+            more memory than there is.
     """
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     device = choose_device(config.device, config.engine)
+    loader = ModelLoader(steps_for(device), partial(_load, config, device, is_live=is_live))
+    return DepthPipeline.from_loader(loader, config)
+
+
+def _load(config: PipelineConfig, configured: torch.device, step: Step, *, is_live: bool) -> Loaded:
+    """Load the model and let it run once."""
     weights_folder = Path(config.weights_dir) if config.weights_dir else None
+    is_elsewhere = step.device != configured  # where the engine asked for may not exist
     engines = Engines(
-        engine=config.engine,
-        precision=config.precision,
-        device=device,
+        engine="auto" if is_elsewhere else config.engine,
+        precision="auto" if is_elsewhere else config.precision,
+        device=step.device,
         threads=config.threads,
         weights_folder=weights_folder,
         is_live=is_live,
     )
     model = load_model(
         config.model,
-        device=device,
+        device=step.device,
         registry=Path(config.registry) if config.registry else None,
         weights_folder=weights_folder,
         allow_noncommercial=config.allow_noncommercial,
         input_size=config.input_size or None,
+        shrink=step.shrink,
         threads=config.threads or None,
         completion=config.completion,
         engines=engines,
     )
     check_source(model.kind, config.scale)
     engines.prepare(model)
-    return DepthPipeline(model, config, engines)
+    return Loaded(model=model, engines=engines)
 
 
 def choose_device(name: str, engine: str = "auto") -> torch.device:

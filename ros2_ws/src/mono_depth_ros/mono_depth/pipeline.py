@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from mono_depth.completion import predict
 from mono_depth.config import PipelineConfig
-from mono_depth.data import DepthLimits, DepthResult, Frame, Mask
+from mono_depth.data import DepthLimits, DepthResult, Frame, Mask, Prediction
 from mono_depth.engines import EngineReport, Engines
+from mono_depth.errors import FrameError
+from mono_depth.fallback import ModelLoader
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import ScaleTracker, check_informative, to_relative
 from mono_depth.temporal.filter import TemporalFilter
@@ -29,12 +31,26 @@ class DepthPipeline:
         """Run `model`; `engines` runs its networks, None = they run by themselves."""
         self.model = model
         self._engines = engines
+        self._loader: ModelLoader | None = None
         self._config = config
         self._scale = ScaleTracker()
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         # Engines have threads of their own; what is before and after them is small.
         self._network_threads = 1 if engines else config.threads or usable_cores()
+
+    @classmethod
+    def from_loader(cls, loader: ModelLoader, config: PipelineConfig) -> DepthPipeline:
+        """Run what `loader` loads, now and again when the memory of the GPU is spent."""
+        loaded = loader.load()
+        pipeline = cls(loaded.model, config, loaded.engines)
+        pipeline._loader = loader
+        return pipeline
+
+    @property
+    def memory_problem(self) -> str:
+        """What was given up for lack of memory, "" = nothing."""
+        return "" if self._loader is None else self._loader.problem
 
     def engine_reports(self) -> list[EngineReport]:
         """Return what runs the networks of the model."""
@@ -60,8 +76,15 @@ class DepthPipeline:
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
             watch.lap("upload")
-            with torch_threads(self._network_threads):
-                prediction, completed = predict(self.model, frame, rgb, config.completion)
+            try:
+                prediction, completed = self._predict(frame, rgb)
+                reason = ""
+            except torch.cuda.OutOfMemoryError as error:
+                reason = str(error).partition("\n")[0]
+            if reason:  # by now the failed attempt has let go of its memory
+                self._step_down(reason)
+                rgb = rgb.to(self.model.device)
+                prediction, completed = self._predict(frame, rgb)
             watch.lap("infer")
             check_informative(prediction)
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
@@ -90,6 +113,27 @@ class DepthPipeline:
             completed=completed,
             stage_ms=watch.stage_ms,
         )
+
+    def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
+        with torch_threads(self._network_threads):
+            return predict(self.model, frame, rgb, self._config.completion)
+
+    def _step_down(self, reason: str) -> None:
+        """Load the model anew so that it needs less memory.
+
+        Raises:
+            FrameError: there is no further way.
+            ModelError: none of the further ways works.
+        """
+        loader, device = self._loader, self.model.device
+        if loader is None or loader.is_exhausted:
+            raise FrameError(f"out of memory on {device}: {reason}")
+        if self._engines is not None:
+            self._engines.release()
+        self.reset()
+        loader.give_up(f"{device}: {reason}")
+        loaded = loader.load()
+        self.model, self._engines = loaded.model, loaded.engines
 
     def reset(self) -> None:
         """Forget earlier frames."""

@@ -30,6 +30,7 @@ class ModelFacts:
     device: str
     sha256: str
     engines: tuple[EngineReport, ...] = ()  # of each of its networks
+    memory_problem: str = ""  # what was given up for lack of memory
 
     @classmethod
     def of(cls, pipeline: DepthPipeline) -> ModelFacts:
@@ -41,6 +42,7 @@ class ModelFacts:
             device=str(model.device),
             sha256=model.weights_sha256,
             engines=tuple(pipeline.engine_reports()),
+            memory_problem=pipeline.memory_problem,
         )
 
 
@@ -110,6 +112,8 @@ def _judge_model(state: NodeState) -> tuple[bytes, str]:
     if state.model is None:
         return DiagnosticStatus.OK, "no model loaded"
     model = state.model
+    if model.memory_problem:
+        return DiagnosticStatus.WARN, model.memory_problem
     refused = [reason for report in model.engines for reason in report.refused]
     if refused:
         return DiagnosticStatus.WARN, f"not taken: {refused[0]}"
@@ -177,6 +181,7 @@ def _model_values(state: NodeState) -> dict[str, object]:
         "kind": model.kind,
         "device": model.device,
         "model_sha256": model.sha256,
+        "memory_problem": model.memory_problem,
     } | {
         key if report.model == model.name else f"{key} of {report.model}": value
         for report in model.engines

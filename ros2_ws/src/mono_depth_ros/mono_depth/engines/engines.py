@@ -122,6 +122,12 @@ class Engines:
         found = [runner.report() for runner in self._runners]
         return [report for report in found if report is not None]
 
+    def release(self) -> None:
+        """Let go of all networks and engines, which cannot be called any more."""
+        self.close()
+        for runner in self._runners:
+            runner.release()
+
     def close(self) -> None:
         """Wait for engines in the making."""
         for runner in self._runners:

@@ -169,6 +169,12 @@ class EngineRunner:
         if self._builder is not None:
             self._builder.join()
 
+    def release(self) -> None:
+        """Let go of the network and its engines."""
+        self._network = self._newest = None
+        self._identity["net"] = None
+        self._slots, self._pictures = {}, []
+
     def _by_reference(self, arguments: Arguments) -> Any:  # noqa: ANN401
         with torch_threads(self._context.threads):
             return self._network(*arguments)

@@ -35,10 +35,12 @@ FP32_ISLANDS: Mapping[str, str] = {
     "midas": r"scratch\.output_conv\.4",
     "midas_dpt": r"scratch\.output_conv\.4",
     "leres": r"depth_model\.decoder_modules\.outconv",
+    "depth_anything_v1": r"depth_head\.scratch\.output_conv2",
     "depth_anything_v2": r"depth_head\.scratch\.output_conv2",
-    "moge": r"scale_head|points_head\.output_block",
-    "lingbot_depth": r"depth_head\.output_block",
-    "zoedepth": r"conditional_log_binomial.*|attractors.*|seed_bin_regressor.*",
+    "depth_anything_3": r"head\.scratch\.(sky_)?output_conv2",
+    "moge": r"scale_head|(points|mask)_head\.output_blocks",
+    "lingbot_depth": r"(depth|mask)_head\.output_blocks",
+    "zoedepth": r"conditional_log_binomial|attractors|seed_bin_regressors?",
 }
 
 

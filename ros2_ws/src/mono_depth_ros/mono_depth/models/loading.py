@@ -15,7 +15,7 @@ from mono_depth.config import CompletionConfig
 from mono_depth.errors import ModelError
 from mono_depth.models.mirrored import MirrorAveraged
 from mono_depth.models.protocol import DepthModel
-from mono_depth.models.registry import ModelEntry, Registry, read_registry, with_short_side
+from mono_depth.models.registry import ModelEntry, Registry, read_registry, shrunk, with_short_side
 from mono_depth.resources import weights_dir
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def load_model(
     weights_folder: Path | None = None,
     allow_noncommercial: bool = False,
     input_size: int | None = None,
+    shrink: float = 1.0,
     threads: int | None = None,
     completion: CompletionConfig | None = None,
     engines: Engines | None = None,
@@ -59,6 +60,7 @@ def load_model(
         weights_folder: folder of pulled weights; None = `resources.weights_dir()`.
         allow_noncommercial: accept weights that may not be used commercially.
         input_size: short side of the network's input in pixels; None or 0 = the model's own.
+        shrink: factor on the sides of the network's input.
         threads: CPU threads; None or 0 = leave as they are. Holds for all of torch.
         completion: names the model that guesses for one that completes; None = the default.
         engines: run the network; None = PyTorch does, in fp32.
@@ -75,8 +77,8 @@ def load_model(
     else:
         entry = entries[name]
         _check_licence(entry, allow_noncommercial=allow_noncommercial)
-    if entry.family not in _FAMILIES:
-        known = ", ".join(_FAMILIES)
+    if entry.family not in FAMILIES:
+        known = ", ".join(FAMILIES)
         raise ModelError(f"{entry.name}: family {entry.family!r} is not one of {known}")
     found = entry.find_weights(folder)
     if found is None:
@@ -87,7 +89,7 @@ def load_model(
     if threads:
         torch.set_num_threads(threads)
     request = _Request(
-        entry=with_short_side(entry, input_size),
+        entry=shrunk(with_short_side(entry, input_size), shrink),
         weights=weights,
         sha256=source.sha256,
         device=_usable(device),
@@ -103,7 +105,7 @@ def load_model(
         ),
         engines=engines,
     )
-    model = _FAMILIES[entry.family](request)
+    model = FAMILIES[entry.family](request)
     if engines is not None:
         engines.fit(model, entry)
     if entry.average_mirrored:
@@ -244,7 +246,7 @@ def _lingbot(request: _Request) -> DepthModel:
     return GuessedCompletion(completer, guess, config)
 
 
-_FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
+FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
     "nano": _nano,
     "onnx": _onnx,
     "depth_anything_v1": _depth_anything,

@@ -250,3 +250,20 @@ def with_short_side(entry: ModelEntry, pixels: int | None) -> ModelEntry:
         return replace(entry, input=entry.input.with_short_side(pixels))
     except ConfigError as error:
         raise ModelError(f"input_size {pixels} does not suit {entry.name}: {error}") from None
+
+
+def shrunk(entry: ModelEntry, factor: float) -> ModelEntry:
+    """Return `entry` with the sides of its input scaled down, to whole multiples; 1 keeps them.
+
+    Raises:
+        ModelError: the family fixes its input size.
+    """
+    if factor == 1.0:
+        return entry
+    if entry.input is None:
+        raise ModelError(f"the input size of {entry.name} is fixed")
+    spec, step = entry.input, entry.input.multiple_of
+    width, height = (
+        max(step, int(side * factor / step) * step) for side in (spec.width, spec.height)
+    )
+    return replace(entry, input=replace(spec, width=width, height=height))
