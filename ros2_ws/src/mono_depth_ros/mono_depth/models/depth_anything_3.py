@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -53,8 +54,7 @@ class Da3Net(nn.Module):
 
     def __init__(self, config: Da3Config) -> None:
         super().__init__()
-        self.backbone = nn.Module()
-        self.backbone.pretrained = _Backbone(config.vit)
+        self.backbone = _Backbone(config.vit)
         self.head = _Head(config)
         self._layers = config.layers
 
@@ -72,10 +72,16 @@ class Da3Net(nn.Module):
         grid = (height // PATCH_PX, width // PATCH_PX)
         fused = self.head.fused(layers, grid, (height, width))
         depth = self.head.scratch.output_conv2(fused)[:, 0].exp()
-        return depth, F.relu(self.head.scratch.sky_output_conv2(fused)[:, 0])
+        return depth, F.relu(self.head.sky(fused)[:, 0])
 
 
-class _Backbone(DinoV2):
+class _Backbone(nn.Module):
+    def __init__(self, config: VitConfig) -> None:
+        super().__init__()
+        self.pretrained = _Vit(config)
+
+
+class _Vit(DinoV2):
     def __init__(self, config: VitConfig) -> None:
         super().__init__(config)
         self.norm = nn.LayerNorm(config.width, eps=1e-5)  # those of the blocks have 1e-6
@@ -87,6 +93,10 @@ class _Head(DptHead):
         super().__init__(config.vit.width, config.features, config.channels)
         self.scratch.sky_output_conv2 = last_layers(config.features)
         del self.scratch.refinenet4.resConfUnit1  # unused, and the published files lack it
+
+    def sky(self, fused: torch.Tensor) -> torch.Tensor:
+        """Return (B, 1, h, w) from what `fused` returns."""
+        return cast("nn.Sequential", self.scratch.sky_output_conv2)(fused)  # type: ignore[no-any-return]
 
 
 class DepthAnything3:

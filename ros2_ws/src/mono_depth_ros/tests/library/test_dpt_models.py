@@ -1,34 +1,27 @@
-"""MiDaS 3 against numbers of the original code with pseudo-random weights (see the JSON).
-
-The networks have 4 blocks of width 256, else they are the published ones.
-"""
-
 import hashlib
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models import load_model, pseudo_random
 from mono_depth.models.beit import offset_index
-from mono_depth.models.dinov2 import VitConfig
 from mono_depth.models.dpt_hub_names import from_hub_layout
+from mono_depth.models.golden.case import read_golden
+from mono_depth.models.golden.midas_dpt import LAST_BIAS, small
+from mono_depth.models.golden.midas_dpt import weights as weights_of
 from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDpt, MidasDptNet, without_unused
 from mono_depth.models.registry import read_registry
 from mono_depth.models.resnet_v2 import StandardisedConv2d
 from mono_depth.models.weights import load_strictly
 
 CPU = torch.device("cpu")
-LAST_BIAS = "scratch.output_conv.4.bias"
-GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "midas_dpt_golden.json").read_text())
+GOLDEN = read_golden("midas_dpt")
 ENTRIES = {
     "large": "dpt_large",
     "hybrid": "dpt_hybrid",
@@ -36,12 +29,6 @@ ENTRIES = {
     "beit_l_384": "midas_beit_l_384",
     "beit_b_384": "midas_beit_b_384",
 }
-
-
-def small(variant):
-    layers = (1, 3) if variant == "hybrid" else (0, 1, 2, 3)
-    vit = VitConfig(width=256, depth=4, heads=4)
-    return replace(DPT_CONFIGS[variant], vit=vit, layers=layers)
 
 
 def shapes_of(config):
@@ -56,18 +43,9 @@ def built(config, tensors):
     return net
 
 
-def check(output: np.ndarray, golden: dict, tolerance: float) -> None:
-    flat = output.reshape(-1)
-    where = np.linspace(0, flat.size - 1, len(golden["samples"])).round().astype(int)
-    found = [*flat[where], flat.min(), flat.max(), flat.mean()]
-    wanted = [*golden["samples"], golden["min"], golden["max"], golden["mean"]]
-    assert golden["max"] > 0.5
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * golden["max"])
-
-
 @pytest.fixture(scope="module")
 def large_weights():
-    return pseudo_random.fill(shapes_of(small("large")), positive=[LAST_BIAS])
+    return weights_of(small("large"))
 
 
 @pytest.mark.parametrize("variant", ENTRIES)
@@ -77,32 +55,6 @@ def test_names_and_shapes_are_those_of_the_published_network(variant):
     assert len(lines) == GOLDEN[variant]["tensors"]
     found = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
     assert found == GOLDEN[variant]["layout_sha256"]
-
-
-@pytest.mark.parametrize("variant", ENTRIES)
-def test_network_and_image_give_what_the_original_gives(variant):
-    weights = pseudo_random.fill(shapes_of(small(variant)), positive=[LAST_BIAS])
-    assert pseudo_random.checksum(weights) == GOLDEN[variant]["state_dict_sha256"]
-    net = built(small(variant), weights).double()
-    for golden in GOLDEN[variant]["network_float64"]:
-        height, width = golden["size"]
-        generator = torch.Generator().manual_seed(height * width)
-        image = torch.rand((1, 3, height, width), generator=generator) * 2 - 1
-        with torch.inference_mode():
-            check(net(image.double()).numpy(), golden, 1e-9)
-
-    load_strictly(net, weights, "the rule")
-    for golden in GOLDEN[variant]["image_float32"]:
-        height, width = golden["image"]
-        entry = read_registry()[ENTRIES[variant]]
-        entry = replace(entry, input=entry.input.with_short_side(golden["input_size"]))
-        model = MidasDpt(net, entry, CPU, sha256="")
-        prediction = model.infer(torch.from_numpy(pseudo_random.image(height, width)), None)
-        assert prediction.values.dtype == torch.float32
-        assert list(prediction.values.shape) == golden["network"]
-        assert prediction.kind is OutputKind.INVERSE_AFFINE
-        full = F.interpolate(prediction.values[None, None], (height, width), mode="bicubic")
-        check(full.numpy(), golden, 1e-4)
 
 
 def test_a_vga_image_keeps_its_aspect_ratio():

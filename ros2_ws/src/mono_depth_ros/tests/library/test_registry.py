@@ -6,7 +6,7 @@ import torch
 from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError, ModelError
 from mono_depth.models import load_model
-from mono_depth.models.loading import _FAMILIES, choose
+from mono_depth.models.loading import FAMILIES, choose
 from mono_depth.models.registry import WeightsSource, read_registry, with_short_side
 
 OWN = """
@@ -43,7 +43,7 @@ def extra(tmp_path):
 
 def test_every_shipped_entry_can_be_run_and_says_its_licence():
     for entry in read_registry().values():
-        assert entry.family in _FAMILIES
+        assert entry.family in FAMILIES
         assert entry.licence
         assert entry.description.endswith(".")
 
