@@ -16,6 +16,7 @@ from mono_depth.synthetic.scene import Scene, make_scene
 from mono_depth.synthetic.sensor import SensorEffects
 from mono_depth.synthetic.solids import unit_maps
 from mono_depth.synthetic.trajectory import camera_pose
+from mono_depth.synthetic.variety import rain, with_variety
 from mono_depth.synthetic.visibility import Grid, draw
 from mono_depth.synthetic.walker import free_position
 
@@ -37,6 +38,7 @@ _STEP = 0.06  # deviation of the step between the pictures of a pair, of the mid
 _STEP_LIMIT_M = 8.0
 _STEP_RAD = 0.05
 _LOWEST_M = 0.04
+_RAIN = 0.1  # of outdoor pictures
 _FREE_M = 0.06
 _WORTH_IT = 0.6
 _SPARSE_POINTS = 200
@@ -117,7 +119,8 @@ class _Camera:
 
 def _scene(rng: np.random.Generator) -> Scene:
     kinds, shares = list(SCENE_SHARES), list(SCENE_SHARES.values())
-    return make_scene(str(rng.choice(kinds, p=np.array(shares) / sum(shares))), rng, _MAP_SIZE)
+    kind = str(rng.choice(kinds, p=np.array(shares) / sum(shares)))
+    return with_variety(make_scene(kind, rng, _MAP_SIZE), rng)
 
 
 def _draw_camera(scene: Scene, rng: np.random.Generator, shot: _Shot) -> _Camera:
@@ -130,9 +133,11 @@ def _draw_camera(scene: Scene, rng: np.random.Generator, shot: _Shot) -> _Camera
 def _picture(scene: Scene, rng: np.random.Generator, shot: _Shot, view: _Camera) -> SyntheticFrame:
     intrinsics = view.intrinsics
     seen = render(scene, intrinsics, view.pose, view.time_s, shot.samples)
-    effects = SensorEffects.random(rng, shot.width)
+    effects, light = SensorEffects.random(rng, shot.width), seen.rgb_linear
+    if scene.sky is not None and rng.uniform() < _RAIN:
+        light = rain(light, rng)
     return SyntheticFrame(
-        rgb=effects.apply(seen.rgb_linear, rng),
+        rgb=effects.apply(light, rng),
         depth_m=seen.depth_m,
         intrinsics=intrinsics,
         T_odom_camera=view.pose,

@@ -38,6 +38,8 @@ class Material:
     stretch: float = 1.0  # noise is this much longer along v
     gloss: float = 0.0
     glow: float = 0.0  # emitted radiance per colour
+    mirror: float = 0.0  # share of the light that it mirrors, seen straight on; flat faces only
+    clear: float = 0.0  # share of the rest that comes from behind it
 
 
 _SCALARS = (
@@ -58,6 +60,8 @@ _SCALARS = (
     "stretch",
     "gloss",
     "glow",
+    "mirror",
+    "clear",
 )
 
 
@@ -65,6 +69,7 @@ class MaterialTable:
     """Columns of the material values, indexed by material."""
 
     def __init__(self, materials: Sequence[Material]) -> None:
+        self.materials = tuple(materials)
         self.color = np.array([m.color for m in materials], np.float32).T.copy()
         second = [m.second_color or (*(0.6 * c for c in m.color),) for m in materials]
         self.second_color = np.array(second, np.float32).T.copy()

@@ -10,6 +10,7 @@ import numpy as np
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F32, F64, I32, Bool, Rows
+from mono_depth.synthetic.glass import GlassWorld, Samples, add_glass
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.shading import Shader
 from mono_depth.synthetic.solids import Solids, UnitMaps, unit_maps
@@ -90,6 +91,9 @@ def render(
             extra, _ = shader.shade(more.solid, more.depth_m, *rays)
             total = extra.reshape(samples_per_pixel - 1, len(edges), 3).sum(axis=0)
             rgb[edges] = (rgb[edges] + total) / np.float32(samples_per_pixel)
+    world = GlassWorld(scene, solids, movers, table, T_odom_camera, 1.0 / intrinsics.fx)
+    hits = Samples(seen.solid.reshape(-1), seen.depth_m.reshape(-1), face, x, y)
+    add_glass(rgb, world, hits)
     depth = seen.depth_m
     depth[seen.solid < 0] = np.nan
     mover = np.append(solids.mover, -1) >= 0
