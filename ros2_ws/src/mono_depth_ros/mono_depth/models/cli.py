@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mono_depth.errors import ModelError
+from mono_depth.models.check_cli import add_check_arguments, check
 from mono_depth.models.download import pull, url_of
 from mono_depth.models.registry import ModelEntry, WeightsSource, read_registry
 from mono_depth.models.weights import sha256_of
@@ -24,10 +27,19 @@ def add_command(commands: Subparsers) -> None:
         ("info", _info, "everything the registry says about one model"),
         ("path", _path, "path of the weights of one model; fails if they are not here"),
         ("pull", _pull, "download the weights of one model, or go on with it"),
+        ("check", check, "run models on a picture, or against their original code"),
     ):
         action = actions.add_parser(name, help=text, description=text)
-        if name != "list":
+        if name == "check":
+            add_check_arguments(action)
+        elif name != "list":
             action.add_argument("name", metavar="NAME", help="name of the model")
+        if name == "pull":
+            action.add_argument(
+                "--allow-noncommercial",
+                action="store_true",
+                help="accept weights that may not be used commercially",
+            )
         action.add_argument("--registry", type=Path, help="file of further registry entries")
         action.add_argument(
             "--weights-dir",
@@ -117,9 +129,23 @@ def _path(args: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
+def _agrees() -> bool:
+    """Ask the person at the terminal, if there is one."""
+    if not sys.stdin.isatty():
+        return False
+    answer = input("They may not be used commercially. Is your use another one? [y/N] ")
+    return answer.strip().lower() in ("y", "yes")
+
+
 def _pull(args: argparse.Namespace) -> int:
     entry = read_registry(args.registry)[args.name]
     print(f"{entry.name}: weights under {entry.licence} (commercial use: {_commercial(entry)})")
+    can_pull = any(source.is_download for source in entry.weights)
+    if can_pull and entry.commercial is False and not args.allow_noncommercial and not _agrees():
+        raise ModelError(
+            f"the weights of {entry.name} may not be used commercially; "
+            "if yours is another use, pull with --allow-noncommercial"
+        )
     path = pull(entry, _folder(args))
     source = next(source for source in entry.weights if source.is_download)
     if source.sha256:

@@ -1,8 +1,6 @@
 """Every family as an ONNX file that gives what torch gives."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from mono_depth.models import pseudo_random
 from mono_depth.models.convolutional import fold_batch_norms
 from mono_depth.models.depth_anything import DepthAnythingNet
 from mono_depth.models.dinov2 import VitConfig
+from mono_depth.models.golden.case import read_golden
 from mono_depth.models.leres import LeresNet
 from mono_depth.models.lingbot import LingBotConfig, LingBotNet
 from mono_depth.models.midas import MidasNet
@@ -26,7 +25,6 @@ from mono_depth.models.zoedepth_heads import BinDistribution
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the package onnxruntime runs the files")
 
-DATA = Path(__file__).parents[1] / "data"
 TINY_VIT = VitConfig(width=64, depth=4, heads=4)
 DEPTH_M = torch.full((1, 1, 56, 84), 2.0)
 DEPTH_M[..., 20:50, 30:70] = torch.nan
@@ -46,7 +44,7 @@ def filled(make, positive=()):
 
 
 def config(golden):
-    return json.loads((DATA / golden).read_text())["model_config"]
+    return read_golden(golden)["model_config"]
 
 
 def dpt(variant):
@@ -83,7 +81,7 @@ def zoedepth(make):
 
 def moge():
     net = filled(
-        lambda: MogeNet(MogeConfig.read(config("moge2_golden.json"), "")),
+        lambda: MogeNet(MogeConfig.read(config("moge2"), "")),
         ["mask_head.output_blocks.4.bias", "encoder.image_std"],
     )
     return net, (image(56, 84), 1.5)
@@ -92,7 +90,7 @@ def moge():
 def lingbot():
     last = ["depth_head.output_blocks.4.bias", "mask_head.output_blocks.4.bias"]
     net = filled(
-        lambda: LingBotNet(LingBotConfig.read(config("lingbot_depth_golden.json"), "")),
+        lambda: LingBotNet(LingBotConfig.read(config("lingbot_depth"), "")),
         [*last, "encoder.image_std"],
     )
     return net, (image(56, 84), DEPTH_M, 1.5)

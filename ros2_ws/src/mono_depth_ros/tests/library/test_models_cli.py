@@ -1,7 +1,13 @@
 import hashlib
 import http.server
+import io
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,10 +90,15 @@ def models(tmp_path, monkeypatch):
     monkeypatch.setenv("MONO_DEPTH_WEIGHTS", str(tmp_path / "weights"))
     registry = tmp_path / "registry.yaml"
 
-    def run(*arguments: str, sha256: str = SHA256, source: str = "hub: lab/net") -> int:
+    def run(
+        *arguments: str,
+        sha256: str = SHA256,
+        source: str = "hub: lab/net",
+        commercial: str = "true",
+    ) -> int:
         registry.write_text(
             "models: {net: {family: onnx, kind: metric, description: A net., licence: MIT, "
-            f"commercial: true, weights: {{{source}, file: net.pth, sha256: {sha256}}}}}}}"
+            f"commercial: {commercial}, weights: {{{source}, file: net.pth, sha256: {sha256}}}}}}}"
         )
         return main(["models", *arguments, "--registry", str(registry)])
 
@@ -252,6 +263,71 @@ def test_weights_behind_a_page_are_not_pulled_and_both_commands_name_the_page(tm
     assert f"its weights belong at {path}; get them from {page}" in capsys.readouterr().err
     assert main(["models", "info", "leres_resnet50", "--weights-dir", str(tmp_path)]) == 0
     assert f"by hand from  {page}" in capsys.readouterr().out
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def free_only(models, *arguments):
+    return models("pull", "net", *arguments, commercial="false")
+
+
+def test_weights_for_no_commercial_use_are_pulled_only_by_one_who_says_so(
+    hub, models, target, capsys
+):
+    assert free_only(models) == 1
+
+    shown = capsys.readouterr().err
+    assert "the weights of net may not be used commercially" in shown
+    assert "pull with --allow-noncommercial" in shown
+    assert hub.asked == []
+    assert free_only(models, "--allow-noncommercial") == 0
+    assert target.read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
+def test_a_person_at_a_terminal_is_asked(hub, models, target, monkeypatch, capsys, answer, code):
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+
+    assert free_only(models) == code
+
+    assert "Is your use another one? [y/N]" in capsys.readouterr().out
+    assert target.exists() == (code == 0)
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(
+    hub, models, target, monkeypatch, capsys
+):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
+
+    assert models("pull", "net") == 1
+
+    assert f"{target.parent} has room for 5000 bytes, 10240 are needed" in capsys.readouterr().err
+    assert part(target).stat().st_size == 0
+
+
+def test_a_disk_that_fills_up_on_the_way_keeps_what_came(hub, models, target):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+    ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    run = "import sys; from mono_depth.cli import main; sys.exit(main(sys.argv[1:]))"
+    models("list")  # writes the registry
+
+    done = subprocess.run(
+        [sys.executable, "-c", limit + ignore + run, "models", "pull", "net"]
+        + ["--registry", str(target.parents[2] / "registry.yaml")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert f"cannot write {target}: File too large" in done.stderr
+    assert not target.exists()
+    assert models("pull", "net") == 0
+    assert target.read_bytes() == WEIGHTS
 
 
 def test_list_shows_what_is_here_and_what_is_verified(hub, models, target, capsys):
