@@ -39,8 +39,17 @@ class ImuGravity:
         self._filter = GravityFilter()
         self._oriented = DirectionBuffer()
         self._frame: str | None = None
-        self.source = ""  # of the newest answer: "orientation", "acceleration", "" = there was none
-        self.problem = "no message received on imu"
+        self._told = "", "no message received on imu"
+
+    @property
+    def source(self) -> str:
+        """What the newest answer is from: orientation or acceleration, "" = there was none."""
+        return self._told[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the newest answer is none, or not from the orientation; "" = all is well."""
+        return self._told[1]
 
     def on_imu(self, msg: Imu) -> None:
         """Take in one message; one with an impossible stamp is left out."""
@@ -53,26 +62,25 @@ class ImuGravity:
             turn = _vector(msg.angular_velocity) if has_turn else None
             self._filter.add(at_ns, _vector(msg.linear_acceleration), turn)
         q = msg.orientation
-        if msg.orientation_covariance[0] == _UNKNOWN:
-            return
+        is_default = q.x == q.y == q.z == 0.0  # what drivers without orientation leave
         T_world_imu = pose_from((0.0, 0.0, 0.0), (q.x, q.y, q.z, q.w))
-        if T_world_imu is None:  # all zero: what drivers without orientation leave
-            return
-        self._oriented.add(at_ns, -T_world_imu[2, :3])
+        if msg.orientation_covariance[0] != _UNKNOWN and not is_default and T_world_imu is not None:
+            self._oriented.add(at_ns, -T_world_imu[2, :3])
 
     def at(self, at_ns: int, camera_frame: str) -> Vector | None:
         """Return (3,) gravity in the optical frame; None where unknown, `problem` tells why."""
-        self.source = ""
         if self._frame is None:
             return None
         R_camera_imu = self._rotation(camera_frame, at_ns)
         if R_camera_imu is None:
-            self.problem = (
+            problem = (
                 f"nothing tells how the imu ({self._frame}) is turned against {camera_frame}: "
                 "publish it on /tf_static or set imu.camera_in_imu"
             )
+            self._told = "", problem
             return None
-        down_imu = self._down(at_ns)
+        down_imu, source, problem = self._down(at_ns)
+        self._told = source, problem
         return None if down_imu is None else np.asarray(R_camera_imu @ down_imu)
 
     def _rotation(self, camera_frame: str, at_ns: int) -> Rotation | None:
@@ -81,31 +89,25 @@ class ImuGravity:
         T_camera_imu = self._tree.lookup(camera_frame, self._frame or "", at_ns)
         return None if T_camera_imu is None else T_camera_imu[:3, :3]
 
-    def _down(self, at_ns: int) -> Vector | None:
+    def _down(self, at_ns: int) -> tuple[Vector | None, str, str]:
+        """Return gravity in the frame of the IMU, its source, and what is wrong."""
         felt, oriented = self._filter.directions.at(at_ns), self._oriented.at(at_ns)
-        self.problem = ""
-        if felt is not None and oriented is not None:
+        if oriented is not None and felt is not None:
             apart_deg = math.degrees(math.acos(min(1.0, max(-1.0, float(felt @ oriented)))))
             if apart_deg > _MAX_CONTRADICTION_DEG:
-                self.problem = (
-                    f"the orientation of the imu is {apart_deg:.0f} degrees off its acceleration, "
-                    "and is not used"
-                )
-                oriented = None
+                problem = f"the orientation of the imu is {apart_deg:.0f} degrees off its"
+                return felt, "acceleration", f"{problem} acceleration, and is not used"
         if oriented is not None:
-            self.source = "orientation"
-            return oriented
+            return oriented, "orientation", ""
         if felt is not None:
-            self.source = "acceleration"
-            return felt
+            return felt, "acceleration", ""
         if not self._filter.directions.reaches(at_ns):
-            self.problem = "no message of the imu is near the stamp of the image"
-        else:
-            self.problem = (
-                "the acceleration of the imu was not that of gravity alone for some time: it is "
-                f"{self._filter.force_mps2:.2f} m/s^2, expected {STANDARD_GRAVITY_MPS2:.2f}"
-            )
-        return None
+            return None, "", "no message of the imu is near the stamp of the image"
+        problem = (
+            "the acceleration of the imu was not that of gravity alone for some time: it is "
+            f"{self._filter.force_mps2:.2f} m/s^2, expected {STANDARD_GRAVITY_MPS2:.2f}"
+        )
+        return None, "", problem
 
 
 def _vector(message: Any) -> Vector:  # noqa: ANN401 - geometry_msgs is untyped

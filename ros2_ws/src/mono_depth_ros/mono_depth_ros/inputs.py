@@ -69,7 +69,7 @@ def _pose_inputs(node: Node, stream: DepthStream, config: NodeConfig) -> list[An
     if source == "none" and stream.gravity is None:
         return inputs
     if TFMessage is None:
-        node.get_logger().info("tf2_msgs is not installed: poses come from odom alone")
+        node.get_logger().info("tf2_msgs is not installed: /tf and /tf_static are not heard")
         return inputs
     inputs.append(_subscribe_tf(node, "/tf_static", poses, static=True))
     if source == "tf":

@@ -92,24 +92,31 @@ def test_the_orientation_of_an_imu_is_taken_where_there_is_one():
 
 
 def test_an_orientation_that_the_acceleration_contradicts_is_not_taken():
-    """As of drivers that fill in "no rotation" and no covariance."""
-    upside_down = (0.0, 0.0, -1.0)
-    gravity = gravity_of(orientation=np.eye(3), up=upside_down)
+    """As of an IMU whose frame has z down."""
+    south = np.diag([-1.0, 1.0, -1.0])
+    gravity = gravity_of(orientation=south, up=(0.0, 0.0, 1.0))
 
-    np.testing.assert_allclose(gravity.at(NOW, "camera"), [0, -1, 0], atol=1e-4)
+    np.testing.assert_allclose(gravity.at(NOW, "camera"), [0, 1, 0], atol=1e-4)
     assert gravity.source == "acceleration"
-    assert gravity.problem.startswith("the orientation of the imu is 180 degrees off")
+    assert gravity.problem == (
+        "the orientation of the imu is 180 degrees off its acceleration, and is not used"
+    )
 
 
-def test_an_orientation_of_zeros_is_none():
+@pytest.mark.parametrize("w", [0.0, 1.0])
+def test_an_orientation_that_a_driver_never_filled_in_is_none(w):
     gravity = ImuGravity(FrameTree(), parse_rotation(OPTICAL))
+    nose_down = rotation(np.array([0.0, 0.2, 0.0]))
     for i in range(51):
-        message = imu(1.0 + 0.01 * i)
-        message.orientation_covariance[0] = 0.0  # and the quaternion is zero
+        message = imu(1.0 + 0.01 * i, up=nose_down[2])
+        message.orientation_covariance[0] = 0.0
+        message.orientation.w = w
         gravity.on_imu(message)
 
-    assert gravity.at(NOW, "camera") is not None
-    assert gravity.source == "acceleration"
+    down = gravity.at(NOW, "camera")
+
+    np.testing.assert_allclose(down, [0, math.cos(0.2), math.sin(0.2)], atol=1e-4)
+    assert (gravity.source, gravity.problem) == ("acceleration", "")
 
 
 def test_the_tree_of_frames_tells_how_the_imu_is_mounted():
