@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -12,11 +14,12 @@ from mono_depth.models.nano_hints import ground_log
 from mono_depth.training.views import Views
 
 _POINTS = (4.0, 1500.0)  # how many there are
+_POINT_ERRORS = (0.002, 0.01, 0.03)  # relative deviation
 _FARTHEST_POINT_M = 60.0
 _OUTLIERS = 0.02
 _SENSOR_REACH_M = (3.0, 25.0)
 _BLOB_PX = (8, 16, 32)
-_BLOB_SHARE = 0.6
+_BLOB_LEVEL = 0.65
 _TILT_RAD = 0.012  # deviation of what is known of gravity
 _HEIGHT_ERROR = 0.03
 
@@ -39,16 +42,13 @@ def random_known(
         (B, h, w) log depth at the canonical focal length, NaN = not told; and (B, h, w) bool:
         it comes from a sensor and will be kept, so there is nothing to learn there.
     """
-    kind = rng.random(len(views.image))
-    known_m = torch.full_like(views.depth_m, torch.nan)
-    for index in range(len(kind)):
-        if kind[index] < shares.points:
-            known_m[index] = _points(views, index, rng, noise)
-        elif kind[index] < shares.points + shares.sensor:
-            known_m[index] = _sensor(views, index, rng, noise)
+    kind = torch.from_numpy(rng.random(len(views.image))).to(views.depth_m.device)
+    kind = kind[:, None, None]
     is_sensor = (kind >= shares.points) & (kind < shares.points + shares.sensor)
-    is_kept = known_m.isfinite() & torch.from_numpy(is_sensor).to(known_m.device)[:, None, None]
-    return (known_m / views.focal_factor[:, None, None]).log(), is_kept
+    known_m = torch.where(kind < shares.points, _points(views, rng, noise), torch.nan)
+    known_m = torch.where(is_sensor, _sensor(views, rng, noise), known_m)
+    known_log = (known_m / views.focal_factor[:, None, None]).log()
+    return known_log, is_sensor & known_m.isfinite()
 
 
 def random_ground(
@@ -70,58 +70,68 @@ def random_ground(
     return ground_log(views.rays, down, height_m, views.focal_factor), height_m
 
 
-def _points(
-    views: Views, index: int, rng: np.random.Generator, noise: torch.Generator
-) -> torch.Tensor:
+def _points(views: Views, rng: np.random.Generator, noise: torch.Generator) -> torch.Tensor:
     """Return metres at some pixels: anywhere, on lines of a LiDAR, or where there is texture."""
-    depth_m = views.depth_m[index]
-    height, width = depth_m.shape
-    count = float(np.exp(rng.uniform(*np.log(_POINTS))))
-    density = torch.full_like(depth_m, count / depth_m.numel())
-    kind = rng.random()
-    if kind < 0.25:
-        step = int(rng.integers(3, 13))
-        density[:] = 0.0
-        density[int(rng.integers(step)) :: step] = count * step / depth_m.numel()
-    elif kind < 0.6:
-        grey = views.image[index].mean(0)
-        edges = F.pad((grey[:, 1:] - grey[:, :-1]).abs(), (1, 0))
-        edges = edges + F.pad((grey[1:] - grey[:-1]).abs(), (0, 0, 1, 0))
-        density = density * (edges / edges.mean().clamp(min=1e-6)).clamp(max=10.0)
-    chance = torch.rand((3, height, width), generator=noise, device=depth_m.device)
+    depth_m = views.depth_m
+    count, height, width = depth_m.shape
+    density = np.exp(rng.uniform(*np.log(_POINTS), count)) / (height * width)
+    kind = _each(rng.random(count), depth_m)
+    step = rng.integers(3, 13, count)
+    rows = torch.arange(height, device=depth_m.device)[None, :, None]
+    on_line = rows % _each(step, depth_m) == _each(rng.integers(0, step), depth_m)
+    lines = on_line * _each(step, depth_m)
+    grey = views.image.mean(1)
+    edges = F.pad((grey[:, :, 1:] - grey[:, :, :-1]).abs(), (1, 0))
+    edges = edges + F.pad((grey[:, 1:] - grey[:, :-1]).abs(), (0, 0, 1, 0))
+    texture = (edges / edges.mean(dim=(1, 2), keepdim=True).clamp(min=1e-6)).clamp(max=10.0)
+    weight = torch.where(kind < 0.25, lines, torch.where(kind < 0.6, texture, 1.0))
+    chance = torch.rand((3, *depth_m.shape), generator=noise, device=depth_m.device)
     normal = torch.randn(depth_m.shape, generator=noise, device=depth_m.device)
-    error = float(rng.choice([0.002, 0.01, 0.03])) * normal
-    wrong = chance[1] < (_OUTLIERS if rng.random() < 0.5 else 0.0)
+    error = _each(rng.choice(_POINT_ERRORS, count), depth_m) * normal
+    wrong = chance[1] < _each(np.where(rng.random(count) < 0.5, _OUTLIERS, 0.0), depth_m)
     error = torch.where(wrong, 2.0 * chance[2] - 1.0, error)
-    is_told = (chance[0] < density) & (depth_m > 0.0) & (depth_m < _FARTHEST_POINT_M)
+    is_told = chance[0] < weight * _each(density, depth_m)
+    is_told &= (depth_m > 0.0) & (depth_m < _FARTHEST_POINT_M)
     return torch.where(is_told, depth_m * error.exp(), torch.nan)
 
 
-def _sensor(
-    views: Views, index: int, rng: np.random.Generator, noise: torch.Generator
-) -> torch.Tensor:
+def _sensor(views: Views, rng: np.random.Generator, noise: torch.Generator) -> torch.Tensor:
     """Return metres as a depth camera gives them, with the holes that it leaves."""
-    depth_m, device = views.depth_m[index], views.depth_m.device
-    height, width = depth_m.shape
-    nearest_m, farthest_m = rng.uniform(0.1, 0.5), np.exp(rng.uniform(*np.log(_SENSOR_REACH_M)))
-    is_seen = (depth_m > nearest_m) & (depth_m < farthest_m)
-    is_seen &= ~views.glassy[index]
+    depth_m, device = views.depth_m, views.depth_m.device
+    count, height, width = depth_m.shape
+    nearest_m = _each(rng.uniform(0.1, 0.5, count), depth_m)
+    farthest_m = _each(np.exp(rng.uniform(*np.log(_SENSOR_REACH_M), count)), depth_m)
+    is_seen = (depth_m > nearest_m) & (depth_m < farthest_m) & ~views.glassy
     # the two eyes of the sensor see different things beside an edge
     logarithm = depth_m.clamp(min=1e-3).log()
-    jump = F.pad((logarithm[:, 1:] - logarithm[:, :-1]).abs() > 0.08, (1, 0)).float()
+    jump = F.pad((logarithm[:, :, 1:] - logarithm[:, :, :-1]).abs() > 0.08, (1, 0)).float()
     reach = int(rng.integers(0, 4))
-    shadow = F.max_pool2d(jump[None], (1, 2 * reach + 1), 1, (0, reach))[0] > 0.0
-    is_seen &= ~shadow
+    is_seen &= F.max_pool2d(jump, (1, 2 * reach + 1), 1, (0, reach)) == 0.0
     cell = int(rng.choice(_BLOB_PX))
-    coarse = torch.rand((1, 1, height // cell, width // cell), generator=noise, device=device)
-    blobs = F.interpolate(coarse, (height, width), mode="bicubic")[0, 0]
-    is_seen &= blobs > blobs.flatten().quantile(rng.uniform(0.0, _BLOB_SHARE))
-    if rng.random() < 0.3:  # it looks at a part of the view
-        top, left = int(rng.uniform(0, 0.5) * height), int(rng.uniform(0, 0.5) * width)
-        bottom, right = height - int(rng.uniform(0, 0.4) * height), width - top // 2
-        inside = torch.zeros_like(is_seen)
-        inside[top:bottom, left:right] = True
-        is_seen &= inside
+    coarse = torch.rand((count, 1, height // cell, width // cell), generator=noise, device=device)
+    blobs = F.interpolate(coarse, (height, width), mode="bicubic")[:, 0]
+    is_seen &= blobs > _each(rng.uniform(0.0, _BLOB_LEVEL, count), depth_m)
+    is_seen &= _window(depth_m, rng)
     normal = torch.randn(depth_m.shape, generator=noise, device=device)
-    sigma_m = 0.002 * depth_m + rng.uniform(0.0005, 0.003) * depth_m**2
-    return torch.where(is_seen, (depth_m + sigma_m * normal).clamp(min=nearest_m), torch.nan)
+    rough = _each(rng.uniform(0.0005, 0.003, count), depth_m)
+    sigma_m = 0.002 * depth_m + rough * depth_m**2
+    return torch.where(is_seen, (depth_m + sigma_m * normal).maximum(nearest_m), torch.nan)
+
+
+def _window(depth_m: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Return (B, h, w) bool: the part of the view that the sensor looks at, mostly all of it."""
+    count, height, width = depth_m.shape
+    is_part = rng.random(count) < 0.3
+    inside = torch.ones_like(depth_m, dtype=torch.bool)
+    rows = torch.arange(height, device=depth_m.device)[None, :, None]
+    columns = torch.arange(width, device=depth_m.device)[None, None, :]
+    for place, length in ((rows, height), (columns, width)):
+        low = np.where(is_part, rng.uniform(0.0, 0.4, count), 0.0) * length
+        high = np.where(is_part, rng.uniform(0.6, 1.0, count), 1.0) * length
+        inside &= (place >= _each(low, depth_m)) & (place < _each(high, depth_m))
+    return inside
+
+
+def _each(values: npt.NDArray[Any], like: torch.Tensor) -> torch.Tensor:
+    """Return a value per image in the shape of images."""
+    return torch.from_numpy(np.asarray(values, np.float32)).to(like.device)[:, None, None]

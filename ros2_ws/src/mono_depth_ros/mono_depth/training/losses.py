@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+
+from mono_depth.training.views import Matches
 
 SKY_DEPTH_M = 80.0  # sky should come out at least this far
 MIN_VALID_FRACTION = 0.05
@@ -44,22 +45,12 @@ class Losses:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two views of a batch that show the same points. See `views.same_points`."""
-
-    first: int
-    second: int
-    there: torch.Tensor  # (h, w, 2)
-    is_same: torch.Tensor  # (h, w) bool
-
-
 def depth_losses(
     log_depth: torch.Tensor,
     log_spread: torch.Tensor,
     target: torch.Tensor,
     sky_log: torch.Tensor,
-    pairs: Sequence[Pair] = (),
+    matches: Matches | None = None,
 ) -> Losses:
     """Compare what the network says with the truth.
 
@@ -68,7 +59,7 @@ def depth_losses(
         log_spread: (B, h, w) log of the expected error of it.
         target: (B, h, w) log depth at the canonical focal length; NaN = unknown, +inf = sky.
         sky_log: (B,) the least log depth of sky at the canonical focal length.
-        pairs: views that shall agree on the points that both show.
+        matches: views that shall agree on the points that both show.
 
     Source: scale-shifted log error after Eigen et al., NeurIPS 2014, equation 4, with L1 in place
     of L2; multi-scale gradients after Ranftl et al. (MiDaS), TPAMI 2022, equation 11; Laplace
@@ -95,7 +86,7 @@ def depth_losses(
         gradient=_gradient_loss(error, valid),
         spread=_masked_mean(likelihood, valid | sky),
         sky=too_near.mean(),
-        consistency=_consistency_loss(error, valid, pairs),
+        consistency=_consistency_loss(error, valid, matches),
     )
 
 
@@ -104,16 +95,15 @@ def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def _consistency_loss(
-    error: torch.Tensor, valid: torch.Tensor, pairs: Sequence[Pair]
+    error: torch.Tensor, valid: torch.Tensor, matches: Matches | None
 ) -> torch.Tensor:
     """Return how much two views differ in their error at the same point: flicker, when it moves."""
-    total = error.new_zeros(())
-    for pair in pairs:
-        planes = torch.stack((error[pair.second], valid[pair.second].to(error.dtype)))
-        other, known = F.grid_sample(planes[None], pair.there[None], align_corners=True)[0]
-        both = pair.is_same & valid[pair.first] & (known > _ALL_KNOWN)
-        total = total + _masked_mean((error[pair.first] - other).abs(), both)
-    return total / max(len(pairs), 1)
+    if matches is None or not len(matches.first):
+        return error.new_zeros(())
+    planes = torch.stack((error, valid.to(error.dtype)), 1)[matches.second]
+    other, known = F.grid_sample(planes, matches.there, align_corners=True).unbind(1)
+    both = matches.is_same & valid[matches.first] & (known > _ALL_KNOWN)
+    return _masked_mean((error[matches.first] - other).abs(), both)
 
 
 def _gradient_loss(error: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -206,6 +207,7 @@ def _fill(
     render: RenderScene,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which stops us
+    cv2.setNumThreads(1)
     parent = os.getppid()
     pool = ExamplePool(folder, capacity, size)
     scene = first

@@ -20,9 +20,19 @@ class ExampleSource:
     system keeps in memory.
     """
 
-    def __init__(self, pool: ExamplePool, device: torch.device) -> None:
+    def __init__(
+        self, pool: ExamplePool, device: torch.device, *, keeps: bool | None = None
+    ) -> None:
+        """Look at a pool.
+
+        Args:
+            pool: the files.
+            device: that trains.
+            keeps: copy the examples to its memory; None = unless it is a CPU.
+        """
         self._pool = pool
         self._device = device
+        self._keeps = device.type != "cpu" if keeps is None else keeps
         self._numbers = np.full(pool.capacity, -1, np.int64)
         self._kept: Examples | None = None
         self._looked_s = -np.inf
@@ -31,7 +41,7 @@ class ExampleSource:
         """Take note of new examples, at most every two seconds; return how many there are."""
         if time.monotonic() - self._looked_s >= _REFRESH_S:
             numbers = self._pool.numbers()
-            if self._device.type != "cpu":
+            if self._keeps:
                 self._bring(np.flatnonzero((numbers != self._numbers) & (numbers >= 0)))
             self._numbers = numbers
             self._looked_s = time.monotonic()
@@ -51,18 +61,14 @@ class ExampleSource:
         if self._kept is None:
             return self._pool.take(slots, self._device)
         rows = torch.from_numpy(slots).to(self._device)
-        return Examples(
-            **{
-                name: column[rows].float() if name == "depth_m" else column[rows]
-                for name, column in vars(self._kept).items()
-            }
-        )
+        columns = {name: column[rows] for name, column in vars(self._kept).items()}
+        return Examples(**{**columns, "depth_m": columns["depth_m"].float()})
 
     def _bring(self, slots: Slots) -> None:
         for start in range(0, len(slots), _PORTION):
             part = slots[start : start + _PORTION]
-            new = vars(self._pool.take(part, self._device))
-            new["depth_m"] = new["depth_m"].half()
+            new = dict(vars(self._pool.take(part, self._device)))
+            new["depth_m"] = new["depth_m"].half()  # as in the files
             if self._kept is None:
                 self._kept = Examples(
                     **{

@@ -15,9 +15,9 @@ from mono_depth.models.nano_hints import above_ground, anchored, hint_channels
 from mono_depth.models.nano_net import NanoNet
 from mono_depth.training.hints import HintShares, random_ground, random_known
 from mono_depth.training.look import random_look
-from mono_depth.training.losses import SKY_DEPTH_M, Pair, depth_losses
+from mono_depth.training.losses import SKY_DEPTH_M, depth_losses
 from mono_depth.training.pool import Examples
-from mono_depth.training.views import random_views, same_points
+from mono_depth.training.views import Matches, match_pairs, random_views
 
 PARTS = ("all", "hints")
 
@@ -75,7 +75,7 @@ class Batch:
     focal_factor: torch.Tensor  # (B,) metres per canonical metre
     target: torch.Tensor  # (B, h, w) log canonical depth, NaN = unknown, +inf = sky
     sky_log: torch.Tensor  # (B,) log canonical depth beyond which sky is right
-    pairs: tuple[Pair, ...]
+    matches: Matches
 
 
 def make_batch(
@@ -96,10 +96,6 @@ def make_batch(
     noise = torch.Generator(device)
     noise.manual_seed(int(rng.integers(2**62)))
     views = random_views(examples, size, rng)
-    pairs = []
-    for first in range(0, 2 * config.pairs, 2):
-        there, is_same = same_points(views, first, first + 1)
-        pairs.append(Pair(first=first, second=first + 1, there=there, is_same=is_same))
     image = normalise(255.0 * random_look(views.image, rng, noise))
     known_log, is_kept = random_known(views, config.hint_shares, rng, noise)
     ground, height_m = random_ground(views, config.hint_shares, rng)
@@ -112,7 +108,7 @@ def make_batch(
         focal_factor=views.focal_factor,
         target=torch.where(is_kept, torch.nan, views.target),
         sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
-        pairs=tuple(pairs),
+        matches=match_pairs(views, config.pairs),
     )
 
 
@@ -156,6 +152,11 @@ class Trainer:
             weight_decay=config.weight_decay,
         )
         self.steps = 0
+        weights = zip(
+            self.average.state_dict().values(), self._net.state_dict().values(), strict=True
+        )
+        kept = [pair for pair in weights if pair[0].is_floating_point()]
+        self._averaged, self._current = [a for a, _ in kept], [b for _, b in kept]
 
     def step(self, batch: Batch, progress: float) -> dict[str, torch.Tensor]:
         """Learn from one batch.
@@ -177,7 +178,7 @@ class Trainer:
         log_depth, log_spread = self._net.predict(features.float()).unbind(1)
         log_depth = above_ground(log_depth, batch.ground, batch.camera_height_m, batch.focal_factor)
         log_depth = anchored(log_depth, batch.known_log)
-        losses = depth_losses(log_depth, log_spread, batch.target, batch.sky_log, batch.pairs)
+        losses = depth_losses(log_depth, log_spread, batch.target, batch.sky_log, batch.matches)
         total = losses.total()
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -190,12 +191,7 @@ class Trainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self._config.average_decay, (1 + self.steps) / (10 + self.steps))
-        current = self._net.state_dict()
-        for key, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(current[key], 1.0 - decay)
-            else:
-                value.copy_(current[key])
+        torch._foreach_lerp_(self._averaged, self._current, 1.0 - decay)
 
     def state(self) -> dict[str, Any]:
         """Return all that `restore` needs."""

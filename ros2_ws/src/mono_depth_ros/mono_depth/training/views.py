@@ -95,36 +95,36 @@ def random_views(examples: Examples, size: tuple[int, int], rng: np.random.Gener
     )
 
 
-def same_points(views: Views, first: int, second: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find what one view shows in another one of the same moment.
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """Where P views show what P other views of the same moments show."""
 
-    Args:
-        views: both of them among others.
-        first: index of the one.
-        second: index of the other one.
+    first: torch.Tensor  # (P,) int64, rows of the views
+    second: torch.Tensor  # (P,) rows of the other views
+    there: torch.Tensor  # (P, h, w, 2) places in the second view, as `grid_sample` takes them
+    is_same: torch.Tensor  # (P, h, w) bool, the second view shows the point of the first one
 
-    Returns:
-        (h, w, 2) where in the second view the points of the first one are, as
-        `torch.nn.functional.grid_sample` with `align_corners` takes it, and (h, w) bool: it
-        shows them.
-    """
+
+def match_pairs(views: Views, count: int) -> Matches:
+    """Match views 0 and 1, 2 and 3 ... of the first 2 * `count` views."""
+    first = torch.arange(0, 2 * count, 2, device=views.depth_m.device)
+    second = first + 1
     height, width = views.depth_m.shape[1:]
     depth_m = views.depth_m[first]
-    x, y = views.rays[first] * depth_m
+    x, y = (views.rays[first] * depth_m[:, None]).unbind(1)
     points = torch.stack((x, y, depth_m, torch.ones_like(depth_m)), -1)
     between = torch.linalg.inv(views.T_odom_view[second]) @ views.T_odom_view[first]
-    u, v, z, _ = (points @ between.T).unbind(-1)
-    fx, fy, cx, cy = views.camera[second]
-    there = torch.stack(
-        (2.0 * (fx * u / z + cx) / (width - 1) - 1.0, 2.0 * (fy * v / z + cy) / (height - 1) - 1.0),
-        -1,
-    )
+    u, v, z, _ = torch.einsum("phwj,pij->phwi", points, between).unbind(-1)
+    fx, fy, cx, cy = views.camera[second].T[:, :, None, None]
+    column, row = fx * u / z + cx, fy * v / z + cy
+    there = torch.stack((2.0 * column / (width - 1) - 1.0, 2.0 * row / (height - 1) - 1.0), -1)
     is_ahead = (depth_m > 0.0) & (z > 0.0)  # false for sky
     there = torch.where(is_ahead[..., None], there, 2.0)  # 2 = outside the image
     seen_m = F.grid_sample(
-        views.depth_m[second][None, None], there[None], mode="nearest", align_corners=True
-    )[0, 0]
-    return there, is_ahead & ((seen_m / z - 1.0).abs() < _SAME_DEPTH)
+        views.depth_m[second][:, None], there, mode="nearest", align_corners=True
+    )[:, 0]
+    is_same = is_ahead & ((seen_m / z - 1.0).abs() < _SAME_DEPTH)
+    return Matches(first=first, second=second, there=there, is_same=is_same)
 
 
 def _random_window(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from mono_depth.models.nano_net import NanoNet
 from mono_depth.synthetic.dataset import training_pairs
 from mono_depth.training.hints import HintShares, random_ground, random_known
 from mono_depth.training.look import _jpeg, random_look
-from mono_depth.training.losses import Pair, depth_losses
-from mono_depth.training.nano import Run, train
+from mono_depth.training.losses import depth_losses
+from mono_depth.training.nano import Run, main, train
 from mono_depth.training.pool import Example, ExamplePool, Examples, render_synthetic
 from mono_depth.training.source import ExampleSource
 from mono_depth.training.trainer import Trainer, TrainingConfig, make_batch
-from mono_depth.training.views import Views, random_views, same_points
+from mono_depth.training.views import Matches, Views, match_pairs, random_views
 
 CPU = torch.device("cpu")
 CAMERA = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)
@@ -94,6 +95,21 @@ def test_a_pool_of_another_size_is_refused(tmp_path):
         ExamplePool(tmp_path, 6, (64, 48))
 
 
+def test_examples_kept_on_the_device_are_those_of_the_files(tmp_path):
+    pool = ExamplePool(tmp_path, 8, (64, 48))
+    for number in range(8):
+        pool.add(number, replace(slope(), rgb=np.full((48, 64, 3), number, np.uint8)))
+    drawn = []
+    for keeps in (False, True):
+        source = ExampleSource(pool, CPU, keeps=keeps)
+        assert source.refresh() == 8
+        drawn.append(source.draw(2, 3, np.random.default_rng(1)))
+    for name, column in vars(drawn[0]).items():
+        other = getattr(drawn[1], name)
+        assert column.dtype == other.dtype
+        assert torch.equal(column, other), name
+
+
 def test_pairs_are_drawn_whole_and_side_by_side(tmp_path):
     pool = ExamplePool(tmp_path, 8, (64, 48))
     for number in (0, 1, 3, 4, 5):  # the partner of 3 is not there
@@ -161,18 +177,18 @@ def test_a_random_view_keeps_every_pixel_on_its_ray(seed, tmp_path):
 @pytest.mark.parametrize("seed", range(3))
 def test_both_views_of_a_pair_agree_where_they_show_the_same_points(seed, tmp_path, pairs):
     views = random_views(taken(pairs, tmp_path), (64, 64), np.random.default_rng(seed))
-    shares = []
-    for first in (0, 2):
-        there, is_same = same_points(views, first, first + 1)
-        shares.append(float(is_same.float().mean()))
-        colour = torch.nn.functional.grid_sample(
-            views.image[first + 1][None], there[None], align_corners=True
-        )[0]
-        # other noise and exposure, but the same things: light goes with light
-        grey, other = views.image[first].mean(0)[is_same], colour.mean(0)[is_same]
-        if is_same.float().mean() > 0.3 and float(grey.std()) > 0.05:
-            assert float(torch.corrcoef(torch.stack((grey, other)))[0, 1]) > 0.5
+    matches = match_pairs(views, 2)
+    colour = torch.nn.functional.grid_sample(
+        views.image[matches.second], matches.there, align_corners=True
+    )
+    shares = matches.is_same.float().mean(dim=(1, 2)).tolist()
     assert max(shares) > 0.3
+    for pair, share in enumerate(shares):
+        is_same = matches.is_same[pair]
+        # other noise and exposure, but the same things: light goes with light
+        grey, other = views.image[2 * pair].mean(0)[is_same], colour[pair].mean(0)[is_same]
+        if share > 0.3 and float(grey.std()) > 0.05:
+            assert float(torch.corrcoef(torch.stack((grey, other)))[0, 1]) > 0.5
 
 
 def flat_views(depth_m: torch.Tensor) -> Views:
@@ -284,10 +300,15 @@ def test_views_that_are_wrong_by_the_same_factor_are_consistent():
     target = torch.zeros(2, 2, 2)
     across = torch.tensor([-1.0, 1.0])
     there = torch.stack(torch.meshgrid(across, across, indexing="xy"), -1)
-    pair = Pair(first=0, second=1, there=there, is_same=torch.ones(2, 2, dtype=torch.bool))
+    matches = Matches(
+        first=torch.tensor([0]),
+        second=torch.tensor([1]),
+        there=there[None],
+        is_same=torch.ones(1, 2, 2, dtype=torch.bool),
+    )
     for second, expected in ((0.3, 0.0), (0.5, 0.2)):
         said = torch.stack((torch.full((2, 2), 0.3), torch.full((2, 2), second)))
-        losses = depth_losses(said, torch.zeros(2, 2, 2), target, torch.full((2,), 4.0), [pair])
+        losses = depth_losses(said, torch.zeros(2, 2, 2), target, torch.full((2,), 4.0), matches)
         assert float(losses.consistency) == pytest.approx(expected, abs=1e-6)
 
 
@@ -386,3 +407,36 @@ def test_a_state_of_other_settings_is_refused(tmp_path):
     torch.save({"config": "another"}, run.state_file)
     with pytest.raises(ConfigError, match=r"nano\.state\.pt is of a run with other settings"):
         train(replace(SMALL, steps=1), run)
+
+
+def test_the_command_trains_only_what_uses_hints_from_the_weights_it_is_given(tmp_path):
+    pool = ExamplePool(tmp_path / "pool", 4, TrainingConfig.render_size)
+    for number in range(4):
+        pool.add(number, Example(
+            rgb=np.full((180, 240, 3), 90, np.uint8),
+            depth_m=np.full((180, 240), 2.0, np.float32),
+            intrinsics=Intrinsics(width=240, height=180, fx=200, fy=200, cx=119.5, cy=89.5),
+            T_odom_camera=LEVEL,
+            glassy=np.zeros((180, 240), bool),
+        ))  # fmt: skip
+    save_weights(NanoNet(), tmp_path / "start.safetensors", {})
+    out = tmp_path / "new" / "nano.safetensors"
+    paths = ["--out", str(out), "--pool", str(tmp_path / "pool")]
+    start = ["--start", str(tmp_path / "start.safetensors"), "--part", "hints"]
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        main([*paths, *start, "--steps", "2", "--batch", "2", "--renderers", "0",
+              "--pool-capacity", "4", "--pool-minimum", "4"])  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    record = read_record(out)
+    assert record["steps_done"] == 2
+    assert record["part"] == "hints"
+    assert len(record["start_sha256"]) == 64
+    before, after = load_net(tmp_path / "start.safetensors"), load_net(out)
+    changed = {
+        name.split(".")[0]
+        for name, value in before.state_dict().items()
+        if not torch.equal(value, after.state_dict()[name])
+    }
+    assert changed == {"hints"}
