@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ def _points(views: Views, rng: np.random.Generator, noise: torch.Generator) -> t
     """Return metres at some pixels: anywhere, on lines of a LiDAR, or where there is texture."""
     depth_m = views.depth_m
     count, height, width = depth_m.shape
-    density = np.exp(rng.uniform(*np.log(_POINTS), count)) / (height * width)
+    density = _log_uniform(_POINTS, count, rng) / (height * width)
     kind = _each(rng.random(count), depth_m)
     step = rng.integers(3, 13, count)
     rows = torch.arange(height, device=depth_m.device)[None, :, None]
@@ -100,7 +101,7 @@ def _sensor(views: Views, rng: np.random.Generator, noise: torch.Generator) -> t
     depth_m, device = views.depth_m, views.depth_m.device
     count, height, width = depth_m.shape
     nearest_m = _each(rng.uniform(0.1, 0.5, count), depth_m)
-    farthest_m = _each(np.exp(rng.uniform(*np.log(_SENSOR_REACH_M), count)), depth_m)
+    farthest_m = _each(_log_uniform(_SENSOR_REACH_M, count, rng), depth_m)
     is_seen = (depth_m > nearest_m) & (depth_m < farthest_m) & ~views.glassy
     # the two eyes of the sensor see different things beside an edge
     logarithm = depth_m.clamp(min=1e-3).log()
@@ -135,3 +136,9 @@ def _window(depth_m: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def _each(values: npt.NDArray[Any], like: torch.Tensor) -> torch.Tensor:
     """Return a value per image in the shape of images."""
     return torch.from_numpy(np.asarray(values, np.float32)).to(like.device)[:, None, None]
+
+
+def _log_uniform(
+    bounds: tuple[float, float], count: int, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    return np.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1]), count))
