@@ -37,13 +37,13 @@ from mono_depth.evaluation.cli import (
     add_set_option,
     pipeline_config,
 )
+from mono_depth.evaluation.consumer_rows import consumer_rows
 from mono_depth.evaluation.cost import cost_rows
 from mono_depth.evaluation.cuts import cut_rows
 from mono_depth.evaluation.evaluate import EvalOptions, evaluate
 from mono_depth.evaluation.report import without_nan
 from mono_depth.evaluation.scale_proof import focal_rows, ground_rows, points_rows
 from mono_depth.evaluation.sequence import FORMATS, FrameSequence, open_sequence
-from mono_depth.evaluation.streams import record
 from mono_depth.factory import build_pipeline
 from mono_depth.machine import hardware, versions
 from mono_depth.resources import share_dir
@@ -84,7 +84,11 @@ def measure(cases: Sequence[Case], wanted: set[int], consumer: Path | None = Non
         bar.set_postfix_str(case.sequence.name)
         rows += _of_recording(case, wanted)
         if _CONSUMER_ROW in wanted and consumer is not None:
-            rows += _of_consumer(case, consumer)
+            folder = consumer / case.sequence.name.replace("/", "_")
+            by_truth = case.scale_by_truth
+            rows += consumer_rows(
+                case.sequence, case.config, _MODES, folder, scale_by_truth=by_truth
+            )
     return [*rows, *_of_synthetic(cases, wanted)]
 
 
@@ -117,42 +121,6 @@ def _of_synthetic(cases: Sequence[Case], wanted: set[int]) -> list[Row]:
             rows += cut_rows(sequences, model, config, _MODES)
         if 6 in wanted:
             rows += cost_rows(sequences[0].thinned(most=_SCALE_FRAMES), model, config, _MODES)
-    return rows
-
-
-def _of_consumer(case: Case, out: Path) -> list[Row]:
-    """Return errors of trajectory and mesh over those without filter."""
-    from mono_depth.evaluation.verdict import judge  # Open3D takes seconds to import
-
-    folder = out / case.sequence.name.replace("/", "_")
-    folder.mkdir(parents=True, exist_ok=True)
-    streams = record(
-        case.sequence, case.config, ("none", *_MODES), scale_by_truth=case.scale_by_truth
-    )
-    verdicts = {verdict.depth: verdict for verdict in judge(streams, folder)}
-    base, rows = verdicts["none"], []
-    for mode in _MODES:
-        found = verdicts[mode]
-        pairs = {
-            "trajectory error": (found.trajectory.ate_m, base.trajectory.ate_m),
-            "error of a step": (found.trajectory.rpe_m, base.trajectory.rpe_m),
-            "error of a turn": (found.trajectory.rpe_deg, base.trajectory.rpe_deg),
-            "mesh error": (found.mesh_own_poses.chamfer_m, base.mesh_own_poses.chamfer_m),
-            "mesh error at true poses": (
-                found.mesh_true_poses.chamfer_m,
-                base.mesh_true_poses.chamfer_m,
-            ),
-        }
-        rows += [
-            Row(
-                number=_CONSUMER_ROW,
-                measure=f"{mode}: {measure} x",
-                where=case.sequence.name,
-                value=value / reference,
-                limit=1.0,
-            )
-            for measure, (value, reference) in pairs.items()
-        ]
     return rows
 
 

@@ -72,6 +72,19 @@ def table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def write_report(folder: Path, sequence: str, verdicts: Sequence[Verdict]) -> None:
+    """Write consumer.json: all errors, and what they were measured with."""
+    report = {
+        "command": "python -m mono_depth.evaluation.consumer",
+        "sequence": sequence,
+        "hardware": hardware(),
+        "versions": versions(),
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+    }
+    text = json.dumps(without_nan(report), indent=1) + "\n"
+    (folder / "consumer.json").write_text(text, encoding="utf-8")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -112,16 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"consumer: {error}\n")
         return 1
     sys.stdout.write(table(verdicts) + "\n")
-    report = {
-        "command": "python -m mono_depth.evaluation.consumer",
-        "sequence": args.sequence,
-        "hardware": hardware(),
-        "versions": versions(),
-        "verdicts": [asdict(verdict) for verdict in verdicts],
-    }
-    (args.out / "consumer.json").write_text(
-        json.dumps(without_nan(report), indent=1), encoding="utf-8"
-    )
+    write_report(args.out, args.sequence, verdicts)
     return 0
 
 

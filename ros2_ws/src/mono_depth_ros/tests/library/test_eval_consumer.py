@@ -114,4 +114,8 @@ def test_acceptance_divides_what_consumers_get_with_the_filter_by_without(
         )
     }
     assert rows["pose: error of a step x"] < 1.0
-    assert (tmp_path / "room_handheld_1_64x48" / "meshes.png").is_file()
+    folder = tmp_path / "room_handheld_1_64x48"
+    verdicts = json.loads((folder / "consumer.json").read_text())["verdicts"]
+    turns = {verdict["depth"]: verdict["trajectory"]["rpe_deg"] for verdict in verdicts}
+    assert rows["flow: error of a turn x"] == pytest.approx(turns["flow"] / turns["none"])
+    assert (folder / "meshes.png").is_file()
