@@ -67,7 +67,7 @@ def completing_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mono_depth.models import pseudo_random
     from mono_depth.models.lingbot import LingBotConfig, LingBotNet
 
-    golden = Path(__file__).parent / "data" / "lingbot_depth_golden.json"
+    golden = Path(__file__).parents[1] / "models" / "golden" / "lingbot_depth.json"
     config = json.loads(golden.read_text())["model_config"]
     with torch.device("meta"):
         shapes = LingBotNet(LingBotConfig.read(config, str(golden))).state_dict()

@@ -239,6 +239,7 @@ def test_an_image_does_not_wait_longer_than_it_may():
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
 GREY = np.uint8(100 + 2 * COLUMNS + ROWS)  # tiny_metric makes GREY / 25 metres of it
 PICTURE = np.dstack([GREY] * 3)
+DEPTH_OF_PICTURE_M = np.float32(GREY / 25)
 
 
 class DepthCamera:
@@ -347,3 +348,28 @@ def test_a_depth_camera_gives_the_scale_of_a_network(depth_bench):
     message = bench.output("depth/image", camera.image)
     depth_m = np.frombuffer(message.data, np.float32).reshape(6, 8)
     np.testing.assert_allclose(depth_m, true_m, rtol=0.01)
+
+
+def test_every_image_of_a_stream_finds_the_depth_that_lags_behind_it(depth_bench):
+    """Both at 30 Hz, depth 10 ms late, an image that comes meanwhile replaces one that waits."""
+    bench = depth_bench(**{"sensor_depth.max_wait_s": 1.0})
+    bench.calibrate()
+    bench.listen("depth/image")
+    camera = DepthCamera(bench)
+    camera.frame(PICTURE, lambda head: encode_depth(DEPTH_OF_PICTURE_M, head))
+
+    for _ in range(30):
+        image = bench.image(PICTURE, step_s=1 / 30)
+        bench.images.publish(image)
+        time.sleep(0.01)
+        camera.depth.publish(encode_depth(DEPTH_OF_PICTURE_M, image.header))
+        time.sleep(0.023)
+    bench.ros.wait_until(lambda: bench.node.stats.received == 31, what="all images")
+    stats = bench.settle()
+    told = len(bench.diagnostics)
+    bench.ros.wait_until(lambda: len(bench.diagnostics) > told + 1, what="diagnostics")
+
+    values = bench.stream_values()
+    assert stats.published > 5
+    assert (values["sensor_depth_missed"], values["sensor_depth_skipped"]) == ("0", "0")
+    assert int(values["sensor_depth_used"]) == stats.published
