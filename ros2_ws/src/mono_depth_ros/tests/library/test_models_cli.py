@@ -315,8 +315,10 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_came(hub, models, target):
     models("list")  # writes the registry
 
     done = subprocess.run(
-        [sys.executable, "-c", limit + ignore + run, "models", "pull", "net"]
-        + ["--registry", str(target.parents[2] / "registry.yaml")],
+        [
+            *(sys.executable, "-c", limit + ignore + run, "models", "pull", "net"),
+            *("--registry", str(target.parents[2] / "registry.yaml")),
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
