@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -91,6 +92,24 @@ def mean_rows(name: str, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
+def mean_of_seeds(rows: Sequence[Row]) -> list[Row]:
+    """Return the mean over several networks of their rows, for each set of frames."""
+    means = []
+    for frames in dict.fromkeys(row.frames for row in rows):
+        seeds = [row for row in rows if row.frames == frames and row.predictor.startswith("nano ")]
+        if len(seeds) > 1:
+            means.append(
+                Row(
+                    frames=frames,
+                    predictor=f"mean of {len(seeds)} nanos",
+                    count=seeds[0].count,
+                    raw=mean_scores(row.raw for row in seeds),
+                    aligned=mean_scores(row.aligned for row in seeds),
+                )
+            )
+    return means
+
+
 def _resize(depth_m: DepthImage, width: int, height: int) -> DepthImage:
     resized = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.float32)
@@ -116,10 +135,12 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def build_predictors(nano: Nano, prior: DepthPrior, fastdepth: Path) -> dict[str, Predict]:
-    """Return constant, row prior, FastDepth where its file is there, and nano."""
+def build_predictors(
+    nanos: dict[str, Nano], prior: DepthPrior, fastdepth: Path
+) -> dict[str, Predict]:
+    """Return constant, row prior, FastDepth where its file is there, and networks by name."""
 
-    def run_nano(frame: SequenceFrame) -> DepthImage:
+    def run(nano: Nano, frame: SequenceFrame) -> DepthImage:
         values = nano.infer(torch.from_numpy(frame.rgb), frame.intrinsics).values
         return np.asarray(values.cpu().numpy(), dtype=np.float32)
 
@@ -130,8 +151,7 @@ def build_predictors(nano: Nano, prior: DepthPrior, fastdepth: Path) -> dict[str
     if fastdepth.is_file():
         network = FastDepth(fastdepth)
         predictors["FastDepth"] = lambda frame: network(frame.rgb)
-    predictors["nano"] = run_nano
-    return predictors
+    return predictors | {name: partial(run, nano) for name, nano in nanos.items()}
 
 
 def synthetic_prior(count: int = _PRIOR_SCENES) -> DepthPrior:
@@ -146,13 +166,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with the real recordings")
-    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", help="one file per seed; default: the one that ships"
+    )
     parser.add_argument("--json", type=Path, help="write all measures here too")
     given = parser.parse_args(arguments)
-    weights = given.weights or share_dir() / "models" / "nano.safetensors"
+    weights = given.weights or [share_dir() / "models" / "nano.safetensors"]
     data = given.data or Path("no recordings")
     predictors = build_predictors(
-        Nano.load(weights, torch.device("cpu")),
+        _named(weights),
         synthetic_prior(),
         data / "fastdepth" / "fastdepth_nyu_224.onnx",
     )
@@ -163,9 +185,17 @@ def main(arguments: list[str] | None = None) -> None:
         rows += mean_rows("mean of the real kinds", rows)
     for name, frames in _synthetic_sets().items():
         rows += evaluate(name, frames, predictors, MAX_SYNTHETIC_DEPTH_M)
+    rows += mean_of_seeds(rows)
     sys.stdout.write(markdown(rows) + "\n")
     if given.json:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+def _named(weights: Sequence[Path]) -> dict[str, Nano]:
+    cpu = torch.device("cpu")
+    if len(weights) == 1:
+        return {"nano": Nano.load(weights[0], cpu)}
+    return {f"nano {path.stem}": Nano.load(path, cpu) for path in weights}
 
 
 def real_sets(data: Path) -> dict[str, Iterable[SequenceFrame]]:

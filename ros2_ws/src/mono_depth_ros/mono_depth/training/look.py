@@ -100,7 +100,7 @@ def _colour(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _blur(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    kernels = [_streak(rng) if rng.random() < 0.3 else _spot(rng) for _ in images]
+    kernels = [_streak(rng) if rng.random() < 0.3 else _spot(rng) for _ in range(len(images))]
     return _convolved(images, np.array(kernels))
 
 

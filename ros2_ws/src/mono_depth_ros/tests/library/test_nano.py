@@ -12,7 +12,13 @@ from mono_depth.data import Intrinsics, OutputKind
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.evaluation.baselines import learn_prior
 from mono_depth.evaluation.metrics import depth_scores
-from mono_depth.evaluation.nano_table import evaluate, held_out_frames, markdown, synthetic_prior
+from mono_depth.evaluation.nano_table import (
+    evaluate,
+    held_out_frames,
+    markdown,
+    mean_of_seeds,
+    synthetic_prior,
+)
 from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.models.nano import (
     CANONICAL_FOCAL_PX,
@@ -283,3 +289,20 @@ def test_the_table_scores_each_predictor_raw_and_aligned():
     lines = markdown(evaluate("a wall", [frame], predictors, max_depth_m=10.0)).splitlines()
     assert lines[2] == "| a wall (1) | right | 0.000 | 1.000 | 0.000 | 1.000 | - | - |"
     assert lines[3] == "| a wall (1) | twice | 0.000 | 1.000 | 1.000 | 0.000 | - | - |"
+
+
+def test_the_table_has_the_mean_of_several_seeds():
+    frame = SequenceFrame(
+        rgb=np.zeros((48, 64, 3), np.uint8),
+        depth_m=np.full((48, 64), 2.0, np.float32),
+        intrinsics=CAMERA,
+        stamp_ns=0,
+    )
+    predictors = {
+        "FastDepth": lambda _: np.full((6, 8), 9.0, np.float32),
+        "nano a": lambda _: np.full((6, 8), 4.0, np.float32),
+        "nano b": lambda _: np.full((6, 8), 3.0, np.float32),
+    }
+    (mean,) = mean_of_seeds(evaluate("a wall", [frame], predictors, max_depth_m=10.0))
+    assert mean.predictor == "mean of 2 nanos"
+    assert mean.raw.abs_rel == pytest.approx(0.75)

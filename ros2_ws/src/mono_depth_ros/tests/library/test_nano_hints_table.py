@@ -1,0 +1,65 @@
+"""The table of what hints are worth: on depth that is simple enough to know the answer."""
+
+import numpy as np
+import pytest
+
+from mono_depth.data import Intrinsics
+from mono_depth.evaluation.nano_hints_table import (
+    best_fit,
+    find_ground,
+    known_points,
+    random_patches,
+)
+from mono_depth.evaluation.sequence import SequenceFrame
+
+CAMERA = Intrinsics(width=160, height=120, fx=120.0, fy=120.0, cx=79.5, cy=59.5)
+
+
+def floor_frame(height_m: float, pitch_rad: float) -> SequenceFrame:
+    """A floor before a wall at 4 m, seen by a camera that looks down by `pitch_rad`."""
+    down = np.array([0.0, np.cos(pitch_rad), np.sin(pitch_rad)])
+    columns, rows = np.meshgrid(np.arange(160), np.arange(120))
+    rays = np.stack(((columns - 79.5) / 120, (rows - 59.5) / 120, np.ones((120, 160))), -1)
+    fall = rays @ down
+    floor_m = np.where(fall > 1e-3, height_m / np.maximum(fall, 1e-3), np.inf)
+    return SequenceFrame(
+        rgb=np.zeros((120, 160, 3), np.uint8),
+        depth_m=np.minimum(floor_m, 4.0).astype(np.float32),
+        intrinsics=CAMERA,
+        stamp_ns=0,
+    )
+
+
+@pytest.mark.parametrize(("height_m", "pitch_rad"), [(0.15, 0.0), (0.6, 0.3), (1.4, 0.5)])
+def test_the_floor_is_found_in_true_depth(height_m, pitch_rad):
+    ground = find_ground(floor_frame(height_m, pitch_rad), np.random.default_rng(0))
+    assert ground is not None
+    assert ground.height_m == pytest.approx(height_m, rel=0.05)
+    np.testing.assert_allclose(
+        ground.down_camera, [0.0, np.cos(pitch_rad), np.sin(pitch_rad)], atol=0.02
+    )
+
+
+def test_a_view_of_a_wall_has_no_floor():
+    frame = floor_frame(50.0, 0.0)
+    assert find_ground(frame, np.random.default_rng(0)) is None
+
+
+def test_known_points_are_the_truth_at_so_many_pixels():
+    truth_m = floor_frame(1.0, 0.2).depth_m
+    truth_m[:60] = np.nan
+    known_m = known_points(truth_m, 50, np.random.default_rng(0))
+    told = np.isfinite(known_m)
+    assert told.sum() == 50
+    np.testing.assert_array_equal(known_m[told], truth_m[told])
+
+
+def test_patches_cover_two_fifths_of_an_image():
+    assert random_patches((120, 160), np.random.default_rng(0)).mean() == pytest.approx(
+        0.4, abs=0.01
+    )
+
+
+def test_the_best_scale_and_shift_undo_a_scale_and_a_shift():
+    truth_m = floor_frame(1.0, 0.2).depth_m
+    np.testing.assert_allclose(best_fit(3.0 * truth_m + 0.5, truth_m), truth_m, rtol=1e-3)
