@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--outputs",
         default="depth/image,depth/camera_info",
-        help=f"topics to subscribe to, `all`, or some of {','.join(TOPICS)}",
+        help="topics to subscribe to, `all` that every model gives, or some of " + ",".join(TOPICS),
     )
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME:=VALUE", help="of the node"
@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{FRESHNESS_INFERENCE_MS:g} ms, for so long; fails if frames get old or lost",
     )
     args = parser.parse_args(argv)
-    outputs = tuple(TOPICS) if args.outputs == "all" else tuple(args.outputs.split(","))
+    every_model_gives = (name for name in TOPICS if not name.startswith("completion/"))
+    outputs = tuple(every_model_gives if args.outputs == "all" else args.outputs.split(","))
     unknown = set(outputs) - set(TOPICS)
     if unknown:
         parser.error(
