@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -18,8 +19,10 @@ _PYRAMID_LEVELS = 3
 _LOOP_PX = 0.5  # a track that does not lead back to its start is wrong
 _ITERATIONS = 5
 _MIN_TRACKS = 40
-_MIN_STEP_PX = 0.3  # of a track by the camera's step alone, to tell how long the step is
 _MAX_STEP_FACTOR = 10.0
+_DEPTH_SPREAD = 1.5  # of the unit from track to track, as a share: so large that all count alike
+_TURN_SIGMA_RAD = 0.002  # of the turn that odometry tells, from frame to frame
+_TURN_PRECISION = np.diag((1e-9, *(3 * (_TURN_SIGMA_RAD**-2,))))
 _MIN_INLIERS = 0.5  # a smaller share of tracks that fit one rigid motion is no ego-motion
 _INLIER_PX = 2.0
 _MAX_LOG_DEPTH = 14.0  # 1000 km
@@ -34,6 +37,14 @@ class EgoMotion:
 
     T_last_now: Pose
     inliers: float  # share of the tracks that fit, 0..1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLength:
+    """How much longer a step is in the unit of depth than in that of odometry."""
+
+    factor: float
+    sigma_rel: float  # relative deviation
 
 
 class EgoMotionEstimator:
@@ -92,12 +103,16 @@ class EgoMotionEstimator:
         grey: npt.NDArray[np.uint8],
         last_grey: npt.NDArray[np.uint8],
         last_log_depth: npt.NDArray[np.float32],
-    ) -> float | None:
+    ) -> StepLength | None:
         """Return by what factor the step of a known motion is longer in the unit of the depth.
 
         Odometry tells turn and direction; but where depth is too far by a third, the step in its
         unit is longer by a third. With the step of odometry the approach of everything would be
         mistaken for a change of scale, and the error of the scale would feed on itself.
+
+        The turn of odometry is doubted a little: a tenth of a degree looks like a step. Tracks
+        count alike, whether near or far, as long as they show the step at all: the near ones
+        show it best, but how wrong the network is differs with depth.
 
         Args:
             T_last_now: turns points of this camera into the last one's, by odometry.
@@ -106,24 +121,31 @@ class EgoMotionEstimator:
             last_log_depth: (h, w) of the last frame; above `_MAX_LOG_DEPTH` it is unknown.
 
         Returns:
-            The factor, None where the step is too short to be seen.
+            The factor, None where there are too few tracks.
         """
         points, pixels = self._tracks(grey, last_grey, last_log_depth)
+        if len(points) < _MIN_TRACKS:
+            return None
         T_now_last = np.linalg.inv(T_last_now)
-        turned, shift = points @ T_now_last[:3, :3].T, T_now_last[:3, 3]
-        factor = 1.0
+        R, shift = T_now_last[:3, :3], T_now_last[:3, 3]
+        factor, turn, variance = 1.0, np.zeros(3), np.inf
         for _ in range(_ITERATIONS):
+            turned = points @ (rotation(turn) @ R).T
             residual_px, jacobian = self._project(turned + factor * shift, pixels)
             slope_px = jacobian[..., :3] @ shift
-            seen = np.hypot(slope_px[0], slope_px[1]) > _MIN_STEP_PX
-            if seen.sum() < _MIN_TRACKS:
-                return None
-            length_px = np.hypot(residual_px[0], residual_px[1])
-            spread_px = max(1.26 * float(np.median(length_px[seen])), _MIN_SPREAD_PX)
-            weight = seen / (1.0 + (length_px / (2.0 * spread_px)) ** 2) ** 2
-            factor -= float((weight * slope_px * residual_px).sum() / (weight * slope_px**2).sum())
-            factor = min(max(factor, 1.0 / _MAX_STEP_FACTOR), _MAX_STEP_FACTOR)
-        return factor
+            length_px2 = np.square(residual_px).sum(0)
+            spread_px2 = max(1.26 * float(np.median(np.sqrt(length_px2))), _MIN_SPREAD_PX) ** 2
+            own_px2 = spread_px2 + np.square(_DEPTH_SPREAD * factor * slope_px).sum(0)
+            weight = 1.0 / (1.0 + length_px2 / (4.0 * own_px2)) ** 2 / own_px2
+            jacobian = np.concatenate((slope_px[..., None], jacobian[..., 3:]), axis=-1)
+            weighted = jacobian * weight[None, :, None]
+            normal = np.einsum("anj,ank->jk", weighted, jacobian) + _TURN_PRECISION
+            slope = np.einsum("anj,an->j", weighted, residual_px) + _TURN_PRECISION @ (0.0, *turn)
+            inverse = np.linalg.inv(normal)
+            step = inverse @ slope
+            factor = min(max(factor - step[0], 1.0 / _MAX_STEP_FACTOR), _MAX_STEP_FACTOR)
+            turn, variance = turn - step[1:], float(inverse[0, 0])
+        return StepLength(factor=factor, sigma_rel=math.sqrt(variance) / factor)
 
     def _tracks(
         self,

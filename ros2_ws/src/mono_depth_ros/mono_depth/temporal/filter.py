@@ -9,7 +9,7 @@ to the full one, so no detail of the network is lost and no frame of latency is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from mono_depth.temporal.fusion import (
     spread,
 )
 from mono_depth.temporal.poses import Pose
+from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
 from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
 from mono_depth.temporal.warp import Warper
 
@@ -44,7 +45,6 @@ _PHOTO_SPREAD = 40.0  # difference of brightness that is another surface, of 255
 _MIN_STEP_M = 0.002  # of odometry; a shorter one is noise
 _UNIT_EVERY = 3  # frames; the unit changes slowly, and to look costs as much as the rest
 _UNIT_FRAMES = 15  # at the start, each of which is looked at
-_UNIT_GAIN = 0.2
 _MIN_ALIGN = 50
 _HUBER = 1.345
 
@@ -65,12 +65,12 @@ class TemporalFilter:
     def __init__(self) -> None:
         self._memory: _Memory | None = None
         self._camera: Intrinsics | None = None
-        self._log_unit = 0.0  # log of the step in the unit of depth over that of odometry
+        self._unit = UnitOfDepth()
 
     def reset(self) -> None:
         """Forget the past."""
         self._memory = None
-        self._log_unit = 0.0
+        self._unit = UnitOfDepth()
 
     def apply(
         self,
@@ -95,6 +95,7 @@ class TemporalFilter:
         view = self._view(depth_m, rgb, intrinsics, stamp_ns, T_odom_camera)
         memory, mode, reset = self._with_past(view, config)
         if memory is None:
+            self._unit = UnitOfDepth()
             history = alone(view.values, view.grey)
             memory = _Memory(view=view, history=history, log_scale=0.0, frames=1)
         self._memory = memory
@@ -144,6 +145,8 @@ class TemporalFilter:
         if T_last_now is None:
             return None, mode, "no rigid motion of the camera explains the picture"
         memory = self._moved(last, view, T_last_now, step_s, config)
+        if memory is not None and mode == "pose":
+            memory = self._held(memory, step_s, config)
         if memory is None:
             return None, mode, "the picture changed: a cut, or the camera moved too far"
         return memory, mode, ""
@@ -169,7 +172,8 @@ class TemporalFilter:
         same = seen & (np.abs(change - exposure) < _PHOTO_SPREAD)
         log_scale = last.log_scale
         if same.sum() >= _MIN_ALIGN:
-            forget = leak(step_s, config.scale_time_constant_s, last.frames)
+            patience = 1.0 + (PATIENCE - 1.0) * self._unit.certainty
+            forget = leak(step_s, config.scale_time_constant_s * patience, last.frames)
             log_scale = (1.0 - forget) * _robust_mean(-jump[same])
         history = fuse(
             view.values + log_scale,
@@ -181,6 +185,12 @@ class TemporalFilter:
             memory_frames=config.memory_frames,
         )
         return _Memory(view=view, history=history, log_scale=log_scale, frames=last.frames + 1)
+
+    def _held(self, memory: _Memory, step_s: float, config: TemporalConfig) -> _Memory:
+        """Return the memory nearer to the unit that it should be in, by odometry."""
+        change = self._unit.pull(memory.log_scale, step_s, config.scale_time_constant_s)
+        memory.history.values.add_(change)
+        return replace(memory, log_scale=memory.log_scale + change)
 
     def _motion(self, mode: str, last: _Memory, view: View) -> Pose | None:
         if mode == "static":
@@ -195,15 +205,16 @@ class TemporalFilter:
 
     def _in_unit_of_depth(self, T_last_now: Pose, last: _Memory, view: View) -> Pose:
         """Return a motion of odometry with its step in the unit that depth has now."""
+        self._unit.predict((view.stamp_ns - last.view.stamp_ns) * 1e-9)
         is_turn = last.frames < _UNIT_FRAMES or last.frames % _UNIT_EVERY == 0
         if is_turn and float(np.linalg.norm(T_last_now[:3, 3])) > _MIN_STEP_M:
             log_depth = last.history.values.cpu().numpy()
-            factor = self._ego_motion.step_length(
+            step = self._ego_motion.step_length(
                 T_last_now, view.host_grey, last.view.host_grey, log_depth
             )
-            if factor is not None:
-                self._log_unit += _UNIT_GAIN * (math.log(factor) - self._log_unit)
-        T_last_now[:3, 3] *= math.exp(self._log_unit)
+            if step is not None:
+                self._unit.correct(step.factor, step.sigma_rel)
+        T_last_now[:3, 3] *= math.exp(self._unit.log_unit)
         return T_last_now
 
 
