@@ -11,7 +11,7 @@ import torch
 
 from mono_depth.errors import ConfigError
 from mono_depth.models.nano import normalise
-from mono_depth.models.nano_hints import above_ground, anchored, hint_channels
+from mono_depth.models.nano_hints import anchored, hint_channels
 from mono_depth.models.nano_net import NanoNet
 from mono_depth.training.hints import HintShares, random_ground, random_known
 from mono_depth.training.look import random_look
@@ -71,8 +71,6 @@ class Batch:
     rays: torch.Tensor  # (B, 2, h, w) float32
     known_log: torch.Tensor  # (B, h, w) log canonical depth that is told, NaN = not told
     ground: torch.Tensor  # (B, h, w) log canonical depth of level ground, NaN = not told
-    camera_height_m: torch.Tensor  # (B,) over the ground, NaN = not told
-    focal_factor: torch.Tensor  # (B,) metres per canonical metre
     target: torch.Tensor  # (B, h, w) log canonical depth, NaN = unknown, +inf = sky
     sky_log: torch.Tensor  # (B,) log canonical depth beyond which sky is right
     matches: Matches
@@ -98,14 +96,11 @@ def make_batch(
     views = random_views(examples, size, rng)
     image = normalise(255.0 * random_look(views.image, rng, noise))
     known_log, is_kept = random_known(views, config.hint_shares, rng, noise)
-    ground, height_m = random_ground(views, config.hint_shares, rng)
     return Batch(
         image=image.contiguous(memory_format=torch.channels_last),
         rays=views.rays,
         known_log=known_log,
-        ground=ground,
-        camera_height_m=height_m,
-        focal_factor=views.focal_factor,
+        ground=random_ground(views, config.hint_shares, rng),
         target=torch.where(is_kept, torch.nan, views.target),
         sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
         matches=match_pairs(views, config.pairs),
@@ -176,7 +171,6 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.bfloat16):
             features = self._net.features(batch.image, batch.rays, hints)
         log_depth, log_spread = self._net.predict(features.float()).unbind(1)
-        log_depth = above_ground(log_depth, batch.ground, batch.camera_height_m, batch.focal_factor)
         log_depth = anchored(log_depth, batch.known_log)
         losses = depth_losses(log_depth, log_spread, batch.target, batch.sky_log, batch.matches)
         total = losses.total()
