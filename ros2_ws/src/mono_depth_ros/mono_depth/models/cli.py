@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,9 @@ def _folder(args: argparse.Namespace) -> Path:
 
 def _list(args: argparse.Namespace) -> int:
     folder = _folder(args)
-    rows = [("NAME", "KIND", "COMMERCIAL USE", "WEIGHTS", "CHECKSUM")]
+    rows: list[tuple[str, ...]] = [
+        ("NAME", "KIND", "LICENCE", "COMMERCIAL", "SIZE", "SPEED", "WEIGHTS", "CHECKSUM")
+    ]
     rows += [_row(entry, folder) for entry in read_registry(args.registry).values()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
@@ -65,16 +68,28 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(entry: ModelEntry, folder: Path) -> tuple[str, str, str, str, str]:
+def _row(entry: ModelEntry, folder: Path) -> tuple[str, ...]:
     found = entry.find_weights(folder)
     source = found[0] if found else entry.weights[0]
     return (
         entry.name,
         entry.kind.value,
+        re.split(r" \(|;| for ", entry.licence)[0],  # `info` shows all of it
         _commercial(entry),
+        _size(entry, found[1] if found else None),
+        entry.speed or "-",
         "here" if found else "-",
         _checksum(source),
     )
+
+
+def _size(entry: ModelEntry, path: Path | None) -> str:
+    """Return the size of the file, or what it must be by the number of parameters."""
+    if path is not None:
+        return f"{path.stat().st_size / 1e6:.0f} MB"
+    if entry.parameters_m is None:
+        return "-"
+    return f"~{4 * entry.parameters_m:.0f} MB"
 
 
 def _commercial(entry: ModelEntry) -> str:
@@ -106,11 +121,19 @@ def _info(args: argparse.Namespace) -> int:
         )
     if entry.max_depth_m is not None:
         lines.append(("farthest", f"{entry.max_depth_m:g} m"))
+    if entry.parameters_m is not None:
+        lines.append(("parameters", f"{entry.parameters_m:g} M"))
+    if entry.gflop is not None:
+        lines.append(("work", f"{entry.gflop:g} GFLOP for 640x480 pixels ({entry.speed})"))
+    if entry.average_mirrored:
+        lines.append(("mirror image", "averaged, at twice the time"))
     rank = "never" if entry.auto_rank is None else f"rank {entry.auto_rank}"
     lines.append(("chosen by auto", rank))
     for source in entry.weights:
         path = entry.path_of(source, folder)
-        lines.append(("weights", f"{path} ({'here' if path.is_file() else 'not here'})"))
+        is_here = path.is_file()
+        here = f"here, {_size(entry, path)}" if is_here else f"not here, {_size(entry, None)}"
+        lines.append(("weights", f"{path} ({here})"))
         if source.is_download:
             lines.append(("  from", url_of(source)))
         elif source.page:

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError, ModelError
 from mono_depth.preprocess import InputSpec
 
+_FAST_GFLOP, _MEDIUM_GFLOP = 30.0, 400.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
@@ -49,12 +51,22 @@ class ModelEntry:
     commercial: bool | None  # None = the publisher does not say clearly
     weights: tuple[WeightsSource, ...]  # the first is pulled, any that is there is used
     variant: str = ""  # size within the family
+    parameters_m: float | None = None  # of the network, in millions
+    gflop: float | None = None  # work for one image of 640x480 pixels
     input: InputSpec | None = None  # None = fixed by the family
     max_depth_m: float | None = None  # farthest depth the network can say
     auto_rank: int | None = None  # `auto` takes the lowest that is usable; None = never
     input_name: str = ""  # onnx: "" = the only input
     output_name: str = ""  # onnx: "" = the only output
     average_mirrored: bool = False  # run the mirror image too, and average: twice the time
+
+    @property
+    def speed(self) -> str:
+        """Say how much work an image is: fast up to 30 GFLOP, medium up to 400, slow; else ""."""
+        if self.gflop is None:
+            return ""
+        classes = (("fast", _FAST_GFLOP), ("medium", _MEDIUM_GFLOP), ("slow", inf))
+        return next(name for name, most in classes if self.gflop <= most)
 
     def path_of(self, source: WeightsSource, weights_folder: Path) -> Path:
         """Return where the file of `source` lies or would lie."""

@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -338,9 +339,15 @@ def test_list_shows_what_is_here_and_what_is_verified(hub, models, target, capsy
 
     assert models("list", sha256="null") == 0
 
-    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
-    assert rows["net"] == ["metric", "yes", "here", "unverified"]
-    assert rows["depth_anything_v2_large"] == ["inverse_affine", "no", "-", "pinned"]
+    shown = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: re.split(r"  +", line)[1:] for line in shown}
+    assert rows["NAME"][1:4] == ["LICENCE", "COMMERCIAL", "SIZE"]
+    assert rows["net"] == ["metric", "MIT", "yes", "0 MB", "-", "here", "unverified"]
+    assert rows["depth_anything_v2_large"] == [
+        *("inverse_affine", "CC-BY-NC-4.0", "no", "~1341 MB", "slow", "-", "pinned")
+    ]
+    assert rows["nano"][2:5] == ["yes", "5 MB", "fast"]
+    assert rows["leres_resnet50"][1:5] == ["Adobe Research License", "no", "~209 MB", "medium"]
 
 
 def test_info_tells_everything_about_one_model(models, tmp_path, capsys):
@@ -351,6 +358,9 @@ def test_info_tells_everything_about_one_model(models, tmp_path, capsys):
         "CC-BY-NC-4.0",
         "lower_bound 518x518, multiples of 14, bicubic",
         "20 m",
+        "335.3 M",
+        "1810 GFLOP for 640x480 pixels (slow)",
+        "(not here, ~1341 MB)",
         "never",
         str(tmp_path / "weights" / "depth_anything_v2_metric_indoor_large"),
         "6f82ff2bc543ac02ddff4aa31fa363676a8305dd3ccf04e80e2af115a044cb6d",

@@ -2,11 +2,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError, ModelError
 from mono_depth.models import load_model
+from mono_depth.models.depth_anything import DepthAnythingNet
 from mono_depth.models.loading import FAMILIES, choose
+from mono_depth.models.midas import MidasNet
+from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDptNet
 from mono_depth.models.registry import WeightsSource, read_registry, with_short_side
 
 OWN = """
@@ -75,6 +79,40 @@ def test_the_shipped_kinds_licences_and_ranges_are_those_of_the_publishers():
         "depth_anything_v2_metric_outdoor_base": ("metric", False, 80.0),
         "depth_anything_v2_metric_outdoor_large": ("metric", False, 80.0),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("depth_anything_v2_small", lambda: DepthAnythingNet("small", None)),
+        ("depth_anything_v1_large", lambda: DepthAnythingNet("large", None, is_v1=True)),
+        ("midas_v21_small", lambda: MidasNet("small")),
+        ("dpt_hybrid", lambda: MidasDptNet(DPT_CONFIGS["hybrid"])),
+    ],
+)
+def test_size_and_work_are_those_of_the_network(name, make):
+    entry = read_registry()[name]
+    width, height = entry.input.size_for(640, 480)
+    with torch.device("meta"):
+        net, image = make().eval().requires_grad_(False), torch.empty(1, 3, height, width)
+    floats = [value for value in net.state_dict().values() if value.is_floating_point()]
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        net(image)
+
+    assert sum(value.numel() for value in floats) / 1e6 == pytest.approx(
+        entry.parameters_m, abs=0.06
+    )
+    assert counter.get_total_flops() / 1e9 == pytest.approx(entry.gflop, rel=0.01)
+
+
+def test_every_shipped_model_says_how_much_work_it_is():
+    speeds = {name: entry.speed for name, entry in read_registry().items()}
+
+    assert speeds["nano"] == speeds["midas_v21_small"] == "fast"
+    assert speeds["depth_anything_v2_small"] == "medium"
+    assert speeds["depth_anything_v2_large"] == "slow"
+    assert set(speeds.values()) == {"fast", "medium", "slow"}
 
 
 def test_the_registry_and_the_code_agree_about_nano():
