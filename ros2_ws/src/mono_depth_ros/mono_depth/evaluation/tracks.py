@@ -81,16 +81,17 @@ def projected(
         (h * w,) nearest pixel as an index into the other's flattened map, -1 = not seen; and
         (h * w,) depth in the other camera.
     """
-    K = intrinsics
-    rows, columns = np.mgrid[0 : K.height, 0 : K.width].astype(np.float64)
+    K, T = intrinsics, T_other_camera
     z = np.where(depth_m > 0.0, depth_m, np.nan).astype(np.float64)
-    points = np.stack(((columns - K.cx) / K.fx * z, (rows - K.cy) / K.fy * z, z), axis=-1)
-    moved = points.reshape(-1, 3) @ T_other_camera[:3, :3].T + T_other_camera[:3, 3]
-    z = moved[:, 2]
+    x = z * ((np.arange(K.width) - K.cx) / K.fx)
+    y = z * ((np.arange(K.height) - K.cy) / K.fy)[:, None]
+    moved_x, moved_y, moved_z = (
+        (T[axis, 0] * x + T[axis, 1] * y + T[axis, 2] * z + T[axis, 3]).ravel() for axis in range(3)
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
-        column = np.rint(moved[:, 0] / z * K.fx + K.cx)
-        row = np.rint(moved[:, 1] / z * K.fy + K.cy)
-        seen = (z > 0) & (column >= 0) & (column < K.width) & (row >= 0) & (row < K.height)
-    index = np.full(len(z), -1, np.int64)
+        column = np.rint(moved_x / moved_z * K.fx + K.cx)
+        row = np.rint(moved_y / moved_z * K.fy + K.cy)
+        seen = (moved_z > 0) & (column >= 0) & (column < K.width) & (row >= 0) & (row < K.height)
+    index = np.full(moved_z.size, -1, np.int64)
     index[seen] = (row[seen] * K.width + column[seen]).astype(np.int64)
-    return index, z
+    return index, moved_z
