@@ -52,10 +52,10 @@ def plans(engine: str, precision: str, device: torch.device) -> list[Plan]:
         for plan in known
         if engine in ("auto", plan.engine) and precision in ("auto", plan.precision)
     ]
-    if engine != "auto" and precision != "auto":
-        wanted = [Plan(engine=engine, precision=precision)]
-    elif not wanted:
-        wanted = [Plan(engine=name, precision=precision) for name in _MODULES]
+    if not wanted:  # be told why by whoever might
+        names = _MODULES if engine == "auto" else (engine,)
+        told = "fp32" if precision == "auto" else precision
+        wanted = [Plan(engine=name, precision=told) for name in names]
     possible, reasons = [], []
     for plan in wanted:
         try:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mono_depth.engines.protocol import EngineError, Tensors
+from mono_depth.engines.protocol import EngineError, Network, Tensors
 
 _FIRST_WITH_EXPORT = (2, 6)
 _OPSET = 18  # the lowest of the newer exporter
@@ -74,6 +74,26 @@ def export_onnx(
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise EngineError(f"torch cannot export the network to ONNX: {reason}") from error
         made.replace(path)
+
+
+def exported(network: Network, path: Path) -> None:
+    """Write a network to an ONNX file in the faster of the two ways.
+
+    Raises:
+        EngineError: torch cannot export it.
+    """
+    module, inputs = network.on_cpu()
+    with torch.inference_mode(False):
+        with torch.no_grad():
+            count = len(module(*inputs))
+        export_onnx(
+            module,
+            inputs,
+            path,
+            input_names=network.input_names,
+            output_names=[f"output{index}" for index in range(count)],
+            traced=True,  # in a third of the time, and without onnxscript
+        )
 
 
 def _torch_version() -> tuple[int, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
+import logging
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from mono_depth.engines.export import exported
 from mono_depth.engines.protocol import (
     ONNX_FILE,
     BuildContext,
@@ -19,6 +22,7 @@ from mono_depth.engines.protocol import (
     Tensors,
 )
 
+_LOG = logging.getLogger(__name__)
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _CPU = "CPUExecutionProvider"
 
@@ -52,13 +56,14 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     onnxruntime = _onnxruntime()
     check(plan.precision, context.device)
     providers = _providers(plan, context)
-    path = _file(network, plan, context)
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), session_options(context.threads), providers=providers
-        )
-    except runtime_errors() as error:
-        raise EngineError(f"ONNX Runtime cannot load it: {error}") from error
+    with tempfile.TemporaryDirectory() as scratch:
+        path = _file(network, plan, context, Path(scratch))
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), session_options(context.threads), providers=providers
+            )
+        except runtime_errors() as error:
+            raise EngineError(f"ONNX Runtime cannot load it: {error}") from error
     used = session.get_providers()[0].removesuffix("ExecutionProvider")
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if used != wanted.removesuffix("ExecutionProvider"):
@@ -147,7 +152,7 @@ def _providers(plan: Plan, context: BuildContext) -> list[Any]:
     return [(_TENSORRT, options), cuda, _CPU]
 
 
-def _file(network: Network, plan: Plan, context: BuildContext) -> Path:
+def _file(network: Network, plan: Plan, context: BuildContext, scratch: Path) -> Path:
     if network.onnx_path is not None and plan.precision != "int8":
         return network.onnx_path
     stored = plan if plan.precision == "int8" else Plan(engine=plan.engine, precision="fp32")
@@ -160,24 +165,16 @@ def _file(network: Network, plan: Plan, context: BuildContext) -> Path:
             f"no int8 file for {network.shapes}; make it with: "
             f"mono-depth engine build {network.name} --engine onnxruntime --precision int8"
         )
-    from mono_depth.engines.export import export_onnx
-
-    module, inputs = network.on_cpu()
-    with torch.inference_mode(False), torch.no_grad():
-        count = len(module(*inputs))
+    exported(network, scratch / ONNX_FILE)
 
     def write(made: Path) -> None:
-        export_onnx(
-            module,
-            inputs,
-            made / ONNX_FILE,
-            input_names=network.input_names,
-            output_names=[f"output{index}" for index in range(count)],
-            # The other exporter is slower, but the only one that is developed further.
-            traced=True if importlib.util.find_spec("onnxscript") is None else None,
-        )
+        shutil.copyfile(scratch / ONNX_FILE, made / ONNX_FILE)
 
-    return context.store.put(key, write) / ONNX_FILE
+    try:
+        return context.store.put(key, write) / ONNX_FILE
+    except EngineError as error:  # it runs all the same
+        _LOG.warning("%s: %s", network.name, error)
+        return scratch / ONNX_FILE
 
 
 def versions() -> dict[str, str]:

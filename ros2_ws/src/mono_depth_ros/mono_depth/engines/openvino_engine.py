@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-import warnings
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from mono_depth.engines.export import exported
 from mono_depth.engines.protocol import (
+    ONNX_FILE,
     OPENVINO_FILE,
     BuildContext,
     Engine,
@@ -107,35 +109,27 @@ def _read(core: Any, network: Network, plan: Plan, context: BuildContext) -> Any
 
     try:
         context.store.put(key, write)
-    except OSError as error:
-        _LOG.warning("cannot keep the engine of %s: %s", network.name, error)
+    except EngineError as error:  # it runs all the same
+        _LOG.warning("%s: %s", network.name, error)
     return model
 
 
 def convert(network: Network) -> Any:  # noqa: ANN401
     """Return the network as an `openvino.Model` of fixed shape.
 
+    It goes by an ONNX file: that takes no longer than `openvino.convert_model`, which reports its
+    use to a server of the makers.
+
     Raises:
-        EngineError: OpenVINO does not know one of its operations.
+        EngineError: torch cannot export it, or OpenVINO does not know one of its operations.
     """
-    openvino = _openvino()
-    module, inputs = network.on_cpu()
-    try:
-        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing is deprecated, and sizes become constants
-            module(*inputs)  # what a network computes once for a size becomes a constant
-            # Traced here, since OpenVINO traces it twice and checks it, which we do anyway.
-            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-                module, inputs, check_trace=False, strict=False
-            )
-            model = openvino.convert_model(
-                traced,
-                example_input=inputs,
-                input=[tuple(tensor.shape) for tensor in inputs],
-            )
-    except Exception as error:  # each front end has errors of its own
-        raise EngineError(f"OpenVINO cannot convert it: {_first_line(error)}") from error
-    return model
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ONNX_FILE
+        exported(network, path)
+        try:
+            return _openvino().Core().read_model(path)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot read it: {_first_line(error)}") from error
 
 
 def versions() -> dict[str, str]:

@@ -247,7 +247,7 @@ class EngineRunner:
             return False
         limit = tolerance(network.family, plan.precision)
         if not found.is_within(limit):
-            self._refuse(slot, plan, f"{found}, at most {limit} is allowed")
+            self._refuse(slot, plan, f"{found}, allowed is {limit}")
             return False
         ms = self._time(lambda: engine.call(*inputs[0]))
         told = f"{plan}: {ms:.0f} ms, {self._reference} {slot.ms:.0f} ms, {found}"

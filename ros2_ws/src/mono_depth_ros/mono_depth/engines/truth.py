@@ -29,8 +29,7 @@ class Deviation:
     tail: float  # 99th percentile
 
     def __str__(self) -> str:
-        median, tail = (f"{100 * max(share, 1e-5):.2g} %" for share in (self.median, self.tail))
-        return f"error {median} (99th percentile {tail})"
+        return f"error {_percent(self.median)} (99th percentile {_percent(self.tail)})"
 
     def is_within(self, limit: Deviation) -> bool:
         """Whether this is no larger than `limit`; False for NaN."""
@@ -47,6 +46,13 @@ _TOLERANCES = {
 }
 # Families whose outputs bear more, or less, than that: {family: {precision: limit}}.
 _OF_FAMILY: Mapping[str, Mapping[str, Deviation]] = {}
+
+
+def _percent(share: float) -> str:
+    percent = 100.0 * share
+    if percent < 1e-3:
+        return "below 0.001 %"
+    return f"{percent:.0f} %" if percent >= 10.0 else f"{percent:.2g} %"
 
 
 def tolerance(family: str, precision: str) -> Deviation:
