@@ -1,11 +1,12 @@
 """LeReS: relative depth from a residual network, written from the paper and from observation.
 
-Only the depth network. The files also hold `shift_model` and `focal_model`, which guess the shift of
-the depth and the focal length from a point cloud. They are left out: both are sparse convolutions
-over voxels (SPVCNN) on torchsparse 1.2.0, which needs PyTorch 1.6 and CUDA 10.2 (README of the
-original) and is on no package registry. Without it nothing can hold a re-implementation to the
-original. A robot has a substitute for both: the focal length is in its camera_info, and
-`scale.source` finds shift and scale together, from points or a ground plane of known metres.
+Only the depth network. The files also hold `shift_model` and `focal_model`, which guess the shift
+of the depth and the focal length from a point cloud. They are left out: both are sparse
+convolutions over voxels (SPVCNN) on torchsparse 1.2.0, which needs PyTorch 1.6 and CUDA 10.2
+(README of the original) and is on no package registry. Without it nothing can hold a
+re-implementation to the original. A robot has a substitute for both: the focal length is in its
+camera_info, and `scale.source` finds shift and scale together, from points or a ground plane of
+known metres.
 
 Source: Yin et al., "Learning to Recover 3D Scene Shape from a Single Image", CVPR 2021. Names
 and shapes of the parameters are those of the published files; the arithmetic is held to numbers
