@@ -41,7 +41,7 @@ _LOG_SPREAD_RANGE = (-4.0, 2.0)
 
 
 class Nano:
-    """The built-in network behind the `DepthModel` protocol.
+    """The built-in network behind the `DepthModel` and the `GuidedModel` protocol.
 
     The kind is `METRIC_FOCAL`, and `infer` has applied the focal rule already: with intrinsics
     `Prediction.values` are metres for that camera. Without them they are metres for a camera
@@ -57,6 +57,7 @@ class Nano:
         self.name = name
         self.device = device
         self.weights_sha256 = sha256
+        self._sees_hints = net.hints is not None
         self.net = net.to(device).eval()
         fold_batch_norm(self.net)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -78,9 +79,7 @@ class Nano:
             ModelError: the file is missing, damaged, another one, or of another network.
         """
         tensors, found_sha256 = read_tensors(weights, sha256)
-        net = _read_net(weights, tensors)
-        kind = GuidedNano if net.hints is not None else Nano
-        return kind(net, device, name=name, sha256=found_sha256)
+        return cls(_read_net(weights, tensors), device, name=name, sha256=found_sha256)
 
     @torch.inference_mode()
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
@@ -96,6 +95,52 @@ class Nano:
         image, camera = self._prepared(rgb, intrinsics)
         log_depth, log_spread = self.net(image, self._rays_of(camera))[0]
         return self._prediction(log_depth, log_spread, camera)
+
+    def depth_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `GuidedModel.depth_size`."""
+        return network_size(width, height)
+
+    @torch.inference_mode()
+    def infer_guided(
+        self, rgb: torch.Tensor, intrinsics: Intrinsics | None, hints: Hints
+    ) -> Prediction:
+        """See `GuidedModel.infer_guided`. The ground is of use only with intrinsics.
+
+        Weights that know hints see them. With any weights nothing is left below the ground, and
+        the prediction is brought into agreement with the depth that is known.
+        """
+        has_ground = intrinsics is not None and hints.has_ground
+        if hints.depth_m is None and not has_ground:
+            return self.infer(rgb, intrinsics)
+        image, camera = self._prepared(rgb, intrinsics)
+        rays = self._rays_of(camera)
+        factor = image.new_tensor([focal_factor(camera)])
+        nothing = image.new_full((1, camera.height, camera.width), torch.nan)
+        height_m, ground = image.new_tensor([torch.nan]), nothing
+        if has_ground:
+            height_m = image.new_tensor([hints.camera_height_m])
+            down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
+            ground = ground_log(rays, down[None], height_m, factor)
+        known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
+        seen = (hint_channels(known_log, ground),) if self._sees_hints else ()
+        output = self.net(image, rays, *seen)
+        log_depth = above_ground(output[:, 0], ground, height_m, factor)
+        if hints.depth_m is None:
+            return self._prediction(log_depth[0], output[0, 1], camera)
+        log_depth = anchored(log_depth, known_log)
+        is_known = known_log.isfinite()
+        if hints.keeps_depth:
+            log_depth = torch.where(is_known, known_log, log_depth)
+        prediction = self._prediction(log_depth[0], output[0, 1], camera)
+        return replace(prediction, mask=~is_known[0])
+
+    def _known_log(self, depth_m: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
+        """Return (1, h, w) log depth at the canonical focal length, NaN = hole."""
+        seen_m = F.interpolate(
+            depth_m.to(self.device)[None, None], (camera.height, camera.width), mode="nearest-exact"
+        )[:, 0]
+        is_known = seen_m.isfinite() & (seen_m > 0.0)
+        return torch.where(is_known, (seen_m / focal_factor(camera)).log(), torch.nan)
 
     def _prepared(
         self, rgb: torch.Tensor, intrinsics: Intrinsics | None
@@ -133,48 +178,6 @@ class Nano:
         if self._rays is None or self._rays[0] != camera:
             self._rays = camera, ray_channels(camera, self.device)[None]
         return self._rays[1]
-
-
-class GuidedNano(Nano):
-    """The built-in network with weights that use hints; behind the `GuidedModel` protocol."""
-
-    def depth_size(self, width: int, height: int) -> tuple[int, int]:
-        """See `GuidedModel.depth_size`."""
-        return network_size(width, height)
-
-    @torch.inference_mode()
-    def infer_guided(
-        self, rgb: torch.Tensor, intrinsics: Intrinsics | None, hints: Hints
-    ) -> Prediction:
-        """See `GuidedModel.infer_guided`. The ground is of use only with intrinsics."""
-        image, camera = self._prepared(rgb, intrinsics)
-        rays = self._rays_of(camera)
-        factor = image.new_tensor([focal_factor(camera)])
-        nothing = image.new_full((1, camera.height, camera.width), torch.nan)
-        height_m, ground = image.new_tensor([torch.nan]), nothing
-        if intrinsics is not None and hints.has_ground:
-            height_m = image.new_tensor([hints.camera_height_m])
-            down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
-            ground = ground_log(rays, down[None], height_m, factor)
-        known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
-        output = self.net(image, rays, hint_channels(known_log, ground))
-        log_depth = above_ground(output[:, 0], ground, height_m, factor)
-        if hints.depth_m is None:
-            return self._prediction(log_depth[0], output[0, 1], camera)
-        log_depth = anchored(log_depth, known_log)
-        is_known = known_log.isfinite()
-        if hints.keeps_depth:
-            log_depth = torch.where(is_known, known_log, log_depth)
-        prediction = self._prediction(log_depth[0], output[0, 1], camera)
-        return replace(prediction, mask=~is_known[0])
-
-    def _known_log(self, depth_m: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
-        """Return (1, h, w) log depth at the canonical focal length, NaN = hole."""
-        seen_m = F.interpolate(
-            depth_m.to(self.device)[None, None], (camera.height, camera.width), mode="nearest-exact"
-        )[:, 0]
-        is_known = seen_m.isfinite() & (seen_m > 0.0)
-        return torch.where(is_known, (seen_m / focal_factor(camera)).log(), torch.nan)
 
 
 def network_size(width: int, height: int) -> tuple[int, int]:

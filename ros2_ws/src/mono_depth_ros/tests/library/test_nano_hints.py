@@ -9,7 +9,7 @@ import torch
 
 from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth.models.nano import GuidedNano, focal_factor, network_size, ray_channels
+from mono_depth.models.nano import Nano, focal_factor, network_size, ray_channels
 from mono_depth.models.nano_hints import (
     above_ground,
     anchored,
@@ -28,14 +28,14 @@ DOWN = np.array([0.0, 1.0, 0.0])  # gravity for a level camera
 
 
 @pytest.fixture
-def guided() -> GuidedNano:
+def guided() -> Nano:
     """Untrained, but not deaf to the hints."""
     torch.manual_seed(0)
     net = NanoNet()
     with torch.no_grad():
         for layer in net.hints.inject:
             layer.weight.normal_(0.0, 0.02)
-    return GuidedNano(net, CPU)
+    return Nano(net, CPU)
 
 
 def unknown(height=64, width=64):
@@ -187,6 +187,19 @@ def test_before_training_the_network_does_not_listen_to_hints():
     )
     with torch.inference_mode():
         assert torch.equal(net(image, rays, hints), net(image, rays))
+
+
+def test_weights_that_do_not_see_hints_follow_them_too():
+    torch.manual_seed(0)
+    blind = Nano(NanoNet(has_hints=False), CPU)
+    depth_m = torch.full((96, 128), NAN)
+    depth_m[::12, ::12] = 2.0
+    alone = blind.infer(RGB, CAMERA).values
+    told = blind.infer_guided(RGB, CAMERA, Hints(depth_m=depth_m)).values
+    assert float((alone - 2.0).abs().mean()) > 0.5
+    assert float((told - 2.0).abs().mean()) < 0.2
+    grounded = blind.infer_guided(RGB, CAMERA, Hints(camera_height_m=0.05, down_camera=DOWN))
+    assert float(grounded.values[-1].max()) < 0.13  # 5 cm above ground that is 45 px below the axis
 
 
 def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(guided):
