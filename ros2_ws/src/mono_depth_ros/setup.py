@@ -10,7 +10,16 @@ PACKAGE = "mono_depth_ros"
 SHARE = f"share/{PACKAGE}"
 SHARED_FOLDERS = ("launch", "config", "models")
 
-TEST = ["pytest>=7", "onnx", "onnxruntime", "openvino", "matplotlib", "rosbags"]
+TEST = [
+    "pytest>=7",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "openvino",
+    "nncf",
+    "matplotlib",
+    "rosbags",
+]
 VIDEO = ["imageio-ffmpeg"]
 # Python wheels of ROS 2 Jazzy, for machines without a ROS installation (x86-64 only).
 ROS = [
@@ -76,6 +85,8 @@ setup(
         "bag": ["rosbags"],
         "demo": VIDEO,
         "dev": [*TEST, "ruff==0.17.5", "mypy==2.4.1"],
+        "export": ["onnxscript"],
+        "int8": ["openvino", "nncf"],
         "onnx": ["onnxruntime"],
         "open3d": ["open3d"],
         "openvino": ["openvino"],

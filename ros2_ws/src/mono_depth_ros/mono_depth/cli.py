@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from mono_depth import __version__, bench_cli
+from mono_depth.engines import cli as engine_cli
 from mono_depth.errors import MonoDepthError
 from mono_depth.evaluation import cli as eval_cli
 from mono_depth.models import cli as models_cli
@@ -17,6 +18,7 @@ from mono_depth.scale import cli as calibrate_cli
 _COMMANDS = (
     models_cli.add_command,
     bench_cli.add_command,
+    engine_cli.add_command,
     eval_cli.add_command,
     calibrate_cli.add_command,
 )

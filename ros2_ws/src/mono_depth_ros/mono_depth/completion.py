@@ -61,7 +61,7 @@ class GuessedCompletion:
         self.kind: OutputKind = completer.kind
         self.device = completer.device
         self.weights_sha256 = completer.weights_sha256
-        self._completer = completer
+        self.completer = completer
         self._guess = guess
         self._config = config
 
@@ -77,11 +77,11 @@ class GuessedCompletion:
 
     def depth_size(self, width: int, height: int) -> tuple[int, int]:
         """See `DepthCompleter.depth_size`."""
-        return self._completer.depth_size(width, height)
+        return self.completer.depth_size(width, height)
 
     def complete(self, rgb: torch.Tensor, depth_m: torch.Tensor) -> Prediction:
         """See `DepthCompleter.complete`."""
-        return self._completer.complete(rgb, depth_m)
+        return self.completer.complete(rgb, depth_m)
 
 
 def doubtful(guess: Prediction, config: CompletionConfig) -> torch.Tensor:

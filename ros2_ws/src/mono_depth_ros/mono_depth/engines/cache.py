@@ -29,7 +29,7 @@ from mono_depth.resources import weights_dir
 _LOG = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-NOTES = "notes.json"  # what the builder wants to be remembered, such as a measured error
+NOTES = "notes.json"  # what is worth knowing, such as a measured error; not in the manifest
 DEFAULT_LIMIT_BYTES = 20 << 30
 _LAYOUT = 1
 _PARTIAL = re.compile(r"\.partial-.*")
@@ -147,7 +147,7 @@ class EngineCache:
 
 
 def write_notes(folder: Path, notes: dict[str, Any]) -> None:
-    """Write what is worth knowing about an engine into the folder that `put` fills."""
+    """Write what is worth knowing about an engine into its folder."""
     (folder / NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
 
@@ -184,7 +184,9 @@ def _identity(file: Path) -> dict[str, Any]:
 
 def _write_manifest(folder: Path, key: EngineKey) -> None:
     names = sorted(
-        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != NOTES
     )
     manifest = {
         "layout": _LAYOUT,

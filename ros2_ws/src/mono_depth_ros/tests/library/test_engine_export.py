@@ -103,6 +103,7 @@ def zoedepth_bins():
 
 # The newer exporter takes seconds for each, so it runs where it is the most likely to differ.
 TRACED = {
+    "nano": nano,
     "depth_anything": depth_anything,
     "midas": lambda: folded(lambda: MidasNet("small")),
     "leres": lambda: folded(lambda: LeresNet("resnet50")),
@@ -113,7 +114,6 @@ TRACED = {
     "moge": moge,
 }
 EXPORTED = {
-    "nano": nano,
     "zoedepth_bins": zoedepth_bins,
     "lingbot": lingbot,
 }

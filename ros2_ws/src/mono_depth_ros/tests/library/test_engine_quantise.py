@@ -1,0 +1,251 @@
+"""int8 engines: calibrated on pictures, measured on others, and refused where they are wrong."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mono_depth.cli import main
+from mono_depth.data import OutputKind
+from mono_depth.engines.build import Request, build_int8, int8_model
+from mono_depth.engines.cache import EngineCache, read_notes
+from mono_depth.engines.capture import Capture
+from mono_depth.engines.frames import read_pictures
+from mono_depth.engines.pictures import check_pictures
+from mono_depth.engines.protocol import EngineError, Network
+from mono_depth.engines.quantise import difference, quantise
+from mono_depth.errors import ConfigError
+from mono_depth.evaluation.model_error import aligned_m
+from mono_depth.models import load_model
+from mono_depth.models.registry import read_registry
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twelve pictures of 320x240: parts of the built-in ones."""
+    made = tmp_path_factory.mktemp("pictures")
+    for index in range(12):
+        part = check_pictures()[index % 2][10 * index :, 12 * index :]
+        rgb = cv2.resize(part, (320, 240))
+        cv2.imwrite(str(made / f"{index:02}.png"), rgb[..., ::-1])
+    return made
+
+
+@pytest.fixture(scope="module")
+def built(folder, tmp_path_factory):
+    pytest.importorskip("nncf", reason="the package nncf quantises")
+    pytest.importorskip("openvino", reason="the package openvino runs int8")
+    weights = tmp_path_factory.mktemp("weights")
+    request = Request(model="nano", weights_folder=weights, max_error=1.0)
+    return request, *build_int8(request, read_pictures(str(folder), most=12))
+
+
+def test_pictures_of_a_folder_are_read_in_order_and_unreadable_ones_counted(tmp_path):
+    for name, value in (("a.png", 10), ("b.png", 20), ("d.jpg", 30)):
+        cv2.imwrite(str(tmp_path / name), np.full((6, 8, 3), (value, 0, 200), np.uint8))
+    (tmp_path / "c.png").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("of no interest")
+
+    found = read_pictures(str(tmp_path), most=10)
+
+    assert [int(image[0, 0, 2]) for image in found.images[:2]] == [10, 20]
+    assert found.images[0][0, 0, 0] == 200  # RGB
+    assert (len(found.images), found.unreadable, found.size) == (3, 1, (8, 6))
+
+
+def test_pictures_are_spread_over_a_film_and_brought_to_one_size(tmp_path):
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for value in range(0, 200, 20):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+
+    found = read_pictures(str(film), most=4, size=(32, 24))
+
+    assert [round(float(image.mean()), -1) for image in found.images] == [0, 60, 120, 180]
+    assert found.size == (32, 24)
+
+
+def test_the_synthetic_camera_brings_its_calibration():
+    found = read_pictures("synthetic:room/robot/1/64x48", most=2, size=(32, 24))
+
+    assert (found.camera.width, found.camera.height, len(found.images)) == (32, 24, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no picture in .*, expected one of .png, "),
+        (lambda path: (path / "a.png").write_text(""), "has 0 pictures, and 1 that cannot be read"),
+        (lambda path: cv2.imwrite(str(path / "a.png"), np.zeros((4, 4))), "has 1 pictures; expe"),
+    ],
+    ids=["empty", "unreadable", "one"],
+)
+def test_a_folder_without_enough_pictures_is_refused(tmp_path, make, message):
+    make(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        read_pictures(str(tmp_path), most=10)
+
+
+def test_a_source_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="nowhere does not exist; expected a folder of pictures"):
+        read_pictures("nowhere", most=10)
+
+
+def test_the_last_fifth_of_the_pictures_is_held_out(folder):
+    seen, unseen = read_pictures(str(folder), most=10).split()
+
+    assert (len(seen), len(unseen)) == (8, 2)
+
+
+def test_the_arguments_of_a_network_are_seen_without_running_it():
+    model = load_model("nano")
+    net, calls = model.net, []
+    net.register_forward_hook(lambda *call: calls.append(call))
+    capture = Capture(model, read_registry()["nano"])
+
+    arguments = capture.arguments(check_pictures()[0], None)
+
+    assert [tuple(item.shape) for item in arguments[:2]] == [(1, 3, 160, 224), (1, 2, 160, 224)]
+    assert not calls
+    assert model.net is net
+
+
+def test_the_difference_is_in_shares_of_the_range_of_each_channel():
+    truth = np.stack([np.linspace(0, 1, 101), np.linspace(0, 100, 101)]).reshape(1, 2, 101, 1)
+
+    found = difference([truth + np.array([0.0096, 4.8]).reshape(1, 2, 1, 1)], [truth])
+
+    assert found == pytest.approx((0.01 + 0.05) / 2)
+
+
+def test_an_int8_engine_says_what_the_model_says_and_remembers_its_error(built, folder):
+    request, stored, report = built
+
+    assert report.refused == ""
+    assert 0.0005 < report.relative_error < 0.05
+    assert report.float_layers < 0.2 * report.layers
+    assert (report.pictures, report.held_out) == (10, 2)
+    assert read_notes(stored)["relative_error"] == report.relative_error
+    (listed,) = EngineCache(request.weights_folder / "engines").stored()
+    assert str(listed.key.plan) == "openvino int8"
+
+    model, engines = int8_model(request)
+    rgb = torch.from_numpy(read_pictures(str(folder), most=12).images[3])
+    exact = load_model("nano").infer(rgb, None).values
+    rounded = model.infer(rgb, None).values
+    engines.close()
+    assert [str(item.plan) for item in engines.reports()] == ["openvino int8"]
+    assert 1e-5 < (rounded / exact - 1).abs().mean() < 0.05
+
+
+class Uneven(torch.nn.Module):
+    """Its second layer adds two channels of which one is a thousand times larger."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 1) for _ in range(4)))
+        with torch.no_grad():
+            for layer in self.layers:
+                layer.weight.copy_(torch.eye(3)[..., None, None])
+                layer.bias.zero_()
+            self.layers[1].weight[0] *= 1000.0
+            self.layers[2].weight[0] /= 1000.0
+        self.eval().requires_grad_(False)
+
+    def forward(self, image):
+        return self.layers(image)
+
+
+def test_layers_go_back_to_floating_point_until_the_error_is_small_enough():
+    pytest.importorskip("nncf", reason="the package nncf quantises")
+    pytest.importorskip("openvino", reason="the package openvino runs int8")
+    images = torch.rand(24, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    inputs = [[image.numpy()] for image in images]
+    network = Network(name="uneven", family="test", sha256="", arguments=(images[0],), net=Uneven())
+
+    first = quantise(network, inputs[:16], inputs[16:], max_error=1.0)
+    second = quantise(network, inputs[:16], inputs[16:], max_error=0.01)
+
+    assert not first.searched
+    assert first.error > 0.05
+    assert (first.layers, first.float_layers) == (4, 2)  # the first and the last
+    assert second.searched
+    assert second.error <= 0.01
+    assert second.float_layers > 2
+
+
+def test_int8_without_pictures_says_what_is_missing(capsys):
+    assert main(["engine", "build", "nano", "--precision", "int8"]) == 1
+    assert "int8 needs pictures of the place where it will be used" in capsys.readouterr().err
+
+
+def test_int8_without_nncf_says_how_to_get_it(monkeypatch, folder, tmp_path):
+    pytest.importorskip("openvino", reason="the package openvino runs int8")
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    request, pictures = (
+        Request(model="nano", weights_folder=tmp_path),
+        read_pictures(str(folder), most=4),
+    )
+    with pytest.raises(EngineError, match="int8 needs NNCF, to quantise with: pip install nncf"):
+        build_int8(request, pictures)
+
+
+def test_engines_are_listed_and_cleared(built, capsys):
+    request, stored, _ = built
+    weights = ["--weights-dir", str(request.weights_folder)]
+
+    assert main(["engine", "list", *weights]) == 0
+    listed = capsys.readouterr().out
+    assert "nano  openvino int8  1x3x160x224, 1x2x160x224" in listed
+    assert f"error {100 * read_notes(stored)['relative_error']:.2g} %" in listed
+
+    assert main(["engine", "clear", "dpt_large", *weights]) == 0
+    assert "0 engines deleted" in capsys.readouterr().out
+
+
+def test_an_exported_model_has_the_names_shapes_and_values_of_its_tensors(tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="it runs the file")
+    pytest.importorskip("onnxscript", reason="it exports")
+    out = tmp_path / "nano.onnx"
+
+    assert main(["engine", "export", "nano", str(out), "--size", "320x180"]) == 0
+
+    said = capsys.readouterr().out
+    session = onnxruntime.InferenceSession(out)
+    shapes = {node.name: "x".join(map(str, node.shape)) for node in session.get_inputs()}
+    assert shapes.keys() == {"input0", "input1"}
+    for name, shape in shapes.items():
+        assert f"{name}  {shape}\n" in said
+    model = load_model("nano")
+    rgb = cv2.resize(check_pictures()[1], (320, 180))
+    given = Capture(model, read_registry()["nano"]).arguments(rgb, None)
+    (found,) = session.run(None, {name: given[int(name[-1])].numpy() for name in shapes})
+    with torch.inference_mode():
+        np.testing.assert_allclose(found, model.net(*given).numpy(), atol=1e-4)
+
+
+def test_a_model_that_is_an_onnx_file_is_not_exported(tiny_models, tmp_path, capsys):
+    arguments = ["tiny_metric", str(tmp_path / "a.onnx"), "--registry", str(tiny_models)]
+
+    assert main(["engine", "export", *arguments]) == 1
+
+    assert "tiny_metric is an ONNX file already: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "say"),
+    [
+        (OutputKind.METRIC, lambda depth_m: 3 * depth_m),
+        (OutputKind.INVERSE_AFFINE, lambda depth_m: 5 / depth_m + 2),
+        (OutputKind.DEPTH_AFFINE, lambda depth_m: 0.1 * depth_m - 4),
+    ],
+    ids=["metric", "inverse_affine", "depth_affine"],
+)
+def test_what_is_right_up_to_scale_and_shift_is_aligned_to_the_truth(kind, say):
+    truth_m = np.array([[1.0, 2.0, 4.0], [8.0, 3.0, np.nan]])
+    depth_m = np.where(np.isnan(truth_m), 6.0, truth_m)
+
+    np.testing.assert_allclose(aligned_m(say(depth_m), kind, truth_m), depth_m, rtol=1e-9)
