@@ -18,7 +18,7 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -72,24 +72,23 @@ class Case:
     scale_by_truth: bool = False
 
 
-def measure(cases: Sequence[Case], wanted: set[int], consumer: Path | None = None) -> list[Row]:
-    """Return the rows with the wanted numbers.
+def measure(
+    cases: Sequence[Case], wanted: set[int], consumer: Path | None = None
+) -> Iterator[list[Row]]:
+    """Yield the rows with the wanted numbers, as they are measured.
 
     Raises:
         ConfigError: a recording lacks what a row needs.
     """
-    rows: list[Row] = []
     bar = tqdm(cases, desc="acceptance", unit="recording", file=sys.stderr)
     for case in bar:
         bar.set_postfix_str(case.sequence.name)
-        rows += _of_recording(case, wanted)
+        yield _of_recording(case, wanted)
         if _CONSUMER_ROW in wanted and consumer is not None:
             folder = consumer / case.sequence.name.replace("/", "_")
             by_truth = case.scale_by_truth
-            rows += consumer_rows(
-                case.sequence, case.config, _MODES, folder, scale_by_truth=by_truth
-            )
-    return [*rows, *_of_synthetic(cases, wanted)]
+            yield consumer_rows(case.sequence, case.config, _MODES, folder, scale_by_truth=by_truth)
+    yield _of_synthetic(cases, wanted)
 
 
 def _of_recording(case: Case, wanted: set[int]) -> list[Row]:
@@ -157,37 +156,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 1 = something could not be measured, not that a bound is missed."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    frames = args.frames or (_QUICK_FRAMES if args.quick else _FRAMES)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            if args.sequence:
-                config, by_truth = pipeline_config(args), args.scale == BY_TRUTH
-                cases = [
-                    Case(
-                        sequence=_held(source, args.format, frames),
-                        config=config,
-                        scale_by_truth=by_truth,
-                    )
-                    for source in args.sequence
-                ]
-            else:
-                cases = standard_cases(args.data, Path(folder), frames, args.threads)
-            rows = measure(cases, set(args.rows), args.consumer)
+            cases = _cases(args, Path(folder))
+            report: dict[str, object] = {
+                "command": "python -m mono_depth.evaluation.acceptance",
+                "arguments": sys.argv[1:] if argv is None else list(argv),
+                "hardware": hardware(),
+                "versions": versions(),
+            }
+            rows: list[Row] = []
+            for found in measure(cases, set(args.rows), args.consumer):
+                rows += found
+                if args.json:  # after each part: what is interrupted keeps what it has
+                    _write(args.json, report, rows)
     except MonoDepthError as error:
         sys.stderr.write(f"acceptance: {error}\n")
         return 1
     sys.stdout.write(_tables(rows, [case.sequence.name for case in cases]) + "\n")
-    if args.json:
-        report = {
-            "command": "python -m mono_depth.evaluation.acceptance",
-            "arguments": sys.argv[1:] if argv is None else list(argv),
-            "hardware": hardware(),
-            "versions": versions(),
-            "rows": [asdict(row) | {"is_met": row.is_met} for row in rows],
-        }
-        text = json.dumps(without_nan(report), indent=1) + "\n"
-        args.json.write_text(text, encoding="utf-8")
     return 0
+
+
+def _cases(args: argparse.Namespace, folder: Path) -> list[Case]:
+    frames = args.frames or (_QUICK_FRAMES if args.quick else _FRAMES)
+    if not args.sequence:
+        return standard_cases(args.data, folder, frames, args.threads)
+    config, by_truth = pipeline_config(args), args.scale == BY_TRUTH
+    return [
+        Case(sequence=_held(source, args.format, frames), config=config, scale_by_truth=by_truth)
+        for source in args.sequence
+    ]
+
+
+def _write(path: Path, report: dict[str, object], rows: Sequence[Row]) -> None:
+    table_of_rows = [asdict(row) | {"is_met": row.is_met} for row in rows]
+    text = json.dumps(without_nan({**report, "rows": table_of_rows}), indent=1) + "\n"
+    path.write_text(text, encoding="utf-8")
 
 
 def _tables(rows: Sequence[Row], recordings: Sequence[str]) -> str:
