@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from mono_depth.errors import ConfigError, FrameError
 
-SIZE_RULES = ("fixed", "lower_bound", "upper_bound", "minimal", "area")
+SIZE_RULES = ("fixed", "lower_bound", "upper_bound", "longest", "minimal", "area")
 INTERPOLATIONS = ("bilinear", "bicubic", "antialias", "area")
 
 # A 1x2000 image under lower_bound 518 would ask for 518x1036000 pixels.
@@ -24,7 +24,8 @@ class InputSpec:
 
     Rules, all but `fixed` keep the aspect ratio up to rounding to `multiple_of`:
     `fixed` is width x height whatever the image; `lower_bound` covers width x height;
-    `upper_bound` fits into it; `minimal` matches the side that needs the least scaling; `area`
+    `upper_bound` fits into it; `longest` does so too, but is as large as that before it is resized
+    once more, to multiples; `minimal` matches the side that needs the least scaling; `area`
     has as many pixels.
 
     Interpolations: `bilinear` and `bicubic` look at the nearest pixels only; `antialias` is
@@ -32,7 +33,8 @@ class InputSpec:
     or bicubic where the image is enlarged.
 
     Source: MiDaS `midas/transforms.py` Resize, used by DPT and Depth Anything; `area` rule: MoGe
-    `moge/model/v2.py` forward; `area` interpolation: OpenCV INTER_AREA, used by Depth Anything 3.
+    `moge/model/v2.py` forward; `longest` and `area` interpolation (OpenCV INTER_AREA): Depth
+    Anything 3 `utils/io/input_processor.py`.
     """
 
     width: int  # pixels
@@ -69,6 +71,10 @@ class InputSpec:
         """
         if self.rule == "fixed":
             return self.width, self.height
+        if self.rule == "longest":
+            before = self.size_before_multiples(width, height)
+            # ties go up, where those of the other rules go to even multiples
+            return self._nearest_multiple(before[0]), self._nearest_multiple(before[1])
         scale_x, scale_y = self.width / width, self.height / height
         if self.rule == "area":
             scale = sqrt(scale_x * scale_y)
@@ -85,6 +91,15 @@ class InputSpec:
                 f"crop it to an aspect ratio below {_MAX_ELONGATION}"
             )
         return size
+
+    def size_before_multiples(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) of the image at which rule `longest` looks for multiples."""
+        scale = min(self.width / width, self.height / height)
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def _nearest_multiple(self, pixels: int) -> int:
+        step = self.multiple_of
+        return max(step, (2 * pixels + step) // (2 * step) * step)
 
     def _side(self, pixels: float, bound: int) -> int:
         step = self.multiple_of
@@ -135,11 +150,15 @@ class Preprocess:
         planes = image_planes(rgb, self._factor.device)
         height, width = rgb.shape[:2]
         net_width, net_height = self.spec.size_for(width, height)
-        if (net_height, net_width) != (height, width):
-            planes = self._resized(planes, net_height, net_width)
+        if self.spec.rule == "longest":
+            before = self.spec.size_before_multiples(width, height)
+            planes = self._resized(planes, before[1], before[0])
+        planes = self._resized(planes, net_height, net_width)
         return torch.addcmul(self._offset, planes, self._factor)
 
     def _resized(self, planes: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        if planes.shape[-2:] == (height, width):
+            return planes
         kind = self.spec.interpolation
         if kind == "area" and planes.shape[-2] >= height and planes.shape[-1] >= width:
             rows = _area_weights(planes.shape[-2], height, planes.device)
@@ -150,6 +169,8 @@ class Preprocess:
         # Not antialiased: equals cv2.INTER_LINEAR and cv2.INTER_CUBIC, which the
         # published networks were trained and measured with.
         mode = "bicubic" if kind == "area" else kind
+        if mode == "bicubic":
+            planes = planes.contiguous()  # twice as fast as channels last
         return F.interpolate(planes, (height, width), mode=mode, align_corners=False)
 
 

@@ -27,6 +27,11 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
         ("fixed", 224, 1, (640, 480), (224, 224)),
         ("upper_bound", 64, 32, (1000, 10), (64, 32)),
         ("upper_bound", 504, 14, (1280, 720), (504, 280)),
+        ("longest", 504, 14, (640, 480), (504, 378)),
+        ("longest", 504, 14, (480, 640), (378, 504)),
+        ("longest", 504, 14, (1280, 720), (504, 280)),
+        ("longest", 504, 14, (1280, 800), (504, 322)),  # from 504x315, 22.5 multiples
+        ("longest", 504, 14, (1000, 2), (504, 14)),
         # 1369 patches: MoGe takes round(sqrt(1369 / aspect)) rows of them
         ("area", 518, 14, (500, 500), (518, 518)),
         ("area", 518, 14, (640, 480), (43 * 14, 32 * 14)),
@@ -98,6 +103,20 @@ def test_an_image_of_the_right_size_is_only_normalised():
     planes = Preprocess(spec, CPU)(rgb)
 
     torch.testing.assert_close(planes.flatten(), torch.tensor([-1.0, 0.0, 0.5]))
+
+
+def test_an_image_whose_sides_are_no_multiples_is_resized_twice_by_the_longest_rule():
+    rgb = pseudo_random.image(90, 160)
+    spec = InputSpec(
+        width=84, height=84, rule="longest", multiple_of=14, interpolation="area", **IMAGENET
+    )
+
+    planes = Preprocess(spec, CPU)(torch.from_numpy(rgb))
+
+    once = cv2.resize(rgb.astype(np.float32), (84, 47), interpolation=cv2.INTER_AREA)
+    twice = cv2.resize(once, (84, 42), interpolation=cv2.INTER_AREA) / 255.0
+    expected = (twice - IMAGENET["mean"]) / IMAGENET["std"]
+    np.testing.assert_allclose(planes[0].permute(1, 2, 0), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(
