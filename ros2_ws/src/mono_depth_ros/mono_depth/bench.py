@@ -68,6 +68,9 @@ def run_bench(
             "sha256": pipeline.model.weights_sha256,
             "network_size": list(reversed(result.network_relative.shape)),
         },
+        "engines": [
+            {"model": report.model} | report.summary() for report in pipeline.engine_reports()
+        ],
         "image_size": [width, height],
         "threads": config.threads or None,
         "frames": index,

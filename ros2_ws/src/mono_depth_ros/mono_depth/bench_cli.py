@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mono_depth.bench import load_images, run_bench, soft_noise, stage_table
-from mono_depth.config import PipelineConfig
+from mono_depth.config import PipelineConfig, declared
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -36,6 +36,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", default="", help="file of further registry entries")
     parser.add_argument("--weights-dir", default="", help="folder of weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    for name in ("engine", "precision"):
+        param = declared(PipelineConfig)[name]
+        choices = ", ".join(param.choices)
+        parser.add_argument(f"--{name}", default="auto", choices=param.choices, help=choices)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = one for each core")
     parser.add_argument(
         "--input-size", type=int, default=0, help="short side of the input [pixels]"
@@ -92,6 +96,8 @@ def _bench(args: argparse.Namespace) -> int:
         registry=args.registry,
         weights_dir=args.weights_dir,
         device=args.device,
+        engine=args.engine,
+        precision=args.precision,
         threads=args.threads,
         input_size=args.input_size,
         allow_noncommercial=args.allow_noncommercial,
@@ -105,6 +111,7 @@ def _bench(args: argparse.Namespace) -> int:
             machine_line(report),
             f"{model['name']} at {model['network_size'][0]}x{model['network_size'][1]} on "
             f"{model['device']}, images {width}x{height}",
+            *(f"{item['model']}: {item['engine_why']}" for item in report["engines"]),
             stage_table(report["stages_ms"]),
             f"{report['frames_per_second']:g} frames/s, {report['cpu_cores_used']:g} cores, "
             f"{report['memory']['rss_after_mib']:.0f} MiB",

@@ -53,6 +53,7 @@ class ModelLoader:
         self._steps = list(steps)
         self._load = load
         self.problem = ""  # what was given up for lack of memory, "" = nothing
+        self.has_failed = False  # no step fits
 
     @property
     def is_exhausted(self) -> bool:
@@ -77,6 +78,7 @@ class ModelLoader:
                     raise
                 reason = str(error)  # this network has no other size
             self.give_up(f"{step}: {reason}")
+        self.has_failed = True
         raise ModelError(self.problem)
 
     def give_up(self, reason: str) -> None:

@@ -13,7 +13,7 @@ from mono_depth.completion import predict
 from mono_depth.config import PipelineConfig
 from mono_depth.data import DepthLimits, DepthResult, Frame, Mask, Prediction
 from mono_depth.engines import EngineReport, Engines
-from mono_depth.errors import FrameError
+from mono_depth.errors import ModelError
 from mono_depth.fallback import ModelLoader
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import ScaleTracker, check_informative, to_relative
@@ -71,7 +71,10 @@ class DepthPipeline:
 
         Raises:
             FrameError: the model cannot take the frame, or its output says nothing.
+            ModelError: the memory does not suffice, and there is no further way.
         """
+        if self._loader is not None and self._loader.has_failed:
+            raise ModelError(self._loader.problem)
         config, watch = self._config, _StopWatch(self.model.device)
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
@@ -122,12 +125,11 @@ class DepthPipeline:
         """Load the model anew so that it needs less memory.
 
         Raises:
-            FrameError: there is no further way.
-            ModelError: none of the further ways works.
+            ModelError: there is no further way, or none works.
         """
         loader, device = self._loader, self.model.device
         if loader is None or loader.is_exhausted:
-            raise FrameError(f"out of memory on {device}: {reason}")
+            raise ModelError(f"out of memory on {device}: {reason}")
         if self._engines is not None:
             self._engines.release()
         self.reset()

@@ -30,6 +30,8 @@ def node_arguments(args: argparse.Namespace) -> list[str]:
         "registry": str(Path(args.registry).resolve()) if args.registry else "",
         "weights_dir": args.weights_dir,
         "device": args.device,
+        "engine": args.engine,
+        "precision": args.precision,
         "threads": args.threads,
         "input_size": args.input_size,
         "allow_noncommercial": args.allow_noncommercial,

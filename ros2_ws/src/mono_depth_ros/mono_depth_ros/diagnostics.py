@@ -185,20 +185,7 @@ def _model_values(state: NodeState) -> dict[str, object]:
     } | {
         key if report.model == model.name else f"{key} of {report.model}": value
         for report in model.engines
-        for key, value in _engine_values(report).items()
-    }
-
-
-def _engine_values(report: EngineReport) -> dict[str, object]:
-    return {
-        "engine": report.plan.engine,
-        "precision": report.plan.precision,
-        "engine_detail": report.detail,
-        "engine_input": report.shapes,
-        "engine_ms": f"{report.ms:.2f}",
-        "engine_why": report.why,
-        "engine_refused": "; ".join(report.refused),
-        "engine_building": report.is_building,
+        for key, value in report.summary().items()
     }
 
 

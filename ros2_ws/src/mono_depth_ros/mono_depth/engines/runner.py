@@ -51,6 +51,19 @@ class EngineReport:
     refused: tuple[str, ...] = ()  # engines that were not taken, and why
     is_building: bool = False  # the reference runs it meanwhile
 
+    def summary(self) -> dict[str, object]:
+        """Return it for JSON and for diagnostics."""
+        return {
+            "engine": self.plan.engine,
+            "precision": self.plan.precision,
+            "engine_detail": self.detail,
+            "engine_input": self.shapes,
+            "engine_ms": None if math.isnan(self.ms) else round(self.ms, 2),
+            "engine_why": self.why,
+            "engine_refused": "; ".join(self.refused),
+            "engine_building": self.is_building,
+        }
+
 
 @dataclass(kw_only=True)
 class _Slot:

@@ -99,6 +99,8 @@ def pipeline_config(args: argparse.Namespace) -> PipelineConfig:
         registry=args.registry,
         weights_dir=args.weights_dir,
         device=args.device,
+        engine=args.engine,
+        precision=args.precision,
         threads=args.threads,
         input_size=args.input_size,
         allow_noncommercial=args.allow_noncommercial,
