@@ -18,6 +18,7 @@ from mono_depth.resources import share_dir
 
 Numbers = Mapping[str, Any]
 Net = TypeVar("Net", bound=nn.Module)
+Output = TypeVar("Output")
 # What float64 leaves of the positions of DINOv2: the original interpolates them in float32, whose
 # last bit depends on the processor.
 FLOAT32_POSITIONS = 1e-6
@@ -92,7 +93,7 @@ def picture(height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(pseudo_random.image(height, width))
 
 
-def in_float64(net: nn.Module, weights: Tensors, run: Callable[[], torch.Tensor]) -> torch.Tensor:
+def in_float64(net: nn.Module, weights: Tensors, run: Callable[[], Output]) -> Output:
     """Return `run()` with `net` in float64; leaves `net` with `weights` in float32."""
     net.double()
     try:

@@ -78,7 +78,8 @@ def cases(entry: ModelEntry) -> Iterator[Case]:
 
 def _network(net: DepthAnythingNet, values: Tensors, height: int, width: int) -> torch.Tensor:
     image = noise(height, width, -2.0, 2.0).double()
-    return in_float64(net, values, lambda: net(image))
+    output: torch.Tensor = in_float64(net, values, lambda: net(image))
+    return output
 
 
 def _image(net: DepthAnythingNet, entry: ModelEntry, expected: Numbers) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -23,6 +23,7 @@ from mono_depth.models.golden.case import (
     read_golden,
     shapes_of,
 )
+from mono_depth.models.golden.tokens import one_of
 from mono_depth.models.registry import ModelEntry, with_short_side
 from mono_depth.models.weights import Tensors
 
@@ -45,12 +46,13 @@ def cases(entry: ModelEntry) -> Iterator[Case]:
     net = built(lambda: Da3Net(SMALL), values)
     for expected in golden["network_float64"]:
         height, width = expected["size"]
+        outputs = cache(partial(_network, net, values, height, width))
         for index, name in enumerate(("depth", "sky")):
             yield Case(
                 name=f"{name} of the network {height}x{width} in float64",
                 expected=expected[name],
                 tolerance=FLOAT32_POSITIONS,
-                compute=partial(_network, net, values, (height, width), index),
+                compute=partial(one_of, outputs, index),
             )
     kind = "metric" if entry.kind is OutputKind.METRIC_FOCAL else "mono"
     for expected in golden["image_float32"]:
@@ -64,9 +66,12 @@ def cases(entry: ModelEntry) -> Iterator[Case]:
             )
 
 
-def _network(net: Da3Net, values: Tensors, size: tuple[int, int], index: int) -> torch.Tensor:
-    image = noise(*size, -2.0, 2.0).double()
-    return in_float64(net, values, lambda: net(image)[index])
+def _network(
+    net: Da3Net, values: Tensors, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    image = noise(height, width, -2.0, 2.0).double()
+    outputs: tuple[torch.Tensor, torch.Tensor] = in_float64(net, values, lambda: net(image))
+    return outputs
 
 
 def camera(height: int, width: int) -> Intrinsics:

@@ -64,7 +64,8 @@ def cases(entry: ModelEntry) -> Iterator[Case]:
 def _network(config: DptConfig, values: Tensors, size: list[int]) -> torch.Tensor:
     net = built(lambda: MidasDptNet(config), values)
     image = noise(size[0], size[1], -1.0, 1.0).double()
-    return in_float64(net, values, lambda: net(image))
+    output: torch.Tensor = in_float64(net, values, lambda: net(image))
+    return output
 
 
 def _image(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -22,7 +22,7 @@ from mono_depth.models.golden.case import (
     read_golden,
     shapes_of,
 )
-from mono_depth.models.golden.tokens import enlarged, seen_image, spec_of
+from mono_depth.models.golden.tokens import enlarged, one_of, seen_image, spec_of
 from mono_depth.models.moge import Moge, MogeConfig, MogeNet
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.weights import Tensors
@@ -64,12 +64,13 @@ def cases(entry: ModelEntry) -> Iterator[Case]:
     net = built(lambda: MogeNet(config()), values)
     for expected in golden["float64"]:
         size = "{}x{}".format(*expected["size"])
-        for name, compute in (("points", _points), ("mask", _mask)):
+        outputs = cache(partial(_network, net, values, expected))
+        for index, name in enumerate(("points", "mask")):
             yield Case(
                 name=f"{name} of the network {size} in float64",
                 expected=expected[name],
                 tolerance=FLOAT32_POSITIONS,
-                compute=partial(compute, net, values, expected),
+                compute=partial(one_of, outputs, index),
             )
     for expected in golden["float32"]:
         seen = spec_of(expected)
@@ -84,22 +85,13 @@ def cases(entry: ModelEntry) -> Iterator[Case]:
         )
 
 
-def _outputs(net: MogeNet, expected: Numbers) -> tuple[torch.Tensor, torch.Tensor]:
+def _network(net: MogeNet, values: Tensors, expected: Numbers) -> tuple[torch.Tensor, torch.Tensor]:
     height, width = expected["size"]
-    points, mask, _ = net(seen_image(expected), width / height)
-    return points, mask
 
-
-def _points(net: MogeNet, values: Tensors, expected: Numbers) -> torch.Tensor:
-    def run() -> torch.Tensor:
-        return net.remapped(enlarged(_outputs(net, expected)[0], expected)).permute(0, 2, 3, 1)
-
-    return in_float64(net, values, run)
-
-
-def _mask(net: MogeNet, values: Tensors, expected: Numbers) -> torch.Tensor:
-    def run() -> torch.Tensor:
-        return enlarged(_outputs(net, expected)[1], expected).sigmoid()
+    def run() -> tuple[torch.Tensor, torch.Tensor]:
+        output, mask, _ = net(seen_image(expected), width / height)
+        points = net.remapped(enlarged(output, expected)).permute(0, 2, 3, 1)
+        return points, enlarged(mask, expected).sigmoid()
 
     return in_float64(net, values, run)
 

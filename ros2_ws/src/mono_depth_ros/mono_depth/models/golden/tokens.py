@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -28,3 +30,8 @@ def seen_image(expected: Numbers) -> torch.Tensor:
 def enlarged(plane: torch.Tensor, expected: Numbers) -> torch.Tensor:
     """Return (B, C, ...) `plane` at the size of the image."""
     return F.interpolate(plane, tuple(expected["size"]), mode="bilinear")
+
+
+def one_of(outputs: Callable[[], tuple[torch.Tensor, ...]], index: int) -> torch.Tensor:
+    """Return one of what `outputs` returns."""
+    return outputs()[index]

@@ -76,7 +76,8 @@ def _cases(entry: ModelEntry, golden: Numbers, values: Tensors, where: str) -> I
 def _network(variant: str, values: Tensors, size: list[int]) -> torch.Tensor:
     net = built(lambda: make(variant, small(BACKBONE)), values)
     image = noise(size[0], size[1], 0.0, 1.0).double()
-    return in_float64(net, values, lambda: net((image - 0.5) / 0.5))
+    output: torch.Tensor = in_float64(net, values, lambda: net((image - 0.5) / 0.5))
+    return output
 
 
 def _image(entry: ModelEntry, values: Tensors, expected: Numbers) -> torch.Tensor:
