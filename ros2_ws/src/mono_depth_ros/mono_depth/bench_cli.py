@@ -28,6 +28,34 @@ def add_command(commands: Subparsers) -> None:
     bench.set_defaults(handler=_bench)
     add_model_options(bench)
     add_run_options(bench)
+    kinds = bench.add_subparsers(title="or", metavar="WHAT", required=False)
+    _add_models(kinds)
+
+
+def _add_models(kinds: Subparsers) -> None:
+    text = "the networks of the registry: parameters, multiply-adds, time of each engine, memory"
+    models = kinds.add_parser("models", help=text, description=text)
+    models.set_defaults(handler=_bench_models)
+    models.add_argument("names", metavar="NAME", nargs="*", help="entries (default: all)")
+    models.add_argument("--json", default="-", metavar="FILE", help="where the figures go")
+    models.add_argument("--size", type=image_size, default=(640, 480), metavar="WxH")
+    models.add_argument(
+        "--sizes", default="", metavar="N,N", help="short sides of the input (default: its own)"
+    )
+    models.add_argument(
+        "--engines", default="", metavar="E/P,E/P", help="such as torch/fp32,openvino/bf16"
+    )
+    models.add_argument(
+        "--weights",
+        default="real",
+        choices=("real", "random"),
+        help="real = where they are installed, else random, which changes no time",
+    )
+    models.add_argument("--seconds", type=float, default=10.0, help="for all engines of a network")
+    models.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    models.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = one for each core")
+    models.add_argument("--registry", type=Path, help="file of further registry entries")
+    models.add_argument("--weights-dir", type=Path, help="folder of weights")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -118,4 +146,32 @@ def _bench(args: argparse.Namespace) -> int:
         )
     )
     write_report(report, args.json, table)
+    return 0
+
+
+def _bench_models(args: argparse.Namespace) -> int:
+    from mono_depth.bench_models import (
+        CPU_PLANS,
+        GPU_PLANS,
+        Task,
+        bench_models,
+        models_table,
+        read_plan,
+    )
+
+    named = [item for item in args.engines.split(",") if item]
+    usual = CPU_PLANS if args.device == "cpu" else GPU_PLANS
+    task = Task(
+        image_size=args.size,
+        plans=tuple(map(read_plan, named)) or usual,
+        device=args.device,
+        threads=args.threads,
+        weights=args.weights,
+        seconds=args.seconds,
+        registry=args.registry,
+        weights_folder=args.weights_dir,
+    )
+    sides = [int(item) for item in args.sizes.split(",") if item]
+    report = {"command": "mono-depth bench models", **bench_models(args.names, task, sides=sides)}
+    write_report(report, args.json, f"{machine_line(report)}\n{models_table(report)}")
     return 0
