@@ -14,7 +14,7 @@ import pytest
 
 from mono_depth.cli import main
 from mono_depth.models.download import url_of
-from mono_depth.models.registry import WeightsSource
+from mono_depth.models.registry import WeightsSource, read_registry
 
 WEIGHTS = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -394,3 +394,13 @@ def test_revisions_and_odd_names_are_quoted_in_the_address(monkeypatch):
     source = WeightsSource(hub="a/b", revision="refs/pr/1", file="my net.pth")
 
     assert url_of(source) == "https://mirror.example/a/b/resolve/refs%2Fpr%2F1/my%20net.pth"
+
+
+def test_files_of_a_space_of_the_hub_come_from_the_mirror_too(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    source = read_registry()["depth_anything_v1_base"].weights[0]
+
+    assert url_of(source) == (
+        "https://mirror.example/spaces/LiheYoung/Depth-Anything/resolve/main/"
+        "checkpoints/depth_anything_vitb14.pth"
+    )
