@@ -119,13 +119,13 @@ class ScaleConfig:
     on_loss: Annotated[
         str,
         Param(
-            "When a measured scale is lost: model = metres of the model if it is metric, else "
-            "relative; hold = go on with the last scale; relative = relative/image only; "
-            "stop = no output.",
-            choices=("model", "hold", "relative", "stop"),
+            "When a measured scale is lost: hold = go on with the last scale, so that depth does "
+            "not jump by metres, with the state lost; model = metres of the model if it is "
+            "metric, else relative; relative = relative/image only; stop = no output.",
+            choices=("hold", "model", "relative", "stop"),
             live=True,
         ),
-    ] = "model"
+    ] = "hold"
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -11,13 +11,14 @@ from mono_depth.scale.law import Floats, Law, Pivot
 MIN_SLOPE = 0.02  # of a law: a network that tells near from far at all
 _PAIRS = 80
 _SINGLES = 30
-_ITERATIONS = 5
+_ITERATIONS = 8
 _MIN_SPREAD = 0.02  # of a network's relative depth error
 _SURE_SHARE = 0.4  # of the points are right, or nothing can be said
 _SURE_SPREADS = 1.25  # that share of 70 % Gaussian and 30 % wrong values lies within 1 / 1.25
 _MAX_SPREAD = 0.36  # points that scatter more say nothing
-_CAUCHY = 0.75  # width of the Cauchy loss, in spreads
-_INLIER = 2.5  # widths
+_REACH = 3.0  # deviations; what is farther off has no say
+_LEAST_WEIGHT = 1e-6  # keeps the equations solvable
+_INLIER = 2.5  # deviations
 _COVARIANCE = 3.0  # errors of neighbouring points are alike, so they tell less than they count
 _MIN_SHARE = 0.4
 _MIN_AFFINE = 6  # inliers that slope and level need
@@ -68,7 +69,9 @@ def fit_points(
     """Fit a law to points, a minority of which may be wrong.
 
     Tries laws through two points (and, with `shape`, through one), takes the one of the least
-    Cauchy loss, and refines it by iterated weighted least squares.
+    truncated squares, and refines it by iterated weighted least squares. What is far off has no
+    say at all: wrong points often all lie on one side, as rain or reflections do, and with a
+    milder loss they would pull the scale to theirs.
 
     Args:
         points: what is known.
@@ -78,7 +81,7 @@ def fit_points(
         free_slope: fit the slope where the points show it; else keep that of `shape`.
 
     Source: Torr and Zisserman, "MLESAC", CVIU 2000 (sampling with a robust loss instead of a
-    count); Holland and Welsch, "Robust regression using IRLS", 1977 (Cauchy weights).
+    count); Beaton and Tukey, "The fitting of power series", Technometrics 1974 (biweight).
     """
     total = points.x.size
     if total < min_points:
@@ -132,8 +135,8 @@ def _best_start(points: Points, pivot: Pivot, given: float | None, pairs: int) -
     error = np.abs(points.errors(middle[:, None] + gain[:, None] * t))
     share = int(_SURE_SHARE * t.size)
     spreads = _SURE_SPREADS * np.partition(error, share, axis=1)[:, share]
-    width = np.hypot(_CAUCHY * max(float(spreads.min()), _MIN_SPREAD), points.sigma)
-    best = int(np.argmin(np.log1p((error / width) ** 2).sum(axis=1)))
+    reach = _REACH * np.hypot(max(float(spreads.min()), _MIN_SPREAD), points.sigma)
+    best = int(np.argmin(np.square(np.minimum(error / reach, 1.0)).sum(axis=1)))
     return _Start(
         level=float(np.log(middle[best])),
         slope=float(gain[best] / middle[best]),
@@ -145,13 +148,14 @@ def _refined(points: Points, pivot: Pivot, start: _Start, *, fixed: bool) -> Fit
     """Iterate from a start; the slope stays as it is if `fixed`."""
     t, level, slope = pivot.relative(points.x), start.level, start.slope
     steepest = pivot.steepest()
-    width = np.hypot(_CAUCHY * start.spread, points.sigma)
+    deviation = np.hypot(start.spread, points.sigma)
     sign = 1.0 if points.y_is_depth else -1.0
     normal, error = np.eye(2), t
     for _ in range(_ITERATIONS):
         shape = np.maximum(1.0 + slope * t, 0.05)
         error = points.errors(np.exp(level) * shape)
-        weight = 1.0 / (width**2 + error**2)
+        near = np.maximum(1.0 - (error / (_REACH * deviation)) ** 2, 0.0)
+        weight = near**2 / deviation**2 + _LEAST_WEIGHT
         by_level = sign * (1.0 + error)
         by_slope = np.zeros_like(t) if fixed else by_level * t / shape
         jacobian = np.stack((by_level, by_slope))
@@ -164,7 +168,7 @@ def _refined(points: Points, pivot: Pivot, start: _Start, *, fixed: bool) -> Fit
         slope=slope,
         covariance=np.asarray(np.linalg.inv(normal), np.float64) * _COVARIANCE,
         slope_seen=not fixed,
-        inliers=int((np.abs(error) < _INLIER * width).sum()),
+        inliers=int((np.abs(error) < _INLIER * deviation).sum()),
     )
 
 

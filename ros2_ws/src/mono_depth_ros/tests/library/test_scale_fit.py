@@ -59,6 +59,18 @@ def test_too_few_points_are_refused_but_are_no_doubt():
     assert fit == Rejection(reason="4 usable points, at least 5 needed", is_doubt=False)
 
 
+def test_wrong_points_on_one_side_do_not_pull_the_law():
+    x = np.linspace(0.2, 1.2, 40)
+    y = (TRUE.gain * x + TRUE.shift) * np.exp(np.random.default_rng(0).normal(0.0, 0.1, 40))
+    pulled = y.copy()
+    pulled[::4] *= 2.0  # a quarter at half its depth
+    right, found = (
+        fit_points(points(x, values), pivot=PIVOT, shape=TRUE, min_points=5)
+        for values in (y, pulled)
+    )
+    assert found.level == pytest.approx(right.level, abs=0.03)
+
+
 def test_points_that_agree_on_nothing_are_refused():
     wrong = np.exp(np.random.default_rng(0).uniform(np.log(0.05), np.log(5.0), 50))
     fit = fit_points(

@@ -78,19 +78,25 @@ def best_abs_rel(depth_m, prediction):
     return abs_rel(best[1] * (1.0 + best[2] * (x - middle)), depth_m)
 
 
-def points_of(frame, count, wrong, rng):
-    """Draw points of the measured depth with 2 % noise, some of them anywhere in 0.2..20 m."""
+def points_of(frame, count, wrong, rng, too_near=False):
+    """Draw points of the measured depth with 2 % noise, some of them anywhere in 0.2..20 m.
+
+    With `too_near` the wrong ones are at 20 to 80 % of their depth.
+    """
     rows, columns = np.nonzero(np.isfinite(frame.depth_m))
     chosen = rng.choice(rows.size, count, replace=False)
     z = frame.depth_m[rows[chosen], columns[chosen]] * (1.0 + 0.02 * rng.standard_normal(count))
     outliers = rng.choice(count, round(wrong * count), replace=False)
-    z[outliers] = np.exp(rng.uniform(np.log(0.2), np.log(20.0), outliers.size))
+    if too_near:
+        z[outliers] *= rng.uniform(0.2, 0.8, outliers.size)
+    else:
+        z[outliers] = np.exp(rng.uniform(np.log(0.2), np.log(20.0), outliers.size))
     K = frame.intrinsics
     x, y = (columns[chosen] - K.cx) / K.fx * z, (rows[chosen] - K.cy) / K.fy * z
     return np.stack((x, y, z), axis=1).astype(np.float32)
 
 
-def run(recording, count, wrong, seed):
+def run(recording, count, wrong, seed, too_near=False):
     """Return AbsRel of the frames with metres over the best possible on them, and the states."""
     rng, tracker = np.random.default_rng(seed), ScaleTracker()
     errors, best, statuses = [], [], []
@@ -102,7 +108,7 @@ def run(recording, count, wrong, seed):
             stamp_ns=seen.stamp_ns,
             frame_id="camera",
             intrinsics=seen.intrinsics,
-            sparse_points_m=points_of(seen, count, wrong, rng),
+            sparse_points_m=points_of(seen, count, wrong, rng, too_near),
         )
         depth_m, status = tracker.update(prediction, frame, SPARSE)
         statuses.append(status)
@@ -117,6 +123,12 @@ def test_a_few_points_are_nearly_as_good_as_all_of_the_truth(recording, count, l
     ratio, statuses = run(recording, count, wrong=0.3, seed=0)
     assert ratio < limit
     assert sum(status.is_metric for status in statuses) >= frames
+
+
+def test_wrong_points_that_are_all_too_near_pull_the_scale_little(recording):
+    ratio, statuses = run(recording, 50, wrong=0.3, seed=0, too_near=True)
+    assert ratio < 1.16
+    assert sum(status.is_metric for status in statuses) >= 55
 
 
 def test_points_that_are_all_wrong_are_refused(recording):

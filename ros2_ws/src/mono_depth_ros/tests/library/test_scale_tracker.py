@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -191,6 +192,19 @@ def test_what_happens_to_a_lost_scale_is_chosen(on_loss, factor, is_metric):
         assert depth_m is None
     else:
         np.testing.assert_allclose(depth_m.numpy(), DEPTH_M * factor, rtol=0.02)
+
+
+def test_depth_does_not_jump_when_the_source_of_its_scale_falls_silent():
+    tracker, before_m, _ = converged(frames=60)
+    depth_m, states = [before_m], []
+    for seconds in range(1, 30):
+        late = frame(0, stamp_ns=round((5.9 + seconds) * 1e9))
+        metres, status = tracker.update(metric(), late, ScaleConfig(source="sparse_points"))
+        depth_m.append(metres)
+        states.append(status.state)
+    assert list(dict.fromkeys(states)) == ["valid", "degraded", "lost"]
+    for last, now in pairwise(depth_m):
+        np.testing.assert_allclose(now.numpy(), last.numpy(), rtol=0.02)
 
 
 def test_a_lost_scale_may_stop_the_output():
