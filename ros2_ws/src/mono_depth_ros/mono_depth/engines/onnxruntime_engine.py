@@ -31,9 +31,9 @@ def check(precision: str, device: torch.device) -> None:
     """Raise `EngineError` if ONNX Runtime cannot compute so on this machine."""
     available = _onnxruntime().get_available_providers()
     if device.type == "cpu":
-        if precision not in ("fp32", "int8"):
+        if precision != "fp32":
             raise EngineError(
-                f"ONNX Runtime has no {precision} on a CPU: use fp32, or engine openvino"
+                f"engine onnxruntime has no {precision} on a CPU: use fp32, or engine openvino"
             )
         return
     if _CUDA not in available:
@@ -42,22 +42,23 @@ def check(precision: str, device: torch.device) -> None:
             "pip uninstall onnxruntime && pip install onnxruntime-gpu"
         )
     if precision == "fp16" and _TENSORRT not in available:
-        raise EngineError("ONNX Runtime has fp16 with TensorRT only: pip install tensorrt")
+        raise EngineError("engine onnxruntime has fp16 with TensorRT only: pip install tensorrt")
     if precision not in ("fp32", "fp16"):
-        raise EngineError(f"ONNX Runtime has no {precision} on a GPU: use fp16 or fp32")
+        raise EngineError(f"engine onnxruntime has no {precision} on a GPU: use fp16 or fp32")
 
 
 def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     """Return the network as a session.
 
     Raises:
-        EngineError: it cannot be exported or loaded, or there is no int8 file.
+        EngineError: it cannot be exported or loaded.
     """
     onnxruntime = _onnxruntime()
     check(plan.precision, context.device)
-    providers = _providers(plan, context)
     with tempfile.TemporaryDirectory() as scratch:
         path = _file(network, plan, context, Path(scratch))
+        is_stored = path != network.onnx_path and path.parent != Path(scratch)
+        providers = _providers(plan, context, path.parent / "tensorrt" if is_stored else None)
         try:
             session = onnxruntime.InferenceSession(
                 str(path), session_options(context.threads), providers=providers
@@ -137,34 +138,31 @@ class _CudaCall:
         bind(name, "cuda", index, np.float32, tuple(tensor.shape), tensor.data_ptr())
 
 
-def _providers(plan: Plan, context: BuildContext) -> list[Any]:
+def _providers(plan: Plan, context: BuildContext, cache: Path | None) -> list[Any]:
     if context.device.type == "cpu":
         return [_CPU]
     index = context.device.index or 0
     cuda = (_CUDA, {"device_id": index})
     if plan.precision != "fp16":
         return [cuda, _CPU]
-    options = {
+    options: dict[str, Any] = {
         "device_id": index,
         "trt_fp16_enable": True,
         "trt_layer_norm_fp32_fallback": True,
     }
+    if cache is not None:  # TensorRT takes minutes
+        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
     return [(_TENSORRT, options), cuda, _CPU]
 
 
 def _file(network: Network, plan: Plan, context: BuildContext, scratch: Path) -> Path:
-    if network.onnx_path is not None and plan.precision != "int8":
+    if network.onnx_path is not None:
         return network.onnx_path
-    stored = plan if plan.precision == "int8" else Plan(engine=plan.engine, precision="fp32")
-    key = network.key(stored, "any", versions())
+    # The file is the same for all formats that are computed in, and on every device.
+    key = network.key(Plan(engine=plan.engine, precision="fp32"), "any", versions())
     folder = context.store.find(key)
     if folder is not None:
         return folder / ONNX_FILE
-    if plan.precision == "int8":
-        raise EngineError(
-            f"no int8 file for {network.shapes}; make it with: "
-            f"mono-depth engine build {network.name} --engine onnxruntime --precision int8"
-        )
     exported(network, scratch / ONNX_FILE)
 
     def write(made: Path) -> None:

@@ -85,7 +85,7 @@ def _read(core: Any, network: Network, plan: Plan, context: BuildContext) -> Any
         if folder is None:
             raise EngineError(
                 f"no int8 file for {network.shapes}; make it with: "
-                f"mono-depth engine build {network.name} --precision int8"
+                f"mono-depth engine build {network.name} --precision int8 --calibrate PICTURES"
             )
         return core.read_model(folder / OPENVINO_FILE)
     if network.onnx_path is not None:

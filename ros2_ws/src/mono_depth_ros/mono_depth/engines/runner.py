@@ -199,7 +199,7 @@ class EngineRunner:
         if len(self._slots) >= _MAX_SHAPES:
             slot.why = f"the {_MAX_SHAPES} input sizes before this one have engines"
             return slot
-        if all(plan == self._reference for plan in self._plans):
+        if all(self._is_reference(plan) for plan in self._plans):
             slot.why = self._why_alone
         elif waits or not self._is_live:
             self._decide(slot, network)
@@ -238,10 +238,14 @@ class EngineRunner:
             slot.why = f"{self._reference}: {slot.ms:.1f} ms, which leaves little to gain"
             return
         for plan in self._plans:
-            if self._is_closed or plan == self._reference:
+            if self._is_closed or self._is_reference(plan):
                 return
             if self._try(slot, network, plan, [_tensors(item) for item in examples], answers):
                 return
+
+    def _is_reference(self, plan: Plan) -> bool:
+        """Whether nothing is to be built; on a GPU even the same arithmetic gains by a graph."""
+        return plan == self._reference and self._context.device.type == "cpu"
 
     def _try(
         self,
@@ -263,7 +267,8 @@ class EngineRunner:
             self._refuse(slot, plan, f"{found}, allowed is {limit}")
             return False
         ms = self._time(lambda: engine.call(*inputs[0]))
-        told = f"{plan}: {ms:.0f} ms, {self._reference} {slot.ms:.0f} ms, {found}"
+        name = f"{plan} ({engine.detail})" if plan == self._reference else str(plan)
+        told = f"{name}: {ms:.0f} ms, {self._reference} {slot.ms:.0f} ms, {found}"
         if self._is_auto and ms > _WORTH_IT * slot.ms:
             slot.passed_over = (*slot.passed_over, f"{told}: not faster")
             return False

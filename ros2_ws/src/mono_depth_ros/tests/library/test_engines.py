@@ -372,7 +372,7 @@ def test_auto_runs_torch_where_nothing_else_is_installed(without, tiny_vit):
     [
         ("torch", "int8", "cpu", "engine torch has no int8: use engine openvino"),
         ("torch", "fp16", "cpu", "engine torch has no fp16 on a CPU: use bf16 or fp32"),
-        ("onnxruntime", "bf16", "cpu", "ONNX Runtime has no bf16 on a CPU"),
+        ("onnxruntime", "bf16", "cpu", "engine onnxruntime has no bf16 on a CPU"),
         ("openvino", "fp32", "cuda", "engine openvino runs on the CPU, not on cuda"),
         ("openvino", "auto", "cuda", "engine openvino runs on the CPU, not on cuda"),
         ("onnxruntime", "fp32", "cuda", "this ONNX Runtime has no CUDA"),
@@ -408,7 +408,7 @@ def test_a_missing_int8_file_is_told_with_the_command(cache_folder):
     (reason,) = report.refused
     assert reason == (
         "openvino int8: no int8 file for 1x3x160x224, 1x2x160x224; make it with: "
-        "mono-depth engine build nano --precision int8"
+        "mono-depth engine build nano --precision int8 --calibrate PICTURES"
     )
 
 
