@@ -40,6 +40,16 @@ class WeightsSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedScore:
+    """What the publishers of a model measured. Comparable only within one source."""
+
+    metric: str  # such as AbsRel
+    dataset: str
+    value: float
+    source: str  # address
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelEntry:
     """One model of the registry."""
 
@@ -58,6 +68,7 @@ class ModelEntry:
     auto_rank: int | None = None  # `auto` takes the lowest that is usable; None = never
     input_name: str = ""  # onnx: "" = the only input
     output_name: str = ""  # onnx: "" = the only output
+    published: PublishedScore | None = None
     average_mirrored: bool = False  # run the mirror image too, and average: twice the time
 
     @property
@@ -160,7 +171,8 @@ def _located(weights: object, file: Path) -> object:
 def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
     where = f"registry entry {name}"
     values = dict(keys)
-    _check_keys(where, values, ModelEntry, {"kind", "weights", "input", "commercial"}, {"name"})
+    parsed = {"kind", "weights", "input", "commercial", "published"}
+    _check_keys(where, values, ModelEntry, parsed, {"name"})
     required = ("family", "kind", "description", "licence", "commercial", "weights")
     missing = [key for key in required if key not in values]
     if missing:
@@ -180,7 +192,17 @@ def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
         raise ConfigError(f"{where} lists no weights")
     if values.get("input") is not None:
         values["input"] = _input(where, values["input"])
+    if values.get("published") is not None:
+        values["published"] = _published(where, values["published"])
     return ModelEntry(name=name, **values)
+
+
+def _published(where: str, value: object) -> PublishedScore:
+    names = [item.name for item in fields(PublishedScore)]
+    if not isinstance(value, dict) or sorted(value) != sorted(names):
+        raise ConfigError(f"{where}: published is {value!r}, not a mapping of {', '.join(names)}")
+    _check_keys(f"{where}, published", value, PublishedScore, set(), set())
+    return PublishedScore(**value)
 
 
 def _source(where: str, value: object) -> WeightsSource:
@@ -225,6 +247,7 @@ _PLAIN: dict[str, type | tuple[type, ...]] = {
     "bool": bool,
     "int": int,
     "int | None": int,
+    "float": (int, float),
     "float | None": (int, float),
 }
 

@@ -1,0 +1,132 @@
+"""The table of models in the README."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mono_depth.errors import ConfigError
+from mono_depth.models import table
+from mono_depth.models.registry import PublishedScore, read_registry
+
+PACKAGE = Path(__file__).resolve().parents[2]
+ENTRY = replace(
+    read_registry()["midas_v21_small"],
+    parameters_m=21.4,
+    licence="MIT",
+    published=PublishedScore(
+        metric="AbsRel", dataset="ETH3D", value=0.1344, source="https://example.org"
+    ),
+)
+
+
+def report(device="cpu", calls=1, **ms):
+    engines = [
+        {"engine": name.split("_")[0], "precision": name.split("_")[1], "ms": value}
+        for name, value in ms.items()
+    ]
+    engines.append({"engine": "onnxruntime", "precision": "fp32", "problem": "not installed"})
+    model = {
+        "name": "midas_v21_small",
+        "weights": "random",
+        "calls_per_frame": calls,
+        "engines": engines,
+    }
+    return {
+        "device": device,
+        "threads": 2,
+        "image_size": [640, 480],
+        "hardware": {"cpu": "a processor", "gpu": "a GPU", "load_average_1min": 0.1},
+        "models": [model, {"name": "other", "problem": "no memory"}],
+    }
+
+
+def cells(reports):
+    line = table.markdown([ENTRY], reports).splitlines()[2]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_readme_has_the_table_of_the_registry_and_the_measurements(capsys):
+    readme = PACKAGE.parents[2] / "README.md"
+    if not readme.is_file():
+        pytest.skip("the package is not in its repository")
+    table.main([])
+
+    between = readme.read_text().partition("<!-- models -->\n")[2]
+    found = between.partition("<!-- /models -->")[0]
+    assert found.strip() == capsys.readouterr().out.strip(), (
+        "run `python -m mono_depth.models.table --write README.md`"
+    )
+
+
+def test_a_model_shows_its_licence_size_times_and_published_accuracy():
+    reports = [report(torch_fp32=118.4, openvino_bf16=24.6), report("cuda", torch_fp16=1.25)]
+
+    assert cells(reports) == [
+        "`midas_v21_small`",
+        "inverse depth, no scale",
+        "21.4 M",
+        "120 ms",
+        "25 ms, openvino bf16",
+        "1.2 ms, torch fp16",
+        "[AbsRel 0.1344, ETH3D](https://example.org)",
+        "MIT",
+        "yes",
+    ]
+
+
+def test_what_was_not_measured_says_so():
+    assert cells([])[3:6] == ["not measured"] * 3
+
+
+def test_a_network_that_runs_twice_a_frame_takes_twice_the_time():
+    assert cells([report(calls=2, torch_fp32=20.0)])[3] == "40 ms"
+
+
+def test_the_machine_is_named_below_and_how_many_weights_were_random():
+    last = table.markdown([ENTRY], [report(torch_fp32=1.0)]).splitlines()[-1]
+
+    assert "on a processor, 2 CPU threads" in last
+    assert "1 of 2 with random weights" in last
+
+
+def test_a_table_goes_between_the_markers_of_a_file(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- models -->\nold\n<!-- /models -->\nafter\n")
+    (tmp_path / "models.json").write_text(json.dumps(report(torch_fp32=7.0)))
+
+    table.main(["--write", str(readme), "--reports", str(tmp_path)])
+
+    lines = readme.read_text().splitlines()
+    assert (lines[0], lines[1], lines[-2], lines[-1]) == (
+        "before",
+        "<!-- models -->",
+        "<!-- /models -->",
+        "after",
+    )
+    assert "old" not in lines
+    assert any("`midas_v21_small`" in line and "7 ms" in line for line in lines)
+
+
+def test_a_file_without_markers_is_refused():
+    with pytest.raises(ConfigError, match="no lines <!-- models -->"):
+        table.filled("nothing", "table")
+
+
+@pytest.mark.parametrize(
+    "published", ["0.1", {"metric": "AbsRel"}, {"metric": "AbsRel", "value": 0.1, "else": 1}]
+)
+def test_a_published_score_without_its_source_is_refused(tmp_path, published):
+    file = tmp_path / "registry.yaml"
+    file.write_text(json.dumps({"models": {"nano": {"published": published}}}))
+
+    with pytest.raises(ConfigError, match="not a mapping of metric, dataset, value, source"):
+        read_registry(file)
+
+
+def test_published_scores_name_an_address():
+    scores = [entry.published for entry in read_registry().values() if entry.published]
+
+    assert len(scores) >= 10
+    assert all(score.source.startswith("https://") and score.value > 0 for score in scores)
