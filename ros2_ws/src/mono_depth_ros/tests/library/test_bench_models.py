@@ -1,0 +1,97 @@
+"""The measurement of networks: what it counts, and that it says where figures come from."""
+
+import json
+
+import pytest
+import torch
+
+from mono_depth.bench_models import REFERENCE, Task, bench_models, measure, models_table, read_plan
+from mono_depth.cli import main
+from mono_depth.engines.protocol import Plan
+from mono_depth.errors import ConfigError, ModelError
+from mono_depth.models.random_weights import SHA256, random_model
+from mono_depth.models.registry import read_registry, with_short_side
+
+QUICK = Task(plans=(REFERENCE,), seconds=0.05, threads=1)
+
+
+def test_parameters_multiply_adds_and_times_are_those_of_the_network():
+    found = measure("midas_v21_small", 128, Task(plans=(REFERENCE,), seconds=0.05, threads=1))
+
+    assert (found["weights"], found["network_input"]) == ("random", "1x3x96x128")
+    assert found["parameters_m"] == pytest.approx(21.3, abs=0.1)
+    # 3.44 GMAC at 256x192, and convolutions grow with the area
+    assert found["gmacs"] == pytest.approx(3.44 * (96 * 128) / (256 * 192), abs=0.05)
+    assert found["weights_mb"] == pytest.approx(4 * found["parameters_m"], rel=0.01)
+    (engine,) = found["engines"]
+    assert (engine["engine"], engine["precision"]) == ("torch", "fp32")
+    assert 0 < engine["ms_p10"] <= engine["ms"] <= engine["ms_p90"]
+    assert engine["calls"] >= 3
+    assert 0 <= found["torch_memory_mib"] <= found["all_engines_memory_mib"]
+
+
+def test_weights_that_are_here_are_used_unless_random_ones_are_asked_for():
+    real = measure("nano", 0, QUICK)
+    random = measure("nano", 0, Task(plans=(REFERENCE,), seconds=0.05, threads=1, weights="random"))
+
+    assert (real["weights"], random["weights"]) == ("real", "random")
+    assert real["network_input"] == random["network_input"]
+
+
+def test_an_engine_that_cannot_be_had_says_why():
+    plans = (REFERENCE, Plan(engine="onnxruntime", precision="bf16"))
+
+    found = measure("nano", 0, Task(plans=plans, seconds=0.05, threads=1))
+
+    assert [item.get("calls", 0) >= 3 for item in found["engines"]] == [True, False]
+    assert "has no bf16 on a CPU" in found["engines"][1]["problem"]
+
+
+def test_a_network_is_measured_once_and_the_report_says_on_what(tmp_path, capsys):
+    out = tmp_path / "models.json"
+    names = ["nano", "nano", "--engines", "torch/fp32", "--seconds", "0.05", "--threads", "1"]
+
+    assert main(["bench", "models", *names, "--json", str(out)]) == 0
+
+    report = json.loads(out.read_text())
+    first, second = report["models"]
+    assert second == {**first, "same_as": "nano"}
+    assert report["image_size"] == [640, 480]
+    assert report["threads"] == 1
+    assert report["hardware"]["cpu"]
+    assert report["versions"]["torch"] == torch.__version__
+    table = capsys.readouterr().err
+    assert "torch fp32" in table
+    assert "224x160" in table
+
+
+def test_a_model_that_cannot_be_measured_does_not_stop_the_others(tiny_models):
+    task = Task(plans=(REFERENCE,), seconds=0.05, threads=1, registry=tiny_models)
+
+    report = bench_models(["tiny_absent"], task)
+
+    assert "cannot be made up" in report["models"][0]["problem"]
+    assert "cannot be made up" in models_table(report)
+
+
+@pytest.mark.parametrize("name", ["moge2_small", "depth_anything_v1_small"])
+def test_random_weights_make_a_model_that_runs(name):
+    entry = with_short_side(read_registry()[name], 42)
+    model = random_model(entry, torch.device("cpu"))
+
+    prediction = model.infer(torch.full((48, 64, 3), 90, dtype=torch.uint8), None)
+
+    assert model.weights_sha256 == SHA256
+    assert prediction.kind is entry.kind
+    assert min(prediction.values.shape) >= 42
+
+
+def test_a_plan_that_is_none_is_refused():
+    assert read_plan("openvino/bf16") == Plan(engine="openvino", precision="bf16")
+    with pytest.raises(ConfigError, match="'openvino' is not ENGINE/PRECISION, such as"):
+        read_plan("openvino")
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(ModelError, match="no model 'nanno' in the registry"):
+        bench_models(["nanno"], QUICK)
