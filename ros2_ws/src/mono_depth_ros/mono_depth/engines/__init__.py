@@ -4,6 +4,6 @@ A model calls its network as before; `Engines.fit` puts an `EngineRunner` in the
 """
 
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.runner import EngineReport
+from mono_depth.engines.report import EngineReport
 
 __all__ = ["EngineReport", "Engines"]

@@ -12,8 +12,9 @@ from torch import nn
 from mono_depth.engines import choice
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.pictures import check_pictures
-from mono_depth.engines.protocol import BuildContext, Plan
-from mono_depth.engines.runner import EngineReport, EngineRunner
+from mono_depth.engines.protocol import BuildContext, EngineError, Plan
+from mono_depth.engines.report import EngineReport
+from mono_depth.engines.runner import EngineRunner
 from mono_depth.machine import device_name
 from mono_depth.models.protocol import DepthCompleter, DepthModel
 from mono_depth.models.registry import ModelEntry
@@ -70,7 +71,11 @@ class Engines:
         self._runners: list[EngineRunner] = []
 
     def fit(self, model: DepthModel | DepthCompleter, entry: ModelEntry) -> None:
-        """Let the engines run the network of a model, if it has one of its own."""
+        """Let the engines run the network of a model, if it has one of its own.
+
+        Raises:
+            EngineError: the engine that is asked for cannot run an ONNX file.
+        """
         holder: Any = model
         net = getattr(holder, "net", None)
         if net is None:
@@ -85,6 +90,12 @@ class Engines:
         }
         reference = _TORCH if is_module else _ONNX
         plans = self._plans if is_module else _without_torch(self._plans)
+        if not plans and not self._is_auto:
+            wanted = ", ".join(map(str, self._plans))
+            raise EngineError(
+                f"{entry.name} is an ONNX file, which {wanted} cannot run: use engine openvino or "
+                "onnxruntime"
+            )
         holder.net = EngineRunner(
             net,
             identity,

@@ -20,6 +20,7 @@ from mono_depth.engines.protocol import (
     Network,
     Plan,
     Tensors,
+    gist,
 )
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": None}
@@ -51,6 +52,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": context.threads,
+        "ENABLE_CPU_PINNING": False,  # two processes would pin themselves to the same core
     }
     # An int8 file says itself which operations are int8; the others take the fast format.
     hint = _HINTS[plan.precision] or _HINTS[_best_float(core)]
@@ -59,7 +61,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         model = _read(core, network, plan, context)
         compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot compile it: {_first_line(error)}") from error
+        raise EngineError(f"OpenVINO cannot compile it: {gist(error)}") from error
     return Engine(call=_Call(compiled), detail=f"OpenVINO {openvino.__version__.split('-')[0]}")
 
 
@@ -129,7 +131,7 @@ def convert(network: Network) -> Any:  # noqa: ANN401
         try:
             return _openvino().Core().read_model(path)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot read it: {_first_line(error)}") from error
+            raise EngineError(f"OpenVINO cannot read it: {gist(error)}") from error
 
 
 def versions() -> dict[str, str]:
@@ -154,8 +156,3 @@ def _openvino() -> Any:  # noqa: ANN401
     except ImportError as error:
         raise EngineError("engine openvino is not installed: pip install openvino") from error
     return openvino
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

@@ -172,3 +172,9 @@ def described(argument: object) -> str:
     if isinstance(argument, torch.Tensor):
         return "x".join(map(str, argument.shape))
     return repr(argument)
+
+
+def gist(error: Exception) -> str:
+    """Return what an error of a library comes down to: the last line that it says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

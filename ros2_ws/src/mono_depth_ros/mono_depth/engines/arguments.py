@@ -1,0 +1,60 @@
+"""The arguments and outputs of networks: tensors, and constants between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from mono_depth.engines.protocol import Tensors
+
+Arguments = tuple[object, ...]
+
+
+def shapes(arguments: Arguments) -> tuple[object, ...]:
+    """Return what an engine is built for: shapes of tensors, and constants."""
+    return tuple(item.shape if isinstance(item, torch.Tensor) else item for item in arguments)
+
+
+def tensors(arguments: Arguments) -> Tensors:
+    """Return the arguments that are tensors."""
+    return tuple(item for item in arguments if isinstance(item, torch.Tensor))
+
+
+def kept(arguments: Arguments) -> Arguments:
+    """Return copies that nobody changes and that a tracer takes."""
+    with torch.inference_mode(False):
+        return tuple(item.clone() if isinstance(item, torch.Tensor) else item for item in arguments)
+
+
+def resized(example: Arguments, like: Arguments) -> Arguments:
+    """Return the maps of `example` at the sizes of `like`, with the constants of `like`."""
+    if len(example) != len(like):
+        return like
+    return tuple(_resized_one(old, new) for old, new in zip(example, like, strict=True))
+
+
+def _resized_one(old: object, new: object) -> object:
+    if not isinstance(old, torch.Tensor) or not isinstance(new, torch.Tensor):
+        return new
+    if old.shape == new.shape:
+        return old
+    if old.ndim != 4 or old.shape[:2] != new.shape[:2]:
+        return new
+    return F.interpolate(old, new.shape[-2:], mode="nearest")
+
+
+def pattern(result: Any) -> tuple[bool, ...] | None:  # noqa: ANN401
+    """Return which outputs are tensors and not None; None = the output is one tensor."""
+    if isinstance(result, torch.Tensor):
+        return None
+    return tuple(item is not None for item in result)
+
+
+def as_before(outputs: Tensors, form: tuple[bool, ...] | None) -> Any:  # noqa: ANN401
+    """Return the outputs in the form in which the network itself returns them."""
+    if form is None:
+        return outputs[0]
+    given = iter(outputs)
+    return tuple(next(given) if is_tensor else None for is_tensor in form)
