@@ -20,13 +20,12 @@ import torch
 from tqdm import tqdm
 
 from mono_depth.data import DepthImage, Mask
-from mono_depth.errors import ModelError
 from mono_depth.evaluation.baselines import FastDepth
 from mono_depth.evaluation.metrics import DepthScores, depth_scores, mean_scores
 from mono_depth.evaluation.nano_table import MAX_SENSOR_DEPTH_M, real_sets
 from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.models.nano import Nano
-from mono_depth.models.protocol import GuidedModel, Hints
+from mono_depth.models.protocol import Hints
 from mono_depth.resources import share_dir
 from mono_depth.synthetic.arrays import F64
 
@@ -105,13 +104,7 @@ def best_fit(prediction: DepthImage, truth_m: DepthImage) -> DepthImage:
 
 
 def answers(model: Nano, fastdepth: Path) -> dict[str, Answer]:
-    """Return the ways to predict depth, by name; None = it cannot be told for this frame.
-
-    Raises:
-        ModelError: the weights know no hints.
-    """
-    if not isinstance(model, GuidedModel):
-        raise ModelError("these weights know no hints")
+    """Return the ways to predict depth, by name; None = it cannot be told for this frame."""
 
     def guided(frame: SequenceFrame, hints: Hints) -> DepthImage:
         prediction = model.infer_guided(torch.from_numpy(frame.rgb), frame.intrinsics, hints)
@@ -162,7 +155,7 @@ def score(
 
 
 def score_holes(
-    name: str, frames: Iterable[SequenceFrame], model: GuidedModel
+    name: str, frames: Iterable[SequenceFrame], model: Nano
 ) -> tuple[DepthScores, DepthScores]:
     """Return the mean raw scores within holes and elsewhere, when the rest of the depth is told."""
     inside, outside = [], []
@@ -206,11 +199,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name, frames in real_sets(given.data).items():
         held = list(frames)
         rows = score(name, held, table)
-        if isinstance(model, GuidedModel):
-            holes = f"image, depth with {_PATCH_SHARE:.0%} holes: "
-            inside, outside = score_holes(name, held, model)
-            rows[holes + "in them"] = inside, len(held)
-            rows[holes + "elsewhere"] = outside, len(held)
+        holes = f"image, depth with {_PATCH_SHARE:.0%} holes: "
+        inside, outside = score_holes(name, held, model)
+        rows[holes + "in them"] = inside, len(held)
+        rows[holes + "elsewhere"] = outside, len(held)
         for key, (found, count) in rows.items():
             values = (found.abs_rel, found.delta1, found.log_correlation)
             cells = " | ".join(f"{value:.3f}" for value in values)

@@ -97,6 +97,27 @@ def test_a_prediction_without_known_depth_stays_as_it_is():
     assert not moved[1].any()
 
 
+def test_things_of_like_depth_are_corrected_alike():
+    prediction = torch.zeros(1, 64, 64)
+    prediction[:, :, 32:] = 2.0  # a near thing on the left, a far one on the right
+    known = unknown()
+    known[0, ::16, 8] = 0.5  # too near by this
+    known[0, ::16, 56] = 2.0  # right
+    moved = anchored(prediction, known)
+    assert float(moved[0, 32, 28]) > 0.4
+    assert float(moved[0, 32, 35]) < 2.2
+
+
+def test_training_can_learn_through_the_agreement_with_known_depth():
+    prediction = torch.rand(2, 64, 64, requires_grad=True)
+    known = torch.cat((unknown(), unknown()))
+    known[0, ::16, ::16] = 0.5
+    anchored(prediction, known).sum().backward()
+    assert prediction.grad.isfinite().all()
+    assert float(prediction.grad[1].min()) == 1.0  # nothing is known there
+    assert float(prediction.grad[0, 16, 16]) < 0.0
+
+
 def test_one_wrong_point_is_not_believed():
     truth, known = torch.zeros(1, 64, 64), unknown()
     known[0, ::8, ::8] = 0.0
@@ -144,6 +165,16 @@ def kept_above(log_depth, height_m):
 def test_ground_that_is_seen_too_far_is_brought_back_with_all_that_stands_on_it():
     truth = level_ground(0.2).nan_to_num(math.log(3.0)).clamp(max=math.log(3.0))  # wall at 3 m
     torch.testing.assert_close(kept_above(truth + 1.0, 0.2), truth, atol=0.05, rtol=0.0)
+
+
+def test_a_strip_of_ground_says_nothing_of_the_scale():
+    depth = torch.full((1, 96, 128), math.log(9.0))
+    up = torch.zeros(1, 96, 128)
+    up[:, :91] = NAN  # all but five rows look at no ground
+    strip = level_ground(1.0) + up
+    moved = above_ground(depth, strip, torch.tensor([1.0]), torch.tensor([1.0]))
+    torch.testing.assert_close(moved[:, :91], depth[:, :91])
+    torch.testing.assert_close(moved[:, 91:], strip[:, 91:])
 
 
 def test_what_lies_above_the_ground_stays_as_it_is():
