@@ -252,14 +252,14 @@ class RefineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionConfig:
-    """What a model that completes depth starts from. Other models ignore it."""
+    """What a model that completes depth, or is guided by it, is given. Others ignore it."""
 
     source: Annotated[
         str,
         Param(
             "Depth that is completed: auto = sensor_depth if there is any, else sparse_points if "
             "there are enough, else guess; guess = depth of completion.guess_model without its "
-            "doubtful pixels.",
+            "doubtful pixels; for nano, the image alone.",
             choices=("auto", "sensor_depth", "sparse_points", "guess"),
             live=True,
         ),
@@ -267,7 +267,8 @@ class CompletionConfig:
     min_points: Annotated[
         int,
         Param(
-            "Sensor depth or sparse points with fewer values than this are not completed.",
+            "Sensor depth or sparse points with fewer values than this are not completed; nano "
+            "uses any number.",
             1,
             1000000,
             live=True,
