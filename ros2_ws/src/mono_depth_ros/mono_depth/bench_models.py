@@ -162,7 +162,7 @@ def measure(name: str, side: int, task: Task) -> dict[str, Any]:
         "name": name,
         "weights": "real" if found else "random",
         "parameters_m": None if parameters is None else round(parameters / 1e6, 1),
-        "gmacs": None if macs is None else round(macs / 1e9, 1),
+        "gmacs": None if macs is None else round(macs / 1e9, 2),
         "weights_mb": round((found[1].stat().st_size if found else 4 * (parameters or 0)) / 1e6, 1),
         "network_input": network.shapes,
         "calls_per_frame": 2 if entry.average_mirrored else 1,
