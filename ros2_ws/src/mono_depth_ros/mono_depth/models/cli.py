@@ -125,6 +125,10 @@ def _info(args: argparse.Namespace) -> int:
         lines.append(("parameters", f"{entry.parameters_m:g} M"))
     if entry.gflop is not None:
         lines.append(("work", f"{entry.gflop:g} GFLOP for 640x480 pixels ({entry.speed})"))
+    if entry.published is not None:
+        score = entry.published
+        text = f"{score.metric} {score.value:g} on {score.dataset} ({score.source})"
+        lines.append(("published", text))
     if entry.average_mirrored:
         lines.append(("mirror image", "averaged, at twice the time"))
     rank = "never" if entry.auto_rank is None else f"rank {entry.auto_rank}"

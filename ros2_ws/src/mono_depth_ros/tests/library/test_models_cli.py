@@ -368,6 +368,13 @@ def test_info_tells_everything_about_one_model(models, tmp_path, capsys):
         assert text in shown
 
 
+def test_info_tells_what_the_publishers_measured(models, capsys):
+    assert models("info", "depth_anything_v1_base") == 0
+
+    shown = capsys.readouterr().out
+    assert "AbsRel 0.126 on ETH3D (https://github.com/LiheYoung/Depth-Anything#" in shown
+
+
 def test_path_prints_where_the_weights_are_and_fails_where_they_are_not(
     hub, models, target, capsys
 ):
