@@ -33,8 +33,9 @@ def markdown(evaluation: Evaluation) -> str:
     found = ratios(evaluation)
     if found:
         keys = tuple(next(iter(found.values())))
+        names = (key.replace("|", "\\|") for key in keys)
         cells = [(mode, *(_number(r[key]) for key in keys)) for mode, r in found.items()]
-        lines += ["", "Against no filter:", "", *_rows(("filter", *keys), cells)]
+        lines += ["", "Against no filter:", "", *_rows(("filter", *names), cells)]
     return "\n".join(lines)
 
 

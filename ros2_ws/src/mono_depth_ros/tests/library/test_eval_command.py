@@ -36,6 +36,7 @@ def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
     table = capsys.readouterr().out
     assert "| none |" in table
     assert "Against no filter:" in table
+    assert "| \\|near bias\\| + points |" in table
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
