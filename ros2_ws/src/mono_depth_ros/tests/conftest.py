@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,14 @@ import pytest
 import yaml
 
 _REPOSITORY = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the weights and engines of this machine's user out of the tests, and theirs of his."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONO_DEPTH_WEIGHTS", str(tmp_path_factory.mktemp("weights")))
+        yield
 
 
 @pytest.fixture(scope="session")
