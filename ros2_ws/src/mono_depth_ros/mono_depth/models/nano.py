@@ -132,7 +132,10 @@ class Nano:
         if hints.keeps_depth:
             log_depth = torch.where(is_known, known_log, log_depth)
         prediction = self._prediction(log_depth[0], output[0, 1], camera)
-        return replace(prediction, mask=~is_known[0])
+        rating = prediction.confidence
+        if hints.keeps_depth and rating is not None:  # what was measured is no guess
+            rating = rating.masked_fill(is_known[0], 1.0)
+        return replace(prediction, confidence=rating, mask=~is_known[0])
 
     def _known_log(self, depth_m: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
         """Return (1, h, w) log depth at the canonical focal length, NaN = hole."""

@@ -171,12 +171,12 @@ def _likely_error(
         places = _places(log_depth)
         at = places.gather(1, chosen[..., None].expand(-1, -1, places.shape[2]))
         near = torch.exp(-torch.cdist(at, at)) + torch.diag_embed(noise)
-        coarse = places.unflatten(1, error.shape[1:])[:, ::2, ::2].flatten(1, 2)
+        coarse = places.reshape(*error.shape, -1)[:, ::2, ::2].flatten(1, 2)
         everywhere = torch.exp(-torch.cdist(coarse, at))
     known = torch.where(noise < _ABSENT, error.flatten(1).gather(1, chosen), middle[:, :, 0])
     share = torch.linalg.solve(near, (known - middle[:, :, 0])[..., None])
     off = (everywhere @ share)[..., 0]
-    off = off.unflatten(1, (error.shape[1] // 2, error.shape[2] // 2))
+    off = off.reshape(-1, error.shape[1] // 2, error.shape[2] // 2)
     return middle + F.interpolate(off[:, None], scale_factor=2.0, mode="bilinear")[:, 0]
 
 

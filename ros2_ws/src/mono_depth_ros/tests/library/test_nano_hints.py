@@ -242,6 +242,8 @@ def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(guided):
     is_known = depth_m == 2.0
     torch.testing.assert_close(prediction.values[is_known], torch.full_like(depth_m, 2.0)[is_known])
     assert torch.equal(prediction.mask, ~is_known)
+    assert (prediction.confidence[is_known] == 1.0).all()
+    assert (prediction.confidence[~is_known] < 1.0).all()
     assert prediction.values.isfinite().all()
     assert (prediction.values > 0.0).all()
 
