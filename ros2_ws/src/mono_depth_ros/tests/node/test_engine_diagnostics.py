@@ -1,0 +1,67 @@
+"""What the node tells about an engine that is not what it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mono_depth.engines import Engines
+from mono_depth.engines.cache import MANIFEST, EngineCache
+from mono_depth.engines.protocol import ONNX_FILE
+from mono_depth.models import load_model
+
+onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
+pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def weights_with_a_wrong_engine(tmp_path) -> Path:
+    """Folder of weights whose cache holds an engine of nano with one weight that is wrong."""
+    engines = Engines(
+        device=torch.device("cpu"),
+        weights_folder=tmp_path,
+        engine="onnxruntime",
+        precision="fp32",
+        is_live=True,
+    )
+    engines.prepare(load_model("nano", engines=engines))
+    cache = EngineCache(tmp_path / "engines")
+    (stored,) = cache.stored()
+    model = onnx.load(stored.folder / ONNX_FILE)
+    (head,) = [item for item in model.graph.initializer if list(item.dims) == [8, 32, 3, 3]]
+    weights = onnx.numpy_helper.to_array(head).copy()
+    weights[0, 0, 1, 1] = 10.0
+    head.CopyFrom(onnx.numpy_helper.from_array(weights, head.name))
+    cache.remove(stored.key)
+    changed = cache.put(stored.key, lambda folder: onnx.save(model, folder / ONNX_FILE))
+    assert (changed / MANIFEST).is_file()
+    return tmp_path
+
+
+def test_a_wrong_engine_is_refused_and_told(depth_bench, weights_with_a_wrong_engine):
+    bench = depth_bench(
+        model="nano",
+        engine="onnxruntime",
+        precision="fp32",
+        weights_dir=str(weights_with_a_wrong_engine),
+    )
+
+    def refusals():
+        return [
+            status
+            for message in bench.diagnostics
+            for status in message.status
+            if status.message.startswith("not taken: onnxruntime fp32: error below 0.001 % (99th")
+        ]
+
+    bench.ros.wait_until(refusals, what="the refusal in the diagnostics")
+    status = refusals()[0]
+    assert (status.name, status.level) == ("mono_depth: model", b"\x01")
+    values = {pair.key: pair.value for pair in status.values}
+    assert (values["engine"], values["precision"]) == ("torch", "fp32")
+    assert values["engine_refused"].startswith("onnxruntime fp32: error")
+    bench.wait_for_log("onnxruntime fp32 is not taken: error below 0.001 %")
