@@ -11,30 +11,24 @@ Source: Yin et al., "Metric3D", ICCV 2023, section 3.1 (canonical camera, label 
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
-from mono_depth.errors import FrameError, ModelError
+from mono_depth.errors import FrameError
 from mono_depth.models.nano_hints import above_ground, anchored, ground_log, hint_channels
 from mono_depth.models.nano_net import NanoNet, fold_batch_norm
+from mono_depth.models.nano_weights import read_net
 from mono_depth.models.protocol import Hints
-from mono_depth.models.weights import load_strictly, read_tensors
 
 CANONICAL_FOCAL_PX = 200.0
 DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
 SIZE_MULTIPLE = 32
 NETWORK_AREA_PX = 224 * 160
-WEIGHTS_FORMAT = "mono_depth nano 2"
-IMAGE_ONLY_FORMAT = "mono_depth nano 1"  # of weights that know no hints
 
 _MIN_SIDE_PX = 32
 _LOG_SPREAD_RANGE = (-4.0, 2.0)
@@ -78,8 +72,8 @@ class Nano:
         Raises:
             ModelError: the file is missing, damaged, another one, or of another network.
         """
-        tensors, found_sha256 = read_tensors(weights, sha256)
-        return cls(_read_net(weights, tensors), device, name=name, sha256=found_sha256)
+        net, found_sha256 = read_net(weights, sha256)
+        return cls(net, device, name=name, sha256=found_sha256)
 
     @torch.inference_mode()
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
@@ -239,64 +233,3 @@ def confidence(log_spread: torch.Tensor) -> torch.Tensor:
     """
     spread = log_spread.clamp(*_LOG_SPREAD_RANGE).exp()
     return 1.0 - torch.exp(-math.log(1.25) / spread)
-
-
-def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None:
-    """Write the weights in half precision, with how they came about in the header.
-
-    Args:
-        net: trained network with hints, batch norms not folded.
-        path: safetensors file to write.
-        record: JSON-compatible; what `read_record` returns.
-    """
-    tensors = {
-        key: value.detach().cpu().half().contiguous()
-        for key, value in net.state_dict().items()
-        if not _is_counter(key)
-    }
-    metadata = {"format": WEIGHTS_FORMAT, "training": json.dumps(record)}
-    save_file(tensors, str(path), metadata)
-
-
-def load_net(path: Path) -> NanoNet:
-    """Return the network of a weights file, to go on training it.
-
-    Weights that know no hints become a network that adds nothing for them yet.
-
-    Raises:
-        ModelError: the file is missing, damaged, another one, or of another network.
-    """
-    tensors, _ = read_tensors(path, "")
-    net = NanoNet()
-    found = _read_net(path, tensors)
-    net.load_state_dict(found.state_dict(), strict=found.hints is not None)
-    return net
-
-
-def read_record(path: Path) -> dict[str, object]:
-    """Return how the weights in a file came about: configuration, seed, images seen."""
-    record: dict[str, object] = json.loads(_metadata(path)["training"])
-    return record
-
-
-def _read_net(path: Path, tensors: dict[str, torch.Tensor]) -> NanoNet:
-    found_format = _metadata(path).get("format", "none")
-    if found_format not in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT):
-        raise ModelError(
-            f"{path} has format {found_format!r}, expected {WEIGHTS_FORMAT!r} or "
-            f"{IMAGE_ONLY_FORMAT!r}"
-        )
-    net = NanoNet(has_hints=found_format == WEIGHTS_FORMAT)
-    counters = {key: value for key, value in net.state_dict().items() if _is_counter(key)}
-    load_strictly(net, {**tensors, **counters}, str(path))
-    return net
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(str(path), "pt") as file:
-        return dict(file.metadata() or {})
-
-
-def _is_counter(key: str) -> bool:
-    """Tell the number of batches a norm has seen, which nothing uses, from a weight."""
-    return key.endswith("num_batches_tracked")

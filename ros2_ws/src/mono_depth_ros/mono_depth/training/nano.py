@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano import load_net, save_weights
+from mono_depth.models.nano_weights import load_net, save_weights
 from mono_depth.models.weights import open_weights
 from mono_depth.training.hints import HintShares
 from mono_depth.training.pool import EXAMPLES_PER_SCENE, ExamplePool, Renderers

@@ -10,8 +10,8 @@ from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import FrameError
 from mono_depth.factory import build_pipeline
 from mono_depth.models import pseudo_random
-from mono_depth.models.nano import save_weights
 from mono_depth.models.nano_net import NanoNet
+from mono_depth.models.nano_weights import save_weights
 
 CAMERA = Intrinsics(width=128, height=96, fx=100.0, fy=100.0, cx=63.5, cy=47.5)
 RGB = pseudo_random.image(96, 128)

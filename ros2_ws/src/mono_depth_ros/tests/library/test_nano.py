@@ -25,13 +25,11 @@ from mono_depth.models.nano import (
     Nano,
     confidence,
     default_intrinsics,
-    load_net,
     network_size,
     ray_channels,
-    read_record,
-    save_weights,
 )
 from mono_depth.models.nano_net import NanoNet
+from mono_depth.models.nano_weights import load_net, read_record, save_weights
 from mono_depth.resources import share_dir
 
 CPU = torch.device("cpu")

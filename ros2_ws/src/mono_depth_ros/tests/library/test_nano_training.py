@@ -13,8 +13,9 @@ import torch
 
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano import CANONICAL_FOCAL_PX, load_net, read_record, save_weights
+from mono_depth.models.nano import CANONICAL_FOCAL_PX
 from mono_depth.models.nano_net import NanoNet
+from mono_depth.models.nano_weights import load_net, read_record, save_weights
 from mono_depth.synthetic.dataset import training_pairs
 from mono_depth.training.hints import HintShares, random_ground, random_known
 from mono_depth.training.look import _jpeg, random_look
