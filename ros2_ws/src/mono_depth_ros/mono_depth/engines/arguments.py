@@ -29,10 +29,9 @@ def kept(arguments: Arguments) -> Arguments:
 
 
 def resized(example: Arguments, like: Arguments) -> Arguments:
-    """Return the maps of `example` at the sizes of `like`, with the constants of `like`."""
-    if len(example) != len(like):
-        return like
-    return tuple(_resized_one(old, new) for old, new in zip(example, like, strict=True))
+    """Return the maps of `example` at the sizes of `like`, and what else `like` has."""
+    pairs = zip(example, like, strict=False)
+    return (*(_resized_one(old, new) for old, new in pairs), *like[len(example) :])
 
 
 def _resized_one(old: object, new: object) -> object:

@@ -241,6 +241,7 @@ class EngineRunner:
     ) -> bool:
         """Build one engine, compare it with the reference and take it; False = it is refused."""
         inputs = [tensors(item) for item in examples]
+        _LOG.info("%s at %s: trying %s", network.name, network.shapes, plan)
         try:
             engine = choice.build(network, plan, self._context)
             found = deviation([engine.call(*item) for item in inputs], answers)

@@ -140,22 +140,25 @@ def _make_island(part: nn.Module, device: torch.device) -> None:
 def _graph(call: Callable[..., Tensors], inputs: Tensors) -> EngineCall:
     """Record `call` once; replaying it costs one launch in place of hundreds."""
     device = inputs[0].device
-    held = tuple(tensor.clone() for tensor in inputs)
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.inference_mode(), torch.cuda.stream(stream):
-        for _ in range(_WARM_UP_RUNS):
-            call(*held)
-    torch.cuda.current_stream(device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    # The worker may launch kernels meanwhile, when another input size is made ready.
-    with torch.inference_mode(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        made = call(*held)
+    with torch.cuda.device(device), torch.inference_mode():
+        held = tuple(tensor.clone() for tensor in inputs)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP_RUNS):
+                call(*held)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # The worker may launch kernels meanwhile, when another input size is made ready.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            made = call(*held)
 
     def replay(*inputs: torch.Tensor) -> Tensors:
-        for place, tensor in zip(held, inputs, strict=True):
-            place.copy_(tensor, non_blocking=True)
-        graph.replay()
-        return tuple(tensor.float().clone() for tensor in made)
+        with torch.cuda.device(device), torch.inference_mode():
+            for place, tensor in zip(held, inputs, strict=True):
+                place.copy_(tensor, non_blocking=True)
+            graph.replay()
+            # copied: the next frame is written to the same place
+            return tuple(tensor.to(torch.float32, copy=True) for tensor in made)
 
     return replay

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mono_depth.config import PipelineConfig
 from mono_depth.data import Frame, OutputKind, Prediction
 from mono_depth.engines import Engines, choice, onnxruntime_engine, openvino_engine
+from mono_depth.engines.arguments import resized
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.pictures import check_pictures
 from mono_depth.engines.protocol import ONNX_FILE, OPENVINO_FILE, EngineError, EngineKey, Plan
@@ -463,6 +464,18 @@ def test_another_input_size_is_served_by_torch_until_its_engine_is_ready(cache_f
     torch.testing.assert_close(model.infer(portrait, None).values, by_torch)
     assert report_of(model, engines).shapes == "1x3x480x640"  # whose engine is still there
     engines.close()
+
+
+def test_the_pictures_take_the_place_of_images_of_another_size():
+    camera = (torch.zeros(1, 3, 2, 4), torch.ones(1, 2, 2, 4), 2.0, torch.ones(1, 4, 2, 4))
+    picture = (torch.full((1, 3, 4, 4), 7.0), torch.zeros(1, 2, 4, 4), 1.0)
+    image, rays, aspect, hints = resized(picture, camera)
+    assert image.shape == (1, 3, 2, 4)
+    assert (image == 7.0).all()
+    assert not rays.any()
+    assert aspect == 2.0
+    assert hints is camera[3]
+    assert resized(camera, (camera[0],))[0] is camera[0]
 
 
 def test_off_line_the_first_image_of_a_size_waits_for_its_engine(cache_folder):
