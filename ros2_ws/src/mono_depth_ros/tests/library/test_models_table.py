@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mono_depth.errors import ConfigError
-from mono_depth.models import table
+from mono_depth.models import sizes_table, table
 from mono_depth.models.registry import PublishedScore, read_registry
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -130,3 +130,37 @@ def test_published_scores_name_an_address():
 
     assert len(scores) >= 10
     assert all(score.source.startswith("https://") and score.value > 0 for score in scores)
+
+
+def test_sizes_stand_beside_the_older_figures():
+    older = {"cores": 4, "ms": {"256": 380, "512": 760}, "source": "elsewhere."}
+    model = {
+        "network_input": "1x3x256x256",
+        "engines": [
+            {"engine": "torch", "precision": "fp32", "ms": 61.4},
+            {"engine": "openvino", "precision": "bf16", "ms": 20.2},
+        ],
+    }
+    machine = {"cpu": "a processor", "load_average_1min": 0.1}
+
+    lines = sizes_table.markdown(
+        {"models": [model], "hardware": machine, "threads": 2}, older
+    ).splitlines()
+
+    assert lines[0] == "| input | older node, 4 cores | torch fp32 | fastest engine |"
+    assert lines[2] == "| 256x256 | 380 ms | 61 ms | 20 ms, openvino bf16 |"
+    assert lines[3] == "| 512x512 | 760 ms | not measured | not measured |"
+    assert lines[-1] == (
+        "Measured here: a processor, 2 threads, load 0.1 when it began. "
+        "The older figures: elsewhere."
+    )
+
+
+def test_the_table_of_sizes_in_the_docs_is_the_one_that_is_printed(capsys):
+    docs = PACKAGE.parents[2] / "docs" / "benchmarks.md"
+    if not docs.is_file():
+        pytest.skip("the package is not in its repository")
+    sizes_table.main([])
+
+    between = docs.read_text().partition("<!-- sizes -->\n")[2]
+    assert between.partition("<!-- /sizes -->")[0].strip() == capsys.readouterr().out.strip()
