@@ -98,6 +98,7 @@ class EngineCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=".partial-"))
+            partial.chmod(self.folder.stat().st_mode & 0o777)  # mkdtemp shuts other users out
         except OSError as error:
             raise EngineError(f"cannot store engines in {self.folder}: {error.strerror}") from error
         try:
