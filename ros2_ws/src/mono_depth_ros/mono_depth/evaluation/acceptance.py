@@ -56,6 +56,7 @@ SYNTHETIC = (
 ROWS = (1, 2, 3, 4, 5, 6, 8)
 _FILTER_ROWS = {1, 2, 3, 4}
 _MODES = ("pose", "flow")
+_MODES_WITHOUT_POSES = ("flow",)
 _CONSUMER_ROW = 8
 _FRAMES = 100
 _QUICK_FRAMES = 40
@@ -94,7 +95,8 @@ def measure(
 def _of_recording(case: Case, wanted: set[int]) -> list[Row]:
     rows: list[Row] = []
     if wanted & _FILTER_ROWS:
-        options = EvalOptions(modes=("none", *_MODES), scale_by_truth=case.scale_by_truth)
+        modes = _MODES if case.sequence.knows_poses() else _MODES_WITHOUT_POSES
+        options = EvalOptions(modes=("none", *modes), scale_by_truth=case.scale_by_truth)
         found = filter_rows(evaluate(case.sequence, case.config, options))
         rows += [row for row in found if row.number in wanted]
     if 5 in wanted:

@@ -128,7 +128,7 @@ def _eval(args: argparse.Namespace) -> int:
 
     sequence = chosen_sequence(args)
     modes = tuple(args.temporal.split(",")) if args.temporal else ("none", "flow")
-    if not args.temporal and len(sequence) and sequence[0].T_odom_camera is not None:
+    if not args.temporal and sequence.knows_poses():
         modes = (*modes, "pose")
     options = EvalOptions(
         modes=modes,

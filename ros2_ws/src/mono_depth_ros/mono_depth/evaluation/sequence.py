@@ -12,6 +12,7 @@ from mono_depth.synthetic.arrays import F32
 from mono_depth.temporal.poses import Pose
 
 FORMATS = ("auto", "tum", "folder", "synthetic", "bag")
+_LOOKED_AT = 8
 _FRAME_ID = "camera_optical_frame"
 _BAG_TYPES = (".bag", ".mcap", ".db3")
 
@@ -56,6 +57,11 @@ class FrameSequence:
 
     def __iter__(self) -> Iterator[SequenceFrame]:
         return (self.load(index) for index in self.indices)
+
+    def knows_poses(self) -> bool:
+        """Tell whether any of a few frames, spread over the recording, has a pose."""
+        spread = range(0, len(self), max(1, len(self) // _LOOKED_AT))
+        return any(self[index].T_odom_camera is not None for index in spread)
 
     def thinned(self, every: int = 1, most: int = 0) -> FrameSequence:
         """Return every n-th frame, `most` of them at most; 0 = all."""

@@ -21,6 +21,7 @@ from mono_depth.factory import build_pipeline
 from mono_depth.temporal.poses import Pose
 
 TRUTH = "truth"
+_LEAST_FRAMES = 3  # that a trajectory has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,10 @@ def record(
 ) -> Streams:
     """Run the network and every mode of the filter.
 
+    Frames without a true pose go through the filter, but not to the consumers.
+
     Raises:
-        ConfigError: a frame has no pose.
+        ConfigError: fewer than three frames have a pose.
     """
     model = build_pipeline(config).model
     if scale_by_truth:
@@ -53,19 +56,22 @@ def record(
     poses: list[Pose] = []
     depth_m: dict[str, list[DepthImage]] = {key: [] for key in (*modes, TRUTH)}
     for frame in tqdm(sequence, desc=sequence.name, unit="frame", file=sys.stderr):
-        if frame.T_odom_camera is None:
-            raise ConfigError(f"{sequence.name}: no pose at {frame.stamp_ns * 1e-9:.3f} s")
         step = stride_of(frame.rgb.shape[1])
         camera_frame = frame.as_camera_frame()
         prediction, _ = predict(model, camera_frame)
         for mode, pipeline in pipelines.items():
             found_m = pipeline.process(camera_frame, prediction).depth_m
-            depth_m[mode].append(found_m[::step, ::step].copy())
+            if frame.T_odom_camera is not None:
+                depth_m[mode].append(found_m[::step, ::step].copy())
+        if frame.T_odom_camera is None:
+            continue
         depth_m[TRUTH].append(frame.depth_m[::step, ::step].copy())
         smooth = cv2.GaussianBlur(frame.rgb, (0, 0), 0.4 * step) if step > 1 else frame.rgb
         rgb.append(np.ascontiguousarray(smooth[::step, ::step], np.uint8))
         poses.append(frame.T_odom_camera)
         intrinsics = thinned_camera(frame.intrinsics, step)
+    if len(poses) < _LEAST_FRAMES:
+        raise ConfigError(f"{sequence.name}: {len(poses)} frames have a pose, expected 3 or more")
     return Streams(
         rgb=tuple(rgb), intrinsics=intrinsics, T_odom_camera=tuple(poses), depth_m=depth_m
     )

@@ -12,7 +12,7 @@ import torch
 
 from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import Intrinsics, OutputKind, Prediction
-from mono_depth.evaluation.acceptance import main, standard_cases
+from mono_depth.evaluation.acceptance import Case, main, measure, standard_cases
 from mono_depth.evaluation.bounds import Row, missed, table
 from mono_depth.evaluation.cost import cost_rows
 from mono_depth.evaluation.cuts import cut_rows
@@ -143,6 +143,21 @@ def test_the_command_measures_a_recording_of_ones_own(tiny_models, tmp_path, cap
     assert flicker["is_met"] is (flicker["value"] <= 0.3)
     told = [row["is_met"] for row in report["rows"] if row["value"] is not None]
     assert f"{sum(told)} of {len(told)} met" in text
+
+
+def test_a_recording_without_poses_is_measured_without_odometry(tiny_models):
+    config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), threads=1)
+    config = replace(config, scale=ScaleConfig(source="model"))
+    room = open_sequence("synthetic:room/robot/1/64x48").thinned(most=4)
+
+    def load(index):
+        return replace(room.load(index), T_odom_camera=None)
+
+    blind = replace(room, load=load)
+    assert room.knows_poses()
+    assert not blind.knows_poses()
+    (rows, _) = measure([Case(sequence=blind, config=config)], {1, 2})
+    assert {row.measure.split(":")[0] for row in rows} == {"flow"}
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):

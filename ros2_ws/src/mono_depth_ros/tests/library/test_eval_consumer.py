@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import Intrinsics
+from mono_depth.errors import ConfigError
 
 try:
     import open3d  # noqa: F401 - the consumer
@@ -25,6 +28,7 @@ from mono_depth.evaluation.reconstruction import (
     picture,
 )
 from mono_depth.evaluation.sequence import open_sequence
+from mono_depth.evaluation.streams import record
 
 CAMERA = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)
 GREY = np.full((48, 64, 3), 128, np.uint8)
@@ -87,6 +91,26 @@ def test_the_script_judges_every_stream_and_writes_meshes(tiny_models, tmp_path,
     assert (tmp_path / "mesh_pose.ply").stat().st_size > 1000
     assert cv2.imread(str(tmp_path / "meshes.png")).shape[1] == 3 * 480
     assert "| pose |" in capsys.readouterr().out
+
+
+def without_poses(sequence, missing):
+    def load(index):
+        frame = sequence.load(index)
+        return replace(frame, T_odom_camera=None) if index in missing else frame
+
+    return replace(sequence, load=load)
+
+
+def test_frames_without_a_true_pose_are_not_judged(tiny_models):
+    config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), threads=1)
+    config = replace(config, scale=ScaleConfig(source="model"))
+    sequence = open_sequence("synthetic:room/handheld/1/64x48").thinned(most=6)
+    streams = record(without_poses(sequence, {0, 3}), config, ["none"])
+    assert len(streams.rgb) == len(streams.T_odom_camera) == 4
+    assert [len(maps) for maps in streams.depth_m.values()] == [4, 4]
+    np.testing.assert_array_equal(streams.T_odom_camera[0], sequence[1].T_odom_camera)
+    with pytest.raises(ConfigError, match="2 frames have a pose, expected 3 or more"):
+        record(without_poses(sequence, {0, 1, 2, 3}), config, ["none"])
 
 
 def test_the_script_says_what_is_wrong_with_a_sequence(tmp_path, capsys):
