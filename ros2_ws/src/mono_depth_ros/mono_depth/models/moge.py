@@ -134,6 +134,7 @@ class Moge:
 
     The original enlarges the output of the network to the size of the image, bilinearly, before
     it makes points of it. Here that is done only for the pixels that say how far the points are.
+    It also stops looking for the shift sooner, which leaves its depth some 0.1 % from the best one.
     """
 
     def __init__(self, net: MogeNet, entry: ModelEntry, device: torch.device, sha256: str) -> None:
