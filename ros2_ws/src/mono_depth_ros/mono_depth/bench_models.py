@@ -84,7 +84,8 @@ def bench_models(names: Sequence[str], task: Task, *, sides: Sequence[int] = ())
 
     Returns:
         Hardware, versions and a list `models`, ready for JSON. An entry whose network and input
-        are those of an earlier one has `same_as` and that one's figures.
+        are those of an earlier one has `same_as` and that one's figures. After Ctrl-C the models
+        up to there.
 
     Raises:
         ModelError: a name is unknown.
@@ -99,7 +100,10 @@ def bench_models(names: Sequence[str], task: Task, *, sides: Sequence[int] = ())
         kind = (*_network_of(entry), side)
         known = measured.get(kind)
         if known is None:
-            known = measured[kind] = _in_own_process(entry.name, side, task)
+            try:
+                known = measured[kind] = _in_own_process(entry.name, side, task)
+            except KeyboardInterrupt:
+                break
             results.append(known)
         else:
             results.append({**known, "name": entry.name, "same_as": known["name"]})
