@@ -1,6 +1,6 @@
 """The unit of depth against that of odometry: measured by steps, held over time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -47,6 +47,15 @@ def step_of(drive, now, factor=1.0, turned=(0.0, 0.0, 0.0)):
 def test_a_step_is_longer_by_the_factor_that_depth_is_too_far(drive, factor):
     found = [step_of(drive, now, factor).factor for now in range(20, 30)]
     assert np.median(found) == pytest.approx(factor, rel=0.1)
+
+
+def test_near_and_far_tracks_have_the_same_say(drive):
+    """The near ones show the step best; but the depth of the far ones counts as much."""
+    farther = replace(drive, truth_m=drive.truth_m.copy())
+    for depth_m in farther.truth_m:
+        depth_m[depth_m > np.median(depth_m)] *= 2.0
+    found = [step_of(farther, now).factor for now in range(20, 30)]
+    assert 1.2 < np.median(found) < 1.8
 
 
 def test_a_turn_that_odometry_tells_wrong_by_a_tenth_of_a_degree_is_no_step(drive):
