@@ -230,5 +230,5 @@ def _nncf() -> Any:  # noqa: ANN401
         import nncf
     except ImportError as error:
         raise EngineError("int8 needs NNCF, to quantise with: pip install nncf") from error
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # and not, as it does, of its handlers
     return nncf
