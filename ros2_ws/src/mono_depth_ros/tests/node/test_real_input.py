@@ -120,6 +120,7 @@ def recording(shared_ros: Any, shared_data: Path, pictures: Path) -> Recording:
         "registry": _registry(shared_data, pictures.parent),
         "threads": 1,
         "temporal.mode": "none",  # depth of each picture by itself
+        "precision": "fp32",  # as offline
         "diagnostics.period_s": 0.1,
         "cloud.max_jump": 0.0,  # a point for every pixel
     }
