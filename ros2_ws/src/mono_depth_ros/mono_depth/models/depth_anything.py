@@ -18,9 +18,9 @@ from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ModelError
 from mono_depth.models.dinov2 import PATCH_PX, VIT_SIZES, DinoV2
 from mono_depth.models.dpt import DptHead
+from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.weights import Tensors, load_strictly, read_tensors
-from mono_depth.preprocess import Preprocess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class DepthAnythingNet(nn.Module):
         return torch.sigmoid(out) * self._max_depth_m
 
 
-class DepthAnything:
+class DepthAnything(NetworkModel[DepthAnythingNet]):
     """Depth Anything behind the `DepthModel` protocol.
 
     The original enlarges its output to the image bilinearly, V2 with `align_corners=True`, V1
@@ -89,17 +89,8 @@ class DepthAnything:
     def __init__(
         self, net: DepthAnythingNet, entry: ModelEntry, device: torch.device, sha256: str
     ) -> None:
-        if entry.input is None:
-            raise ModelError(f"the registry entry {entry.name} has no `input`")
-        if entry.input.multiple_of % PATCH_PX:
-            raise ModelError(f"{entry.name}: input sizes must be multiples of {PATCH_PX}")
-        self.name = entry.name
-        self.kind: OutputKind = entry.kind
-        self.device = device
-        self.weights_sha256 = sha256
-        self.net = net.to(device).eval().requires_grad_(False)
+        super().__init__(net, entry, device, sha256, step_px=PATCH_PX)
         self.net.depth_head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._preprocess = Preprocess(entry.input, device)
 
     @classmethod
     def load(

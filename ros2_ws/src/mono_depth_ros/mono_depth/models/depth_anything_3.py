@@ -20,9 +20,9 @@ from mono_depth.errors import ModelError
 from mono_depth.models.dinov2 import PATCH_PX, VIT_SIZES, DinoV2, VitConfig
 from mono_depth.models.dpt import DptHead, last_layers
 from mono_depth.models.nano import default_intrinsics
+from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.weights import load_strictly, read_tensors
-from mono_depth.preprocess import Preprocess
 
 CANONICAL_FOCAL_PX = 300.0  # camera whose metres the metric network says
 SKY = 0.3  # from this output of the sky layers on
@@ -99,7 +99,7 @@ class _Head(DptHead):
         return cast("nn.Sequential", self.scratch.sky_output_conv2)(fused)  # type: ignore[no-any-return]
 
 
-class DepthAnything3:
+class DepthAnything3(NetworkModel[Da3Net]):
     """Depth Anything 3 behind the `DepthModel` protocol.
 
     Where the network sees sky there is no depth: NaN. The original puts the sky at the 99th
@@ -110,17 +110,8 @@ class DepthAnything3:
     """
 
     def __init__(self, net: Da3Net, entry: ModelEntry, device: torch.device, sha256: str) -> None:
-        if entry.input is None:
-            raise ModelError(f"the registry entry {entry.name} has no `input`")
-        if entry.input.multiple_of % PATCH_PX:
-            raise ModelError(f"{entry.name}: input sizes must be multiples of {PATCH_PX}")
-        self.name = entry.name
-        self.kind: OutputKind = entry.kind
-        self.device = device
-        self.weights_sha256 = sha256
-        self.net = net.to(device).eval().requires_grad_(False)
+        super().__init__(net, entry, device, sha256, step_px=PATCH_PX)
         self.net.head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._preprocess = Preprocess(entry.input, device)
 
     @classmethod
     def load(

@@ -25,9 +25,9 @@ from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.conv_stack import ConvStack, StackConfig
 from mono_depth.models.dinov2 import PATCH_PX, DinoV2, VitConfig
 from mono_depth.models.moge_encoder import Encoder, EncoderConfig, warn_of_unknown, with_view_plane
+from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.weights import Tensors, load_strictly, read_configured
-from mono_depth.preprocess import Preprocess
 
 _MIN_DEPTH_M = 0.01  # nearer is no value
 _KEY_RANGE = (-9.5, 200.0)  # of depth as the network sees it; a patch without any is masked
@@ -196,26 +196,16 @@ class LingBotNet(nn.Module):
         return output.exp() if self._config.says_logarithm else output
 
 
-class LingBot:
+class LingBot(NetworkModel[LingBotNet]):
     """LingBot-Depth behind the `DepthCompleter` protocol.
 
     The original enlarges the logarithm of depth to the size of the image, bilinearly.
     """
 
-    kind = OutputKind.COMPLETION
-
     def __init__(
         self, net: LingBotNet, entry: ModelEntry, device: torch.device, sha256: str
     ) -> None:
-        if entry.input is None:
-            raise ModelError(f"the registry entry {entry.name} has no `input`")
-        if entry.input.multiple_of % PATCH_PX:
-            raise ModelError(f"{entry.name}: input sizes must be multiples of {PATCH_PX}")
-        self.name = entry.name
-        self.device = device
-        self.weights_sha256 = sha256
-        self.net = net.to(device).eval().requires_grad_(False)
-        self._preprocess = Preprocess(entry.input, device)
+        super().__init__(net, entry, device, sha256, step_px=PATCH_PX)
 
     @classmethod
     def load(

@@ -21,11 +21,11 @@ from mono_depth.models.beit import Beit
 from mono_depth.models.dinov2 import VIT_SIZES, VitConfig
 from mono_depth.models.dpt import FusionPyramid
 from mono_depth.models.dpt_hub_names import from_hub_layout
+from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.resnet_v2 import StandardisedConv2d
 from mono_depth.models.vit import PATCH_PX, Vit16
 from mono_depth.models.weights import Tensors, load_strictly, read_tensors
-from mono_depth.preprocess import Preprocess
 
 STRIDE_PX = 32  # of the coarsest map; the networks take multiples of it
 _FEATURES = 256
@@ -175,7 +175,7 @@ class _Scratch(FusionPyramid):
         )
 
 
-class MidasDpt:
+class MidasDpt(NetworkModel[MidasDptNet]):
     """MiDaS 3 behind the `DepthModel` protocol.
 
     The original enlarges its output to the image with bicubic interpolation.
@@ -184,16 +184,7 @@ class MidasDpt:
     def __init__(
         self, net: MidasDptNet, entry: ModelEntry, device: torch.device, sha256: str
     ) -> None:
-        if entry.input is None:
-            raise ModelError(f"the registry entry {entry.name} has no `input`")
-        if entry.input.multiple_of % STRIDE_PX:
-            raise ModelError(f"{entry.name}: input sizes must be multiples of {STRIDE_PX}")
-        self.name = entry.name
-        self.kind: OutputKind = entry.kind
-        self.device = device
-        self.weights_sha256 = sha256
-        self.net = prepared(net).to(device)
-        self._preprocess = Preprocess(entry.input, device)
+        super().__init__(prepared(net), entry, device, sha256, step_px=STRIDE_PX)
 
     @classmethod
     def load(

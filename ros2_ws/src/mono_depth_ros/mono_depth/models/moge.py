@@ -27,10 +27,10 @@ from mono_depth.models.moge_encoder import (
     warn_of_unknown,
     with_view_plane,
 )
+from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.point_map import shift_of
 from mono_depth.models.registry import ModelEntry
 from mono_depth.models.weights import load_strictly, read_configured
-from mono_depth.preprocess import Preprocess
 
 _MASK_THRESHOLD = 0.5
 _SAMPLES = 64  # rows and columns of pixels that the shift is found from
@@ -126,7 +126,7 @@ class MogeNet(nn.Module):
         return torch.cat([xy * z if remap == "exp" else xy.sinh(), z], dim=1)
 
 
-class Moge:
+class Moge(NetworkModel[MogeNet]):
     """MoGe-2 behind the `DepthModel` protocol.
 
     With intrinsics the depth is that of a camera with their focal length, else that of the camera
@@ -138,16 +138,7 @@ class Moge:
     """
 
     def __init__(self, net: MogeNet, entry: ModelEntry, device: torch.device, sha256: str) -> None:
-        if entry.input is None:
-            raise ModelError(f"the registry entry {entry.name} has no `input`")
-        if entry.input.multiple_of % PATCH_PX:
-            raise ModelError(f"{entry.name}: input sizes must be multiples of {PATCH_PX}")
-        self.name = entry.name
-        self.kind: OutputKind = entry.kind
-        self.device = device
-        self.weights_sha256 = sha256
-        self.net = net.to(device).eval().requires_grad_(False)
-        self._preprocess = Preprocess(entry.input, device)
+        super().__init__(net, entry, device, sha256, step_px=PATCH_PX)
 
     @classmethod
     def load(
