@@ -7,11 +7,13 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mono_depth.bench import load_images, run_bench, soft_noise, stage_table
 from mono_depth.config import PipelineConfig, declared
+from mono_depth.errors import ConfigError
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -38,6 +40,9 @@ def _add_models(kinds: Subparsers) -> None:
     models.set_defaults(handler=_bench_models)
     models.add_argument("names", metavar="NAME", nargs="*", help="entries (default: all)")
     models.add_argument("--json", default="-", metavar="FILE", help="where the figures go")
+    models.add_argument(
+        "--resume", action="store_true", help="keep what FILE has and measure only what it lacks"
+    )
     models.add_argument("--size", type=image_size, default=(640, 480), metavar="WxH")
     models.add_argument(
         "--sizes", default="", metavar="N,N", help="short sides of the input (default: its own)"
@@ -102,11 +107,14 @@ def image_size(text: str) -> tuple[int, int]:
 def write_report(report: Mapping[str, Any], target: str, table: str) -> None:
     """Write the figures to a file or stdout, and a table for people to stderr."""
     sys.stderr.write(table + "\n")
-    text = json.dumps(report, indent=2) + "\n"
     if target == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(_json(report))
     else:
-        Path(target).write_text(text, encoding="utf-8")
+        Path(target).write_text(_json(report), encoding="utf-8")
+
+
+def _json(report: Mapping[str, Any]) -> str:
+    return json.dumps(report, indent=2) + "\n"
 
 
 def machine_line(report: Mapping[str, Any]) -> str:
@@ -172,6 +180,31 @@ def _bench_models(args: argparse.Namespace) -> int:
         weights_folder=args.weights_dir,
     )
     sides = [int(item) for item in args.sizes.split(",") if item]
-    report = {"command": "mono-depth bench models", **bench_models(args.names, task, sides=sides)}
+    report = bench_models(
+        args.names,
+        task,
+        sides=sides,
+        earlier=_earlier(args.json) if args.resume else None,
+        keep=partial(_keep, target=args.json),
+    )
     write_report(report, args.json, f"{machine_line(report)}\n{models_table(report)}")
     return 0
+
+
+def _keep(report: Mapping[str, Any], target: str) -> None:
+    """Save what there is, so that an hour of measurements survives a power cut."""
+    if target != "-":
+        Path(target).write_text(_json(report), encoding="utf-8")
+
+
+def _earlier(target: str) -> dict[str, Any] | None:
+    if target == "-":
+        raise ConfigError("--resume goes on with the file of --json: name it")
+    file = Path(target)
+    if not file.exists():
+        return None
+    try:
+        report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{file} is not JSON: {error}") from error
+    return report

@@ -11,7 +11,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +74,22 @@ class Task:
     weights_folder: Path | None = None
 
 
-def bench_models(names: Sequence[str], task: Task, *, sides: Sequence[int] = ()) -> dict[str, Any]:
+def bench_models(
+    names: Sequence[str],
+    task: Task,
+    *,
+    sides: Sequence[int] = (),
+    earlier: Mapping[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] = lambda report: None,
+) -> dict[str, Any]:
     """Measure models, each network once.
 
     Args:
         names: registry entries, none = all that need no file of the user's.
         task: what is measured.
         sides: short sides of the network's input, none = the model's own.
+        earlier: a report that is to be completed: what it measured is not measured again.
+        keep: called with the report so far, after each model.
 
     Returns:
         Hardware, versions and a list `models`, ready for JSON. An entry whose network and input
@@ -88,14 +97,27 @@ def bench_models(names: Sequence[str], task: Task, *, sides: Sequence[int] = ())
         up to there.
 
     Raises:
+        ConfigError: `earlier` is of another machine, other versions or another task.
         ModelError: a name is unknown.
     """
     entries = read_registry(task.registry)
     chosen = [entries[name] for name in names] or list(entries.values())
-    measured: dict[tuple[object, ...], dict[str, Any]] = {}
-    results = []
+    report = {
+        "command": "mono-depth bench models",
+        "hardware": hardware(),
+        "versions": versions(),
+        "device": task.device,
+        "threads": task.threads or usable_cores(),
+        "image_size": list(task.image_size),
+    }
+    done = _completed(report, earlier)
+    measured = {
+        (*_network_of(entries[model["name"]]), side): model
+        for (name, side), model in done.items()
+        if name in entries and "same_as" not in model
+    }
+    results: list[dict[str, Any]] = []
     pairs = [(entry, side) for entry in chosen for side in (sides or (0,))]
-    report = {"hardware": hardware(), "versions": versions()}
     for entry, side in tqdm(pairs, desc="models", unit="model", file=sys.stderr):
         kind = (*_network_of(entry), side)
         known = measured.get(kind)
@@ -104,15 +126,34 @@ def bench_models(names: Sequence[str], task: Task, *, sides: Sequence[int] = ())
                 known = measured[kind] = _in_own_process(entry.name, side, task)
             except KeyboardInterrupt:
                 break
-            results.append(known)
-        else:
-            results.append({**known, "name": entry.name, "same_as": known["name"]})
+        is_new = known["name"] == entry.name and known not in results
+        results.append(known if is_new else {**known, "name": entry.name, "same_as": known["name"]})
+        keep({**report, "models": results})
+    return {**report, "models": results}
+
+
+def _completed(
+    report: dict[str, Any], earlier: Mapping[str, Any] | None
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return what `earlier` measured, by name and short side; take over its head."""
+    if earlier is None:
+        return {}
+    for part in ("device", "threads", "image_size", "versions"):
+        if earlier[part] != report[part]:
+            raise ConfigError(
+                f"the earlier report has {part} {earlier[part]}, this run {report[part]}: "
+                "figures of one report must be comparable, write to another file"
+            )
+    if earlier["hardware"]["cpu"] != report["hardware"]["cpu"]:
+        raise ConfigError(
+            f"the earlier report is of {earlier['hardware']['cpu']}, "
+            f"this machine is {report['hardware']['cpu']}: write to another file"
+        )
+    report["hardware"] = earlier["hardware"]
     return {
-        **report,
-        "device": task.device,
-        "threads": task.threads or usable_cores(),
-        "image_size": list(task.image_size),
-        "models": results,
+        (model["name"], model.get("short_side", 0)): model
+        for model in earlier["models"]
+        if "problem" not in model
     }
 
 
@@ -164,6 +205,7 @@ def measure(name: str, side: int, task: Task) -> dict[str, Any]:
         engines, memory = _measured(network, task, context, before_mib)
     return {
         "name": name,
+        **({"short_side": side} if side else {}),
         "weights": "real" if found else "random",
         "parameters_m": None if parameters is None else round(parameters / 1e6, 1),
         "gmacs": None if macs is None else round(macs / 1e9, 2),

@@ -65,6 +65,42 @@ def test_a_network_is_measured_once_and_the_report_says_on_what(tmp_path, capsys
     assert "224x160" in table
 
 
+def test_a_report_is_completed_with_what_it_lacks(tmp_path, capsys):
+    out = tmp_path / "models.json"
+    options = ["--engines", "torch/fp32", "--seconds", "0.05", "--threads", "1", "--json", str(out)]
+    main(["bench", "models", "nano", *options])
+    (first,) = json.loads(out.read_text())["models"]
+
+    assert main(["bench", "models", "nano", "midas_v21_small", *options, "--resume"]) == 0
+
+    kept, added = json.loads(out.read_text())["models"]
+    assert kept == first
+    assert added["name"] == "midas_v21_small"
+
+
+def test_figures_of_unlike_runs_are_not_put_into_one_report(tmp_path, capsys):
+    out = tmp_path / "models.json"
+    options = ["--engines", "torch/fp32", "--seconds", "0.05", "--json", str(out)]
+    main(["bench", "models", "nano", *options, "--threads", "1"])
+    before = out.read_text()
+
+    assert main(["bench", "models", "nano", *options, "--threads", "2", "--resume"]) != 0
+
+    assert "threads 1, this run 2" in capsys.readouterr().err
+    assert out.read_text() == before
+
+
+def test_a_report_is_saved_after_each_model(tiny_models):
+    task = Task(plans=(REFERENCE,), seconds=0.05, threads=1, registry=tiny_models)
+    saved = []
+
+    bench_models(
+        ["nano", "tiny_absent"], task, keep=lambda report: saved.append(len(report["models"]))
+    )
+
+    assert saved == [1, 2]
+
+
 def test_a_model_that_cannot_be_measured_does_not_stop_the_others(tiny_models):
     task = Task(plans=(REFERENCE,), seconds=0.05, threads=1, registry=tiny_models)
 
