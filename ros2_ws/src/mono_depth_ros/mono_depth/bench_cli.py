@@ -82,6 +82,21 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def model_config(args: argparse.Namespace) -> PipelineConfig:
+    """Return the configuration that the options of `add_model_options` ask for."""
+    return PipelineConfig(
+        model=args.model,
+        registry=args.registry,
+        weights_dir=args.weights_dir,
+        device=args.device,
+        engine=args.engine,
+        precision=args.precision,
+        threads=args.threads,
+        input_size=args.input_size,
+        allow_noncommercial=args.allow_noncommercial,
+    )
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add what is measured and where the figures go."""
     parser.add_argument(
@@ -127,17 +142,7 @@ def machine_line(report: Mapping[str, Any]) -> str:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    config = PipelineConfig(
-        model=args.model,
-        registry=args.registry,
-        weights_dir=args.weights_dir,
-        device=args.device,
-        engine=args.engine,
-        precision=args.precision,
-        threads=args.threads,
-        input_size=args.input_size,
-        allow_noncommercial=args.allow_noncommercial,
-    )
+    config = model_config(args)
     images = load_images(args.images) if args.images else soft_noise(*args.size)
     report = run_bench(config, images, seconds=args.seconds)
     report = {"command": "mono-depth bench", **report}

@@ -32,6 +32,20 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def fastdepth_registry(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Registry with `fastdepth`, a network that was trained on real rooms."""
+    pytest.importorskip("onnxruntime", reason="the package onnxruntime runs FastDepth")
+    file = str(shared_data / "fastdepth" / "fastdepth_nyu_224.onnx")
+    entry = _entry(file) | {
+        "licence": "MIT",
+        "input": {"width": 224, "height": 224, "rule": "fixed", "interpolation": "bilinear"},
+    }
+    registry = tmp_path_factory.mktemp("fastdepth") / "registry.yaml"
+    registry.write_text(yaml.safe_dump({"models": {"fastdepth": entry}}))
+    return registry
+
+
+@pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Registry of real ONNX networks whose output can be computed by eye; R, G, B are 0..255.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mono_depth.bench_cli import add_model_options
+from mono_depth.bench_cli import add_model_options, model_config
 from mono_depth.config import PipelineConfig, ScaleConfig, flatten, updated
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.sequence import FORMATS, FrameSequence, open_sequence
@@ -94,18 +95,9 @@ def pipeline_config(args: argparse.Namespace) -> PipelineConfig:
     Raises:
         ConfigError: a parameter of `--set` is unknown, or its value not allowed.
     """
-    config = PipelineConfig(
-        model=args.model,
-        registry=args.registry,
-        weights_dir=args.weights_dir,
-        device=args.device,
-        engine=args.engine,
-        precision=args.precision,
-        threads=args.threads,
-        input_size=args.input_size,
-        allow_noncommercial=args.allow_noncommercial,
-        scale=ScaleConfig() if args.scale == BY_TRUTH else ScaleConfig(source=args.scale),
-    )
+    config = model_config(args)
+    if args.scale != BY_TRUTH:
+        config = replace(config, scale=ScaleConfig(source=args.scale))
     return updated(config, dict(_assigned(text, flatten(config)) for text in args.set))
 
 

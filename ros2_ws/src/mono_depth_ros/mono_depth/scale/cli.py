@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mono_depth.bench_cli import add_model_options
+from mono_depth.bench_cli import add_model_options, model_config
 from mono_depth.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,24 +62,12 @@ def add_command(commands: Subparsers) -> None:
 
 def _calibrate(args: argparse.Namespace) -> int:
     # The command line is built for every command: what is heavy is imported when it runs.
-    from mono_depth.config import PipelineConfig
     from mono_depth.factory import build_pipeline
     from mono_depth.scale.calibrate import Samples, as_params_yaml
 
     if not args.distance and not args.recording:
         raise ConfigError("nothing to calibrate with: give --distance or --recording")
-    config = PipelineConfig(
-        model=args.model,
-        registry=args.registry,
-        weights_dir=args.weights_dir,
-        device=args.device,
-        engine=args.engine,
-        precision=args.precision,
-        threads=args.threads,
-        input_size=args.input_size,
-        allow_noncommercial=args.allow_noncommercial,
-    )
-    model = build_pipeline(config).model
+    model = build_pipeline(model_config(args)).model
     samples = Samples(model.kind, with_shift=not args.no_shift)
     _add_distances(samples, model, args)
     if args.recording:

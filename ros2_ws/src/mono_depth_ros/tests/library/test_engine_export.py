@@ -11,7 +11,9 @@ from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.models import pseudo_random
 from mono_depth.models.convolutional import fold_batch_norms
 from mono_depth.models.depth_anything import DepthAnythingNet
+from mono_depth.models.depth_anything_3 import Da3Net
 from mono_depth.models.dinov2 import VitConfig
+from mono_depth.models.golden import depth_anything_3 as depth_anything_3_golden
 from mono_depth.models.golden.case import read_golden
 from mono_depth.models.leres import LeresNet
 from mono_depth.models.lingbot import LingBotConfig, LingBotNet
@@ -59,8 +61,12 @@ def nano():
     return net, (image(64, 96), torch.zeros(1, 2, 64, 96))
 
 
-def depth_anything():
-    return filled(lambda: DepthAnythingNet("small", 20.0)), (image(56, 84),)
+def depth_anything(max_depth_m, **version):
+    return filled(lambda: DepthAnythingNet("small", max_depth_m, **version)), (image(56, 84),)
+
+
+def depth_anything_3():
+    return filled(lambda: Da3Net(depth_anything_3_golden.SMALL)), (image(56, 84),)
 
 
 def folded(make):
@@ -104,7 +110,10 @@ def zoedepth_bins():
 # The newer exporter takes seconds for each, so it runs where it is the most likely to differ.
 TRACED = {
     "nano": nano,
-    "depth_anything": depth_anything,
+    "depth_anything_v1": lambda: depth_anything(None, is_v1=True),
+    "depth_anything_v2": lambda: depth_anything(None),
+    "depth_anything_v2_metric": lambda: depth_anything(20.0),
+    "depth_anything_3": depth_anything_3,
     "midas": lambda: folded(lambda: MidasNet("small")),
     "leres": lambda: folded(lambda: LeresNet("resnet50")),
     "dpt_large": lambda: midas_dpt("large"),

@@ -1,7 +1,7 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,21 +10,16 @@ from mono_depth.data import Frame, OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models import load_model, pseudo_random
 from mono_depth.models.convolutional import fold_batch_norms
+from mono_depth.models.golden import case
 from mono_depth.models.golden import leres as golden
-from mono_depth.models.golden.case import read_golden
+from mono_depth.models.golden.case import Case, built, read_golden
 from mono_depth.models.leres import Leres, LeresNet
 from mono_depth.models.registry import read_registry
-from mono_depth.models.weights import load_strictly
 from mono_depth.pipeline import DepthPipeline
 
 CPU = torch.device("cpu")
 GOLDEN = read_golden("leres")
 FILES = {"resnet50": "res50.pth", "resnext101": "res101.pth"}
-
-
-def build(variant):
-    with torch.device("meta"):
-        return LeresNet(variant).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +29,17 @@ def weights():
 
 @pytest.fixture
 def net(weights):
-    resnet50 = build("resnet50")
-    load_strictly(resnet50, weights, "the rule")
-    return resnet50
+    return built(partial(LeresNet, "resnet50"), weights)
 
 
 def noise(height, width):
-    generator = torch.Generator().manual_seed(height * width)
-    return torch.rand((1, 3, height, width), generator=generator) * 4 - 2
+    return case.noise(height, width, -2.0, 2.0)
 
 
-def check(output: np.ndarray, expected: dict, tolerance: float) -> None:
-    flat = output.reshape(-1)
-    where = np.linspace(0, flat.size - 1, len(expected["samples"])).round().astype(int)
-    actual = [*flat[where], flat.min(), flat.max(), flat.mean()]
-    wanted = [*expected["samples"], expected["min"], expected["max"], expected["mean"]]
-    np.testing.assert_allclose(actual, wanted, rtol=0, atol=tolerance * expected["max"])
+def deviation(output, expected):
+    found = torch.from_numpy(output)
+    wanted = Case(name="", expected=expected, tolerance=0.0, compute=lambda: found)
+    return wanted.deviation()
 
 
 def published(tensors):
@@ -105,7 +95,7 @@ def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
     path.unlink()  # pytest would keep it
     result = DepthPipeline(model, PipelineConfig()).process(frame)
 
-    check(1.0 / result.network_relative.numpy(), expected, 1e-4)
+    assert deviation(1.0 / result.network_relative.numpy(), expected) < 1e-4
     assert result.kind is OutputKind.DEPTH_AFFINE
     assert result.network_depth_m is None  # no metres without a scale
 

@@ -1,7 +1,7 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,21 +10,16 @@ from mono_depth.data import Frame, OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models import load_model, pseudo_random
 from mono_depth.models.convolutional import fold_batch_norms
+from mono_depth.models.golden import case
 from mono_depth.models.golden import midas as golden
-from mono_depth.models.golden.case import read_golden
+from mono_depth.models.golden.case import Case, built, read_golden
 from mono_depth.models.midas import Midas, MidasNet
 from mono_depth.models.registry import read_registry
-from mono_depth.models.weights import load_strictly
 from mono_depth.pipeline import DepthPipeline
 
 CPU = torch.device("cpu")
 LAST_BIAS = golden.LAST_BIAS
 GOLDEN = read_golden("midas_v21")
-
-
-def build(variant):
-    with torch.device("meta"):
-        return MidasNet(variant).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +29,17 @@ def weights():
 
 @pytest.fixture
 def net(weights):
-    small = build("small")
-    load_strictly(small, weights, "the rule")
-    return small
+    return built(partial(MidasNet, "small"), weights)
 
 
 def noise(height, width):
-    generator = torch.Generator().manual_seed(height * width)
-    return torch.rand((1, 3, height, width), generator=generator) * 4 - 2
+    return case.noise(height, width, -2.0, 2.0)
 
 
-def check(output: np.ndarray, expected: dict, tolerance: float) -> None:
-    flat = output.reshape(-1)
-    where = np.linspace(0, flat.size - 1, len(expected["samples"])).round().astype(int)
-    actual = [*flat[where], flat.min(), flat.max(), flat.mean()]
-    wanted = [*expected["samples"], expected["min"], expected["max"], expected["mean"]]
-    np.testing.assert_allclose(actual, wanted, rtol=0, atol=tolerance * expected["max"])
+def deviation(output, expected):
+    found = torch.from_numpy(output)
+    wanted = Case(name="", expected=expected, tolerance=0.0, compute=lambda: found)
+    return wanted.deviation()
 
 
 def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weights):
@@ -68,8 +58,7 @@ def test_folded_batch_normalisation_changes_nothing_but_the_rounding(net):
 
 
 def test_inverse_depth_is_never_negative(weights):
-    net = build("small")
-    load_strictly(net, weights | {LAST_BIAS: torch.tensor([-100.0])}, "the rule")
+    net = built(partial(MidasNet, "small"), weights | {LAST_BIAS: torch.tensor([-100.0])})
 
     assert not net(noise(32, 32)).any()
 
@@ -89,7 +78,7 @@ def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
     (tmp_path / "published.pt").unlink()  # pytest would keep it
     result = DepthPipeline(model, PipelineConfig()).process(frame)
 
-    check(result.network_relative.numpy(), expected, 1e-4)
+    assert deviation(result.network_relative.numpy(), expected) < 1e-4
     assert result.kind is OutputKind.INVERSE_AFFINE
     assert result.network_depth_m is None  # no metres without a scale
 

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, OutputKind, Prediction
@@ -28,20 +27,10 @@ class Recording:
 
 
 @pytest.fixture(scope="module")
-def recording(shared_data, tmp_path_factory):
-    pytest.importorskip("onnxruntime", reason="the package onnxruntime runs FastDepth")
-    registry = tmp_path_factory.mktemp("fastdepth") / "registry.yaml"
-    entry = {
-        "family": "onnx",
-        "kind": "metric",
-        "description": "FastDepth",
-        "licence": "MIT",
-        "commercial": True,
-        "weights": {"file": str(shared_data / "fastdepth" / "fastdepth_nyu_224.onnx")},
-        "input": {"width": 224, "height": 224, "rule": "fixed", "interpolation": "bilinear"},
-    }
-    registry.write_text(yaml.safe_dump({"models": {"fastdepth": entry}}))
-    model = load_model("fastdepth", device=torch.device("cpu"), registry=registry, threads=1)
+def recording(shared_data, fastdepth_registry):
+    model = load_model(
+        "fastdepth", device=torch.device("cpu"), registry=fastdepth_registry, threads=1
+    )
     frames = list(open_sequence(str(shared_data / "tum_fr1_rpy")))
     predictions = [model.infer(torch.from_numpy(f.rgb), f.intrinsics) for f in frames]
     best = [

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from mono_depth.config import TemporalConfig
 from mono_depth.evaluation.sequence import open_sequence
@@ -28,21 +27,11 @@ SIZE = (320, 240)
 
 
 @pytest.fixture(scope="module")
-def recording(shared_data, tmp_path_factory):
+def recording(shared_data, fastdepth_registry):
     """The frames, the depth of FastDepth, the truth and its tracks, all at 320x240."""
-    pytest.importorskip("onnxruntime", reason="the package onnxruntime runs FastDepth")
-    registry = tmp_path_factory.mktemp("fastdepth") / "registry.yaml"
-    entry = {
-        "family": "onnx",
-        "kind": "metric",
-        "description": "FastDepth",
-        "licence": "MIT",
-        "commercial": True,
-        "weights": {"file": str(shared_data / "fastdepth" / "fastdepth_nyu_224.onnx")},
-        "input": {"width": 224, "height": 224, "rule": "fixed", "interpolation": "bilinear"},
-    }
-    registry.write_text(yaml.safe_dump({"models": {"fastdepth": entry}}))
-    model = load_model("fastdepth", device=torch.device("cpu"), registry=registry, threads=1)
+    model = load_model(
+        "fastdepth", device=torch.device("cpu"), registry=fastdepth_registry, threads=1
+    )
     frames, network_m = [], []
     for frame in open_sequence(str(shared_data / "tum_fr1_rpy")):
         prediction = model.infer(torch.from_numpy(frame.rgb), frame.intrinsics)
