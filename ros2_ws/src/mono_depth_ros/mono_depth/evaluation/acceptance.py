@@ -95,8 +95,7 @@ def measure(
 def _of_recording(case: Case, wanted: set[int]) -> list[Row]:
     rows: list[Row] = []
     if wanted & _FILTER_ROWS:
-        modes = _MODES if case.sequence.knows_poses() else _MODES_WITHOUT_POSES
-        options = EvalOptions(modes=("none", *modes), scale_by_truth=case.scale_by_truth)
+        options = EvalOptions(modes=("none", *_modes(case)), scale_by_truth=case.scale_by_truth)
         found = filter_rows(evaluate(case.sequence, case.config, options))
         rows += [row for row in found if row.number in wanted]
     if 5 in wanted:
@@ -105,7 +104,13 @@ def _of_recording(case: Case, wanted: set[int]) -> list[Row]:
         rows += points_rows(part, model)
         if model.kind is OutputKind.METRIC_FOCAL:
             rows += focal_rows(part, model)
+    if 6 in wanted:
+        rows += cost_rows(case.sequence, replace(case.config, scale=ScaleConfig()), _modes(case))
     return rows
+
+
+def _modes(case: Case) -> Sequence[str]:
+    return _MODES if case.sequence.knows_poses() else _MODES_WITHOUT_POSES
 
 
 def _of_synthetic(cases: Sequence[Case], wanted: set[int]) -> list[Row]:
@@ -114,14 +119,10 @@ def _of_synthetic(cases: Sequence[Case], wanted: set[int]) -> list[Row]:
     rows: list[Row] = []
     if 5 in wanted and drives:
         rows += ground_rows()
-    if drives and wanted & {3, 6}:
+    if drives and 3 in wanted:
         config = replace(drives[0].config, scale=ScaleConfig())
         model = build_pipeline(config).model
-        sequences = [case.sequence for case in drives]
-        if 3 in wanted:
-            rows += cut_rows(sequences, model, config, _MODES)
-        if 6 in wanted:
-            rows += cost_rows(sequences[0].thinned(most=_SCALE_FRAMES), model, config, _MODES)
+        rows += cut_rows([case.sequence for case in drives], model, config, _MODES)
     return rows
 
 

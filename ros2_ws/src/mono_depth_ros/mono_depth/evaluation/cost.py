@@ -10,7 +10,7 @@ from mono_depth.config import PipelineConfig
 from mono_depth.evaluation.bounds import Row
 from mono_depth.evaluation.replay import ReplayedPipeline, predict
 from mono_depth.evaluation.sequence import FrameSequence
-from mono_depth.models.protocol import DepthModel
+from mono_depth.factory import build_pipeline
 
 _NUMBER = 6
 _LIMIT_MS = 8.0
@@ -18,10 +18,9 @@ _WARM_UP = 10  # frames
 _STAGES = ("scale", "temporal")
 
 
-def cost_rows(
-    sequence: FrameSequence, model: DepthModel, config: PipelineConfig, modes: Sequence[str]
-) -> list[Row]:
+def cost_rows(sequence: FrameSequence, config: PipelineConfig, modes: Sequence[str]) -> list[Row]:
     """Time the stages behind the network, every mode on every frame in turn; medians [ms]."""
+    model = build_pipeline(config).model
     pipelines = {mode: ReplayedPipeline(model, config, mode) for mode in modes}
     spent_ms: dict[str, list[float]] = {mode: [] for mode in modes}
     for frame in sequence:

@@ -122,8 +122,7 @@ def test_a_cut_is_noticed_and_a_recording_that_goes_on_is_not_one(tiny_models):
 def test_the_filter_costs_more_than_none(tiny_models):
     config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), threads=1)
     config = replace(config, scale=ScaleConfig(source="model"))
-    model = build_pipeline(config).model
-    pose, none = cost_rows(open_sequence(ROOM).thinned(most=6), model, config, ["pose", "none"])
+    pose, none = cost_rows(open_sequence(ROOM).thinned(most=6), config, ["pose", "none"])
     assert none.value < pose.value
     assert (pose.measure, pose.number) == ("pose: filter and scale [ms]", 6)
 
