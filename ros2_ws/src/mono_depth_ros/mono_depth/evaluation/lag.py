@@ -2,7 +2,8 @@
 
 An obstacle at half the distance is put into the middle of the picture and of the network's output,
 stays for some frames and leaves again: what a perfect network would see if something stepped
-before the camera. What the filter gives out with and without it is compared.
+before the camera. In the first frame with it, and in the first without, nothing that was seen
+before says anything about this place, so the filter has to give out what the network says now.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ import cv2
 import numpy as np
 
 from mono_depth.data import DepthImage, Frame, Prediction
-from mono_depth.evaluation.temporal_metrics import frames_to_settle
 
 APPEARS, LEAVES, ENDS = 12, 18, 24  # frames of the recording
 _NEARER = 0.5
-_LOG_STEP = math.log(_NEARER)
+_WITHIN = 0.05  # of the depth that the network says, as a fraction
+_MOST = 0.9  # of the pixels
 _CELL_PX = 16
 _INNER = 0.6  # of the sides of the obstacle: where its own edges do not matter
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lag:
-    """Frames until 90 % of a step is given out; 0 = with the very frame, NaN = not measured."""
+    """Frames until depth is that of the network; 0 = with the very frame, NaN = not measured."""
 
     appear_frames: float
     clear_frames: float
@@ -58,21 +59,33 @@ def prediction_with_obstacle(prediction: Prediction) -> Prediction:
     return replace(prediction, values=values)
 
 
-def response(with_obstacle_m: DepthImage, without_m: DepthImage) -> float:
-    """Return the share of the step that is given out: 0 = nothing, 1 = all of it."""
-    height, width = without_m.shape
+def share_up_to_date(filtered_m: DepthImage, network_m: DepthImage) -> float:
+    """Return the share of pixels, where the obstacle is or was, with the depth of the network.
+
+    The scale that the filter gives to all of the frame does not count as an error here.
+    """
+    height, width = network_m.shape
+    change = np.log(filtered_m / network_m)
+    elsewhere = np.ones(network_m.shape, bool)
+    elsewhere[_middle(height, width)] = False
     rows, columns = _middle(height, width, _INNER)
-    ratio = np.log(with_obstacle_m[rows, columns] / without_m[rows, columns])
-    return float(np.nanmedian(ratio)) / _LOG_STEP
+    off = change[rows, columns] - np.nanmedian(change[elsewhere])
+    return float(np.mean(np.abs(off[np.isfinite(off)]) < _WITHIN))
 
 
-def lag_of(responses: Sequence[float]) -> Lag:
-    """Return the lag from the responses of the first `ENDS` frames."""
-    if len(responses) < ENDS:
+def lag_of(shares: Sequence[float]) -> Lag:
+    """Return the lag from `share_up_to_date` of the first `ENDS` frames."""
+    if len(shares) < ENDS:
         return Lag(appear_frames=math.nan, clear_frames=math.nan)
-    appear = frames_to_settle(responses[APPEARS:LEAVES], 1.0)
-    clear = frames_to_settle([1.0 - value for value in responses[LEAVES:ENDS]], 1.0)
-    return Lag(appear_frames=appear, clear_frames=clear)
+    return Lag(
+        appear_frames=_first(shares[APPEARS:LEAVES]),
+        clear_frames=_first(shares[LEAVES:ENDS]),
+    )
+
+
+def _first(shares: Sequence[float]) -> int:
+    """Return the first frame with most of the pixels up to date, len(shares) = none."""
+    return next((index for index, share in enumerate(shares) if share >= _MOST), len(shares))
 
 
 def _middle(height: int, width: int, share: float = 1.0) -> tuple[slice, slice]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mono_depth.config import PipelineConfig, ScaleConfig
-from mono_depth.data import DepthImage, Frame, OutputKind, Prediction
+from mono_depth.data import Frame, OutputKind, Prediction
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.lag import (
     ENDS,
@@ -18,7 +18,7 @@ from mono_depth.evaluation.lag import (
     frame_with_obstacle,
     lag_of,
     prediction_with_obstacle,
-    response,
+    share_up_to_date,
     shows_obstacle,
 )
 from mono_depth.evaluation.replay import ReplayedPipeline, predict
@@ -97,11 +97,12 @@ class _Recorder:
     def __init__(self, model: DepthModel, config: PipelineConfig, mode: str) -> None:
         self._pipeline = ReplayedPipeline(model, config, mode)
         self._stepped = ReplayedPipeline(model, config, mode)
+        self._unfiltered = ReplayedPipeline(model, config, "none")
         self._depth_m: list[npt.NDArray[np.float32]] = []
         self._confidence: list[npt.NDArray[np.float32]] = []
         self._stages_ms: list[float] = []
         self._resets: list[str] = []
-        self._responses: list[float] = []
+        self._up_to_date: list[float] = []
 
     def take(self, frame: Frame, prediction: Prediction) -> None:
         output = self._pipeline.process(frame, prediction)
@@ -114,14 +115,17 @@ class _Recorder:
         if output.result.temporal_reset:
             index = len(self._depth_m) - 1
             self._resets.append(f"frame {index}: {output.result.temporal_reset}")
-        if len(self._responses) < ENDS and prediction.kind in _PROPORTIONAL:
-            self._step(frame, prediction, depth_m)
+        if len(self._up_to_date) < ENDS and prediction.kind in _PROPORTIONAL:
+            self._step(frame, prediction)
 
-    def _step(self, frame: Frame, prediction: Prediction, depth_m: DepthImage) -> None:
-        if shows_obstacle(len(self._responses)):
+    def _step(self, frame: Frame, prediction: Prediction) -> None:
+        if shows_obstacle(len(self._up_to_date)):
             frame, prediction = frame_with_obstacle(frame), prediction_with_obstacle(prediction)
-        stepped = self._stepped.process(frame, prediction)
-        self._responses.append(response(stepped.depth_m, depth_m))
+        filtered, unfiltered = (
+            pipeline.process(frame, prediction).depth_m
+            for pipeline in (self._stepped, self._unfiltered)
+        )
+        self._up_to_date.append(share_up_to_date(filtered, unfiltered))
 
     def recorded(self) -> Recorded:
         return Recorded(
@@ -129,7 +133,7 @@ class _Recorder:
             confidence=np.stack(self._confidence),
             stages_ms=np.array(self._stages_ms),
             resets=tuple(self._resets),
-            lag=lag_of(self._responses),
+            lag=lag_of(self._up_to_date),
         )
 
 

@@ -191,19 +191,3 @@ def confidence_ratio(error: Maps, confidence: Maps) -> float:
         order = np.lexsort((random.random(values.size), -frame_confidence[known]))
         ratios.append(values[order[: values.size // 2]].mean() / values.mean())
     return float(np.mean(ratios)) if ratios else np.nan
-
-
-def frames_to_settle(values: Sequence[float], target: float, share: float = 0.9) -> int:
-    """Return the lag after a step: the first index from which on `values` stays at the target.
-
-    Args:
-        values: from the frame with the step on; their start is where nothing of the step shows.
-        target: where they end without a filter, both in one unit, with 0 = before the step.
-        share: of the step that counts as there.
-
-    Returns:
-        0 = at once, len(values) = never.
-    """
-    reached = [value / target >= share for value in values]
-    later = [index for index, there in enumerate(reached) if not there]
-    return later[-1] + 1 if later else 0

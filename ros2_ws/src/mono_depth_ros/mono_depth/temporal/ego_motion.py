@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mono_depth.data import Intrinsics
 from mono_depth.temporal.poses import Pose, rotation
 
-_CELL_PX = 16  # the best corner of each cell is tracked
+_CELL_PX = 20  # the best corner of each cell is tracked
 _MIN_CORNER = 1e-5  # smallest eigenvalue of the gradient matrix that counts as a corner
 _WINDOW_PX = 11
 _PYRAMID_LEVELS = 3

@@ -29,6 +29,7 @@ from mono_depth.temporal.fusion import (
     sampled,
     spread,
 )
+from mono_depth.temporal.likeness import looks_alike
 from mono_depth.temporal.poses import Pose
 from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
 from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
@@ -179,7 +180,7 @@ class TemporalFilter:
             view.values + log_scale,
             warped,
             surprise.add_(log_scale),
-            agrees=warped.valid & (lighter.sub_(exposure).abs_() < _PHOTO_SPREAD),
+            agrees=looks_alike(lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD),
             noise=spread(jump[same] + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,

@@ -23,6 +23,7 @@ _LEAST_SPREAD = 0.001
 _VARIANCE_GAIN = 0.15
 _GATE = (0.05, 0.4)  # limits of the gate, as a fraction
 _GATE_SPREADS = 3.0
+_MAX_SURPRISE = 0.5  # as a fraction; what changed by more is another surface to any network
 _MAX_COUNT = 100.0  # frames that a surface was seen in, as far as they are counted
 _CONFIDENT_COUNT = 5.0  # frames, and spread of their mean, for confidence 0.5
 _CONFIDENT_SPREAD = 0.0225
@@ -105,7 +106,7 @@ def fuse(
     """
     gate = warped.variance.clamp_min(noise**2).sqrt_().mul_(_GATE_SPREADS).clamp_(*_GATE)
     relative = (surprise / gate).square_()
-    near = (agrees & (relative < 4.0)).float()
+    near = (agrees & (relative < 4.0) & (surprise.abs() < _MAX_SURPRISE)).float()
     support = relative.mul_(-0.5).exp_().mul_(near).mul_(warped.count)
     weight = support.clamp_max(memory_frames)
     maps = torch.empty((4, *present.shape), device=present.device)

@@ -33,6 +33,7 @@ from mono_depth.temporal.fusion import (
     sampled,
     spread,
 )
+from mono_depth.temporal.likeness import looks_alike
 from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
 from mono_depth.temporal.warp import inside, look_up, unmixed
 
@@ -146,7 +147,7 @@ def _carried(
         present,
         replace(warped, values=past),
         measure.fraction(present, past),
-        agrees=warped.valid & (lighter.sub_(pairs.exposure).abs_() < _PHOTO_SPREAD),
+        agrees=looks_alike(lighter.sub_(pairs.exposure).abs_(), warped.valid, _PHOTO_SPREAD),
         noise=spread(measure.fraction(now, then)),
         grey=view.grey,
         memory_frames=min(config.memory_frames, _MEMORY_FRAMES),

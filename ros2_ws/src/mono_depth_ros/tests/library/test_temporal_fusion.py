@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mono_depth.temporal.fusion import FIRST_SPREAD, History, Warped, confidence, fuse
+from mono_depth.temporal.likeness import looks_alike
 from mono_depth.temporal.warp import unmixed
 
 GATE = 0.3  # three times the spread of the past below
@@ -49,6 +50,36 @@ def test_what_differs_by_twice_the_gate_is_another_surface():
     values, count, _ = fused([2.01 * GATE, -2.01 * GATE])
     assert values == pytest.approx([2.01 * GATE, -2.01 * GATE])
     assert count == [1.0, 1.0]
+
+
+def test_half_the_depth_is_another_surface_however_noisy_the_network():
+    values, count, _ = fused([math.log(0.5), 0.4], spread=1.0)
+    assert values[0] == pytest.approx(math.log(0.5))
+    assert count[0] == 1.0
+    assert count[1] > 1.0
+
+
+def test_an_object_that_matches_here_and_there_looks_like_another_surface():
+    difference = torch.full((64, 64), 2.0)
+    difference[16:40, 16:40] = 60.0
+    difference[16:40:2, 16:40:2] = 0.0  # every fourth pixel of it is as bright as the wall was
+
+    alike = looks_alike(difference, torch.ones(64, 64, dtype=torch.bool), limit=40.0)
+
+    assert not alike[16:40, 16:40].any()
+    assert alike[:12].all()
+    assert alike[44:].all()
+
+
+def test_a_picture_that_is_blurred_all_over_is_still_the_same():
+    difference = torch.full((64, 64), 12.0)
+    valid = torch.ones(64, 64, dtype=torch.bool)
+    valid[:, :8] = False
+
+    alike = looks_alike(difference, valid, limit=40.0)
+
+    assert alike[:, 8:].all()
+    assert not alike[:, :8].any()
 
 
 def test_memory_stands_for_no_more_frames_than_asked():

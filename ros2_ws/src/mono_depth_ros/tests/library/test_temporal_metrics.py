@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mono_depth.data import Intrinsics
+from mono_depth.evaluation.lag import APPEARS, ENDS, LEAVES, lag_of, share_up_to_date
 from mono_depth.evaluation.tae import tae_published, tae_zbuffered
 from mono_depth.evaluation.temporal_metrics import (
     confidence_ratio,
     edge_band,
     flicker,
-    frames_to_settle,
     log_errors,
     near_bias,
     near_limit_m,
@@ -141,12 +141,33 @@ def test_constant_confidence_scores_one_though_errors_lie_in_order():
     assert confidence_ratio(error, np.ones_like(error)) == pytest.approx(1.0, abs=0.02)
 
 
+def test_depth_of_an_obstacle_is_up_to_date_at_the_scale_of_its_frame():
+    network_m = np.full((30, 30), 4.0)
+    network_m[10:20, 10:20] = 2.0
+
+    assert share_up_to_date(0.7 * network_m, network_m) == 1.0  # all of the frame is rescaled
+    late = network_m.copy()
+    late[10:20, 10:15] = 4.0  # half of the obstacle still shows the wall
+    assert share_up_to_date(late, network_m) == pytest.approx(0.5)
+    late[10:20, 15:20] = 2.2
+    assert share_up_to_date(late, network_m) == 0.0
+
+
 @pytest.mark.parametrize(
-    ("values", "expected"),
-    [([1, 1, 1], 0), ([0.5, 0.8, 0.95, 1], 2), ([1, 0.2, 1], 2), ([0, 0], 2), ([-1.0, 2.0], 1)],
+    ("appears", "leaves", "expected"),
+    [(0, 0, (0, 0)), (2, 1, (2, 1)), (6, 6, (6, 6))],
 )
-def test_lag_counts_frames_until_the_step_is_there_to_stay(values, expected):
-    assert frames_to_settle(values, 1.0) == expected
+def test_lag_counts_the_frames_until_depth_is_up_to_date(appears, leaves, expected):
+    shares = [0.0] * APPEARS + [0.5] * appears + [0.95] * (LEAVES - APPEARS - appears)
+    shares += [0.0] * leaves + [1.0] * (ENDS - LEAVES - leaves)
+
+    lag = lag_of(shares)
+
+    assert (lag.appear_frames, lag.clear_frames) == expected
+
+
+def test_a_recording_that_ends_too_early_has_no_lag():
+    assert math.isnan(lag_of([1.0] * (ENDS - 1)).appear_frames)
 
 
 def test_perfect_depth_of_a_wall_has_no_temporal_alignment_error():

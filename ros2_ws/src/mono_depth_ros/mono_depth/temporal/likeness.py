@@ -1,0 +1,42 @@
+"""Where two pictures show the same surface, by their brightness."""
+
+from __future__ import annotations
+
+import cv2
+import torch
+from torch.nn import functional
+
+from mono_depth.temporal.fusion import SAMPLE_STEP
+
+_WINDOW_PX = 7
+_LIMITS = (15.0, 30.0)  # of the mean difference in a window, of 255
+_USUAL = 7.0  # times the median difference of the frame: blur and noise are alike everywhere
+
+
+def looks_alike(difference: torch.Tensor, valid: torch.Tensor, limit: float) -> torch.Tensor:
+    """Tell which pixels may show the same surface.
+
+    Of something that came into view some pixels match by chance, but not their surroundings.
+
+    Args:
+        difference: (h, w) float32 of brightness, 0..255, the change of exposure removed.
+        valid: (h, w) bool, where both pictures are known.
+        limit: of a single pixel.
+
+    Returns:
+        (h, w) bool.
+    """
+    difference = torch.where(valid, difference, 0.0)
+    around = _mean_around(difference)
+    half = SAMPLE_STEP // 2
+    sample = (slice(half, None, SAMPLE_STEP),) * 2
+    usual = torch.where(valid[sample], around[sample], torch.nan).nanmedian()
+    return valid & (difference < limit) & (around < (_USUAL * usual).clamp(*_LIMITS))
+
+
+def _mean_around(values: torch.Tensor) -> torch.Tensor:
+    if values.device.type == "cpu":  # the same sums, in a fraction of the time
+        return torch.from_numpy(cv2.blur(values.numpy(), (_WINDOW_PX, _WINDOW_PX)))
+    return functional.avg_pool2d(
+        values[None, None], _WINDOW_PX, 1, _WINDOW_PX // 2, count_include_pad=False
+    )[0, 0]
