@@ -12,7 +12,8 @@ import numpy.typing as npt
 from mono_depth.data import Intrinsics
 from mono_depth.temporal.poses import Pose, rotation
 
-_CELL_PX = 20  # the best corner of each cell is tracked
+_CELLS = 192  # at most; the best corner of each is tracked
+_MIN_CELL_PX = 16
 _MIN_CORNER = 1e-5  # smallest eigenvalue of the gradient matrix that counts as a corner
 _WINDOW_PX = 11
 _PYRAMID_LEVELS = 3
@@ -184,16 +185,17 @@ class EgoMotionEstimator:
 
 def _corners(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Return the (N, 2) columns and rows of the best corner of each cell that has one."""
-    height, width = (side // _CELL_PX * _CELL_PX for side in grey.shape)
-    if not height or not width:
+    cell = max(_MIN_CELL_PX, math.ceil(math.sqrt(grey.size / _CELLS)))
+    rows, columns = (side // cell for side in grey.shape)
+    if not rows or not columns:
         return np.empty((0, 2), np.float32)
-    strength = np.asarray(cv2.cornerMinEigenVal(grey[:height, :width], 5))
-    blocks = strength.reshape(height // _CELL_PX, _CELL_PX, width // _CELL_PX, _CELL_PX)
-    cells = blocks.swapaxes(1, 2).reshape(height // _CELL_PX, width // _CELL_PX, _CELL_PX**2)
+    strength = np.asarray(cv2.cornerMinEigenVal(grey[: rows * cell, : columns * cell], 5))
+    blocks = strength.reshape(rows, cell, columns, cell)
+    cells = blocks.swapaxes(1, 2).reshape(rows, columns, cell**2)
     best = cells.argmax(-1)
     cell_row, cell_column = np.nonzero(cells.max(-1) > _MIN_CORNER)
-    row, column = np.divmod(best[cell_row, cell_column], _CELL_PX)
-    corners = (cell_column * _CELL_PX + column, cell_row * _CELL_PX + row)
+    row, column = np.divmod(best[cell_row, cell_column], cell)
+    corners = (cell_column * cell + column, cell_row * cell + row)
     return np.stack(corners, axis=1).astype(np.float32)
 
 
