@@ -1,0 +1,106 @@
+"""Draw what the built-in network makes of real pictures, for its model card.
+
+`python -m mono_depth.evaluation.nano_pictures --data DIR --out FOLDER` writes `completion.jpg`,
+depth of a sensor with the holes of glass and mirrors and what the network puts into them, and
+`films.jpg`, some frames of films without depth. Frames are evenly spaced, not chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mono_depth.bench import assumed_camera
+from mono_depth.data import DepthImage, RgbImage
+from mono_depth.engines.frames import read_pictures
+from mono_depth.evaluation.real_frames import lingbot_frames
+from mono_depth.models.nano import Nano
+from mono_depth.models.protocol import Hints
+from mono_depth.resources import share_dir
+from mono_depth.visualize import add_color_bar, colorize_depth, draw_text
+
+_WITH_HOLES = ("1", "6")  # examples with glass and mirrors
+_FILMS = (Path("highway") / "solidWhiteRight.mp4", Path("robot_lab_rgb"))
+_OF_A_FILM = 4
+_WIDTH_PX = 400
+_JPEG_QUALITY = 88
+
+
+def completion(model: Nano, data: Path) -> RgbImage:
+    """Return a row for each example: picture, depth of the sensor, the same completed."""
+    rows = []
+    for frame in lingbot_frames(data / "lingbot_rgbd", _WITH_HOLES):
+        hints = Hints(depth_m=torch.from_numpy(frame.depth_m), keeps_depth=True)
+        rgb = torch.from_numpy(frame.rgb)
+        completed_m = model.infer_guided(rgb, frame.intrinsics, hints).values.numpy()
+        near_m, far_m = _range(completed_m)
+        hole = float(np.mean(~np.isfinite(frame.depth_m)))
+        sensor = _small(colorize_depth(frame.depth_m, near_m, far_m))
+        draw_text(sensor, f"sensor, {hole:.0%} without depth", (8, 18), 0.5)
+        filled = _small(colorize_depth(completed_m, near_m, far_m))
+        rows.append([_small(frame.rgb), sensor, add_color_bar(filled, near_m, far_m)])
+    return _sheet(rows)
+
+
+def films(model: Nano, data: Path) -> RgbImage:
+    """Return two rows for each film: pictures, and their depth with a camera of usual width."""
+    rows = []
+    for film in _FILMS:
+        pictures = read_pictures(str(data / film), most=_OF_A_FILM).images
+        depths = [
+            model.infer(torch.from_numpy(rgb), assumed_camera(rgb)).values.numpy()
+            for rgb in pictures
+        ]
+        near_m, far_m = _range(np.concatenate([depth_m.ravel() for depth_m in depths]))
+        painted = [_small(colorize_depth(depth_m, near_m, far_m)) for depth_m in depths]
+        painted[-1] = add_color_bar(painted[-1], near_m, far_m)
+        rows += [[_small(rgb) for rgb in pictures], painted]
+    return _sheet(rows)
+
+
+def _range(depth_m: DepthImage) -> tuple[float, float]:
+    near_m, far_m = np.nanpercentile(depth_m, (1.0, 99.0))
+    return float(near_m), float(far_m)
+
+
+def _small(image: RgbImage) -> RgbImage:
+    height = round(image.shape[0] * _WIDTH_PX / image.shape[1])
+    interpolation = cv2.INTER_AREA if image.shape[1] > _WIDTH_PX else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (_WIDTH_PX, height), interpolation=interpolation), np.uint8)
+
+
+def _sheet(rows: Sequence[Sequence[RgbImage]]) -> RgbImage:
+    """Put pictures side by side, every row cut to its lowest and all to the narrowest."""
+    lines = []
+    for row in rows:
+        height = min(image.shape[0] for image in row)
+        lines.append(np.concatenate([image[:height] for image in row], axis=1))
+    width = min(line.shape[1] for line in lines)
+    return np.concatenate([line[:, :width] for line in lines])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with real recordings")
+    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    given = parser.parse_args(arguments)
+    weights = given.weights or share_dir() / "models" / "nano.safetensors"
+    model = Nano.load(weights, torch.device("cpu"))
+    given.out.mkdir(parents=True, exist_ok=True)
+    drawn = {"completion.jpg": completion, "films.jpg": films}
+    for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
+        bgr = cv2.cvtColor(draw(model, given.data), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(given.out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+
+
+if __name__ == "__main__":
+    main()

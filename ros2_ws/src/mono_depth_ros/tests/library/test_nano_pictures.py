@@ -1,0 +1,25 @@
+"""The pictures of the model card, drawn from real frames."""
+
+import cv2
+
+from mono_depth.evaluation.nano_pictures import main
+
+
+def test_the_pictures_of_the_card_are_drawn(shared_data, tmp_path, capsys):
+    main(["--data", str(shared_data), "--out", str(tmp_path)])
+
+    completion, films = (
+        cv2.imread(str(tmp_path / name)) for name in ("completion.jpg", "films.jpg")
+    )
+    assert completion.shape[1] == 3 * 400  # picture, depth of the sensor, completed
+    assert films.shape[1] == 4 * 400
+    sensor, completed = completion[:, 400:800], completion[:, 800:1100]  # without the colour bar
+    assert without_hue(sensor) > 0.01  # grey: no depth
+    assert without_hue(completed) < 0.001
+
+
+def without_hue(bgr):
+    """Share of the pixels in the grey that stands for no depth."""
+    return float(
+        ((bgr.max(-1).astype(int) - bgr.min(-1) < 12) & (abs(bgr[..., 0] - 64.0) < 8)).mean()
+    )
