@@ -15,6 +15,7 @@ from mono_depth.engines.pictures import check_pictures
 from mono_depth.errors import ConfigError
 from mono_depth.fallback import Loaded, ModelLoader, Step, steps_for
 from mono_depth.models import load_model
+from mono_depth.models.protocol import GuidedModel, Hints
 from mono_depth.pipeline import DepthPipeline
 from mono_depth.scale import check_source
 from mono_depth.threads import on_one_thread
@@ -100,9 +101,12 @@ def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
         Time of the last run [ms].
     """
     rgb = torch.from_numpy(check_pictures()[0]).to(pipeline.model.device)
-    start_s = time.perf_counter()
-    for _ in range(runs):
-        start_s = time.perf_counter()
-        with torch.inference_mode():
-            pipeline.model.infer(rgb, None).values.cpu()
+    model, start_s = pipeline.model, time.perf_counter()
+    with torch.inference_mode():
+        if isinstance(model, GuidedModel):  # hints make it another graph, with its own engine
+            everywhere_m = torch.full(rgb.shape[:2], 2.0, device=model.device)
+            model.infer_guided(rgb, None, Hints(depth_m=everywhere_m))
+        for _ in range(runs):
+            start_s = time.perf_counter()
+            model.infer(rgb, None).values.cpu()
     return (time.perf_counter() - start_s) * 1e3

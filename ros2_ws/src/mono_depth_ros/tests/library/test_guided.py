@@ -1,5 +1,7 @@
 """A monocular model that is guided by what else a frame brings, in the pipeline."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ import yaml
 from mono_depth.config import CompletionConfig, PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth.factory import build_pipeline
+from mono_depth.factory import build_pipeline, warm_up
 from mono_depth.models import pseudo_random
 from mono_depth.models.nano_net import NanoNet
 from mono_depth.models.nano_weights import save_weights
@@ -72,6 +74,17 @@ def some_points(count):
     random = np.random.default_rng(0)
     across, down = random.uniform(-1.0, 1.0, count), random.uniform(-0.8, 0.8, count)
     return np.stack([across, down, np.full(count, 2.0)], axis=1).astype(np.float32)
+
+
+def test_warm_up_readies_the_network_with_and_without_hints(guided_registry, caplog):
+    pytest.importorskip("onnxruntime", reason="the package onnxruntime runs the engine")
+    pipeline = build_pipeline(replace(config(guided_registry), engine="onnxruntime"))
+
+    with caplog.at_level("INFO", "mono_depth.engines.runner"):
+        warm_up(pipeline)
+
+    shapes = [record.args[1] for record in caplog.records if "trying" in record.getMessage()]
+    assert sorted(shape.count("x4x") for shape in shapes) == [0, 1]  # four channels of hints
 
 
 def test_an_image_alone_is_enough(pipeline):

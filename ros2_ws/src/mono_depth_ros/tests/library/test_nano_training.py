@@ -17,6 +17,7 @@ from mono_depth.models.nano import CANONICAL_FOCAL_PX
 from mono_depth.models.nano_net import NanoNet
 from mono_depth.models.nano_weights import load_net, read_record, save_weights
 from mono_depth.synthetic.dataset import training_pairs
+from mono_depth.training.average import average
 from mono_depth.training.hints import HintShares, random_ground, random_known
 from mono_depth.training.look import _jpeg, random_look
 from mono_depth.training.losses import depth_losses
@@ -439,3 +440,27 @@ def test_the_command_trains_only_what_uses_hints_from_the_weights_it_is_given(tm
         if not torch.equal(value, after.state_dict()[name])
     }
     assert changed == {"hints"}
+
+
+def test_runs_from_one_start_are_averaged_with_their_records(tmp_path):
+    files = [tmp_path / f"{seed}.safetensors" for seed in (1, 2)]
+    for seed, file in enumerate(files):
+        net = NanoNet()
+        torch.nn.init.constant_(net.hints.inject[0].weight, float(seed))
+        save_weights(net, file, {"seed": seed, "start_sha256": "ab"})
+
+    average(files, tmp_path / "mean.safetensors")
+
+    net = load_net(tmp_path / "mean.safetensors")
+    assert torch.all(net.hints.inject[0].weight == 0.5)
+    records = read_record(tmp_path / "mean.safetensors")["average_of"]
+    assert [record["seed"] for record in records] == [0, 1]
+
+
+def test_runs_that_started_from_nothing_are_not_averaged(tmp_path):
+    files = [tmp_path / f"{seed}.safetensors" for seed in (1, 2)]
+    for file in files:
+        save_weights(NanoNet(), file, {"start_sha256": ""})
+
+    with pytest.raises(ConfigError, match="two or more runs with the same --start"):
+        average(files, tmp_path / "mean.safetensors")

@@ -1,0 +1,55 @@
+"""Average the weights of several runs: `python -m mono_depth.training.average OUT FILE FILE ...`.
+
+Runs that start from the same weights end in the same valley of the loss, and their mean lies nearer
+to its floor than each of them. Runs that start from nothing have nothing in common: their mean is
+of no use.
+
+Source: Wortsman et al., "Model soups", ICML 2022.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from mono_depth.errors import ConfigError
+from mono_depth.models.nano_weights import load_net, read_record, save_weights
+
+
+def average(files: Sequence[Path], out: Path) -> None:
+    """Write the mean of the weights of runs, with the records of all of them.
+
+    Raises:
+        ConfigError: they are fewer than two, or did not start from the same weights.
+    """
+    records = [read_record(file) for file in files]
+    starts = {str(record.get("start_sha256", "")) for record in records}
+    if len(files) < 2 or len(starts) != 1 or starts == {""}:
+        raise ConfigError(
+            f"{len(files)} files that started from {len(starts)} weights: expected two or more "
+            "runs with the same --start"
+        )
+    nets = [load_net(file) for file in files]
+    states = [net.state_dict() for net in nets]
+    mean = {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
+        for name, tensor in states[0].items()
+    }
+    nets[0].load_state_dict(mean)
+    save_weights(nets[0], out, {"average_of": records})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("out", type=Path, help="weights to write (.safetensors)")
+    parser.add_argument("files", type=Path, nargs="+", help="weights of the runs")
+    given = parser.parse_args(arguments)
+    average(given.files, given.out)
+
+
+if __name__ == "__main__":
+    main()
