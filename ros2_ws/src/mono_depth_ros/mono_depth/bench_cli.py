@@ -125,7 +125,11 @@ def write_report(report: Mapping[str, Any], target: str, table: str) -> None:
     if target == "-":
         sys.stdout.write(_json(report))
     else:
-        Path(target).write_text(_json(report), encoding="utf-8")
+        _save(report, target)
+
+
+def _save(report: Mapping[str, Any], target: str) -> None:
+    Path(target).write_text(_json(report), encoding="utf-8")
 
 
 def _json(report: Mapping[str, Any]) -> str:
@@ -190,16 +194,10 @@ def _bench_models(args: argparse.Namespace) -> int:
         task,
         sides=sides,
         earlier=_earlier(args.json) if args.resume else None,
-        keep=partial(_keep, target=args.json),
+        keep=(lambda _: None) if args.json == "-" else partial(_save, target=args.json),
     )
     write_report(report, args.json, f"{machine_line(report)}\n{models_table(report)}")
     return 0
-
-
-def _keep(report: Mapping[str, Any], target: str) -> None:
-    """Save what there is, so that an hour of measurements survives a power cut."""
-    if target != "-":
-        Path(target).write_text(_json(report), encoding="utf-8")
 
 
 def _earlier(target: str) -> dict[str, Any] | None:

@@ -88,7 +88,8 @@ def bench_models(
         names: registry entries, none = all that need no file of the user's.
         task: what is measured.
         sides: short sides of the network's input, none = the model's own.
-        earlier: a report that is to be completed: what it measured is not measured again.
+        earlier: a report to go on with: what it has stays, and is not measured again unless it
+            lacks an engine that is asked for now.
         keep: called with the report so far, after each model.
 
     Returns:
@@ -110,15 +111,17 @@ def bench_models(
         "threads": task.threads or usable_cores(),
         "image_size": list(task.image_size),
     }
-    done = _completed(report, earlier)
+    results = {} if earlier is None else _kept(report, earlier)
+    complete = {key for key, model in results.items() if _has(model, task.plans)}
     measured = {
-        (*_network_of(entries[model["name"]]), side): model
-        for (name, side), model in done.items()
-        if name in entries and "same_as" not in model
+        (*_network_of(entries[name]), side): results[name, side]
+        for name, side in complete
+        if name in entries and "same_as" not in results[name, side]
     }
-    results: list[dict[str, Any]] = []
     pairs = [(entry, side) for entry in chosen for side in (sides or (0,))]
     for entry, side in tqdm(pairs, desc="models", unit="model", file=sys.stderr):
+        if (entry.name, side) in complete:
+            continue
         kind = (*_network_of(entry), side)
         known = measured.get(kind)
         if known is None:
@@ -126,35 +129,34 @@ def bench_models(
                 known = measured[kind] = _in_own_process(entry.name, side, task)
             except KeyboardInterrupt:
                 break
-        is_new = known["name"] == entry.name and known not in results
-        results.append(known if is_new else {**known, "name": entry.name, "same_as": known["name"]})
-        keep({**report, "models": results})
-    return {**report, "models": results}
+        else:
+            known = {**known, "name": entry.name, "same_as": known["name"]}
+        results[entry.name, side] = known
+        complete.add((entry.name, side))
+        keep({**report, "models": list(results.values())})
+    return {**report, "models": list(results.values())}
 
 
-def _completed(
-    report: dict[str, Any], earlier: Mapping[str, Any] | None
+def _kept(
+    report: dict[str, Any], earlier: Mapping[str, Any]
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return what `earlier` measured, by name and short side; take over its head."""
-    if earlier is None:
-        return {}
-    for part in ("device", "threads", "image_size", "versions"):
-        if earlier[part] != report[part]:
+    """Return the models of `earlier`, by name and short side; take over its hardware."""
+    head = {**earlier, "cpu": earlier.get("hardware", {}).get("cpu")}
+    now = {**report, "cpu": report["hardware"]["cpu"]}
+    for part in ("cpu", "device", "threads", "image_size", "versions"):
+        if head.get(part) != now[part]:
             raise ConfigError(
-                f"the earlier report has {part} {earlier[part]}, this run {report[part]}: "
+                f"the earlier report has {part} {head.get(part)}, this run {now[part]}: "
                 "figures of one report must be comparable, write to another file"
             )
-    if earlier["hardware"]["cpu"] != report["hardware"]["cpu"]:
-        raise ConfigError(
-            f"the earlier report is of {earlier['hardware']['cpu']}, "
-            f"this machine is {report['hardware']['cpu']}: write to another file"
-        )
     report["hardware"] = earlier["hardware"]
-    return {
-        (model["name"], model.get("short_side", 0)): model
-        for model in earlier["models"]
-        if "problem" not in model
-    }
+    return {(model["name"], model.get("short_side", 0)): model for model in earlier["models"]}
+
+
+def _has(model: Mapping[str, Any], plans: Sequence[Plan]) -> bool:
+    """Tell whether all of `plans` were tried with a model."""
+    tried = {(item["engine"], item["precision"]) for item in model.get("engines", ())}
+    return all((plan.engine, plan.precision) in tried for plan in plans)
 
 
 def _network_of(entry: ModelEntry) -> tuple[object, ...]:
@@ -172,7 +174,11 @@ def _in_own_process(name: str, side: int, task: Task) -> dict[str, Any]:
         try:
             return pool.submit(measure, name, side, task).result()
         except MonoDepthError as error:
-            return {"name": name, "problem": str(error)}
+            return {"name": name, **_side(side), "problem": str(error)}
+
+
+def _side(side: int) -> dict[str, int]:
+    return {"short_side": side} if side else {}
 
 
 def measure(name: str, side: int, task: Task) -> dict[str, Any]:
@@ -205,7 +211,7 @@ def measure(name: str, side: int, task: Task) -> dict[str, Any]:
         engines, memory = _measured(network, task, context, before_mib)
     return {
         "name": name,
-        **({"short_side": side} if side else {}),
+        **_side(side),
         "weights": "real" if found else "random",
         "parameters_m": None if parameters is None else round(parameters / 1e6, 1),
         "gmacs": None if macs is None else round(macs / 1e9, 2),

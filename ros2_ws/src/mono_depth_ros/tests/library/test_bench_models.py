@@ -1,9 +1,11 @@
 """The measurement of networks: what it counts, and that it says where figures come from."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+import yaml
 
 from mono_depth.bench_models import REFERENCE, Task, bench_models, measure, models_table, read_plan
 from mono_depth.cli import main
@@ -47,35 +49,73 @@ def test_an_engine_that_cannot_be_had_says_why():
     assert "has no bf16 on a CPU" in found["engines"][1]["problem"]
 
 
-def test_a_network_is_measured_once_and_the_report_says_on_what(tmp_path, capsys):
-    out = tmp_path / "models.json"
-    names = ["nano", "nano", "--engines", "torch/fp32", "--seconds", "0.05", "--threads", "1"]
+@pytest.fixture
+def alike(tmp_path):
+    """Registry with `one` and `again`, two sets of weights for one small network."""
+    entry = {
+        "family": "midas",
+        "variant": "small",
+        "kind": "inverse_affine",
+        "description": "made by a test",
+        "licence": "CC0-1.0",
+        "commercial": True,
+        "weights": {"file": "absent.pt"},
+        "input": {"width": 64, "height": 64, "rule": "upper_bound", "multiple_of": 32},
+    }
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(yaml.safe_dump({"models": {"one": entry, "again": entry}}))
+    return registry
 
-    assert main(["bench", "models", *names, "--json", str(out)]) == 0
+
+def test_a_network_is_measured_once_and_the_report_says_on_what(alike, tmp_path, capsys):
+    out = tmp_path / "models.json"
+    options = ["--registry", str(alike), "--engines", "torch/fp32", "--seconds", "0.05"]
+
+    assert main(["bench", "models", "one", "again", *options, "--json", str(out)]) == 0
 
     report = json.loads(out.read_text())
     first, second = report["models"]
-    assert second == {**first, "same_as": "nano"}
+    assert second == {**first, "name": "again", "same_as": "one"}
     assert report["image_size"] == [640, 480]
-    assert report["threads"] == 1
+    assert report["threads"] >= 1
     assert report["hardware"]["cpu"]
     assert report["versions"]["torch"] == torch.__version__
     table = capsys.readouterr().err
     assert "torch fp32" in table
-    assert "224x160" in table
+    assert "64x64" in table
 
 
-def test_a_report_is_completed_with_what_it_lacks(tmp_path, capsys):
-    out = tmp_path / "models.json"
-    options = ["--engines", "torch/fp32", "--seconds", "0.05", "--threads", "1", "--json", str(out)]
-    main(["bench", "models", "nano", *options])
-    (first,) = json.loads(out.read_text())["models"]
+@pytest.fixture
+def earlier(alike, tmp_path):
+    """A report that knows `one` alone, with an engine and the figure 7 ms."""
+    task = Task(plans=(REFERENCE,), seconds=0.05, threads=1, registry=alike)
+    report = bench_models(["one"], task)
+    report["models"][0]["engines"][0]["ms"] = 7.0
+    return report, task
 
-    assert main(["bench", "models", "nano", "midas_v21_small", *options, "--resume"]) == 0
 
-    kept, added = json.loads(out.read_text())["models"]
-    assert kept == first
-    assert added["name"] == "midas_v21_small"
+def test_a_report_is_completed_with_what_it_lacks(earlier):
+    report, task = earlier
+    saved = []
+
+    full = bench_models(["midas_v21_small"], task, sides=[64], earlier=report, keep=saved.append)
+
+    assert [model["name"] for model in full["models"]] == ["one", "midas_v21_small"]
+    assert full["models"][0] == report["models"][0]
+    assert saved == [full]  # what was there is in what is saved
+
+
+def test_an_entry_that_lacks_an_engine_is_measured_again_if_it_is_asked_for(earlier):
+    report, task = earlier
+    more = replace(task, plans=(REFERENCE, Plan(engine="torch", precision="bf16")))
+
+    kept, again = bench_models(["again"], more, earlier=report)["models"]
+    (measured,) = bench_models(["one"], more, earlier=report)["models"]
+
+    assert kept == report["models"][0]
+    for model in (again, measured):
+        assert [item["precision"] for item in model["engines"]] == ["fp32", "bf16"]
+        assert model["engines"][0]["ms"] != 7.0
 
 
 def test_figures_of_unlike_runs_are_not_put_into_one_report(tmp_path, capsys):
