@@ -21,7 +21,7 @@ def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None
     """Write the weights in half precision, with how they came about in the header.
 
     Args:
-        net: trained network with hints, batch norms not folded.
+        net: trained network, batch norms not folded.
         path: safetensors file to write.
         record: JSON-compatible; what `read_record` returns.
     """
@@ -30,7 +30,8 @@ def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None
         for key, value in net.state_dict().items()
         if not _is_counter(key)
     }
-    metadata = {"format": WEIGHTS_FORMAT, "training": json.dumps(record)}
+    file_format = IMAGE_ONLY_FORMAT if net.hints is None else WEIGHTS_FORMAT
+    metadata = {"format": file_format, "training": json.dumps(record)}
     save_file(tensors, str(path), metadata)
 
 

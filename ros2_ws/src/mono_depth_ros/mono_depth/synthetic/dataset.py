@@ -10,6 +10,7 @@ import numpy as np
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F64
+from mono_depth.synthetic.clutter import tops
 from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
 from mono_depth.synthetic.render import render
 from mono_depth.synthetic.scene import Scene, make_scene
@@ -181,18 +182,19 @@ def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -
 
 def _try_place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View:
     kind = rng.uniform()
-    if kind < 0.2:
-        view = _close_look(scene, rng, tan_x, tan_y)
+    if kind < 0.3:
+        look = _close_look if rng.uniform() < 0.5 else _look_down
+        view = look(scene, rng, tan_x, tan_y)
         if view is not None:
             return view
     if kind > _AERIAL and scene.sky is not None:
         return _from_above(scene, rng, tan_x, tan_y)
-    if kind < 0.48:  # robot
+    if kind < 0.56:  # robot
         height_m, flies = float(np.exp(rng.uniform(*np.log(_ROBOT_HEIGHTS_M)))), False
         pitch, roll = float(rng.normal(0.03, 0.1)), float(rng.normal(0.0, 0.04))
-    elif kind < 0.8:  # hand-held
+    elif kind < 0.84:  # hand-held
         height_m, flies = float(rng.uniform(0.8, 1.8)), False
-        pitch, roll = float(rng.normal(0.18, 0.22)), float(rng.normal(0.0, 0.12))
+        pitch, roll = float(rng.normal(0.18, 0.22)), _hand_roll(rng)
     else:
         height_m = float(rng.uniform(0.5, max(min(scene.high_m[2] - 0.4, 6.0), 0.6)))
         flies, pitch = True, float(rng.normal(0.2, 0.2))
@@ -220,14 +222,44 @@ def _close_look(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: flo
     if not len(small):
         return None
     target = scene.solids.center_m[int(rng.choice(small))]
-    angle, rise = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.0, 0.9))
-    away = np.array([np.cos(angle) * np.cos(rise), np.sin(angle) * np.cos(rise), np.sin(rise)])
-    spot = target + float(rng.uniform(0.4, 1.6)) * away
+    spot, yaw, rise = _seen_from(target, rng, (0.4, 1.6), (0.0, 0.9))
     if float(scene.clearance_m(spot[None])[0]) < 0.12:
         return None
-    yaw, pitch = angle + np.pi + float(rng.normal(0, 0.15)), rise + float(rng.normal(0, 0.1))
+    pitch = rise + float(rng.normal(0, 0.1))
     pose = camera_pose(spot, yaw, pitch, float(rng.normal(0.0, 0.15)))
     return _View(pose, _worth(scene, pose, tan_x, tan_y))
+
+
+def _look_down(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View | None:
+    """Return a view down on a table or the floor from 0.4 to 2 m, None where it is hemmed in."""
+    surfaces = tops(scene.solids)
+    if surfaces and rng.uniform() < 0.75:
+        target = surfaces[int(rng.integers(len(surfaces)))].at(rng)
+    else:
+        target = rng.uniform(scene.low_m, scene.high_m) * (1.0, 1.0, 0.0)
+    spot, yaw, rise = _seen_from(target, rng, (0.4, 2.0), (0.2, 1.45))
+    if float(scene.clearance_m(spot[None])[0]) < 0.15:
+        return None
+    pose = camera_pose(spot, yaw, rise + float(rng.normal(0, 0.15)), _hand_roll(rng))
+    return _View(pose, _worth(scene, pose, tan_x, tan_y))
+
+
+def _seen_from(
+    target: F64,
+    rng: np.random.Generator,
+    distance_m: tuple[float, float],
+    rise_rad: tuple[float, float],
+) -> tuple[F64, float, float]:
+    """Return a place around a point, and the heading and the pitch that look at it."""
+    angle, rise = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(*rise_rad))
+    away = np.array([np.cos(angle) * np.cos(rise), np.sin(angle) * np.cos(rise), np.sin(rise)])
+    spot = target + float(rng.uniform(*distance_m)) * away
+    return spot, angle + np.pi + float(rng.normal(0, 0.15)), rise
+
+
+def _hand_roll(rng: np.random.Generator) -> float:
+    """Return the roll of a camera in a hand: mostly level, sometimes not at all."""
+    return float(rng.normal(0.0, 0.12 if rng.uniform() < 0.75 else 0.5))
 
 
 def _worth(scene: Scene, pose: F64, tan_x: float, tan_y: float) -> float:

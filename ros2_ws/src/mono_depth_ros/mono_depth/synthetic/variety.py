@@ -1,4 +1,4 @@
-"""What makes training scenes harder: mirrors, glass, polish, odd materials, fog, night, rain.
+"""What makes training scenes harder: litter, mirrors, glass, odd materials, fog, night, rain.
 
 It comes on top of a finished scene, so recordings of the same seeds stay as they are.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from mono_depth.synthetic import palette as look
 from mono_depth.synthetic.arrays import F32
 from mono_depth.synthetic.builder import Builder
+from mono_depth.synthetic.clutter import litter
 from mono_depth.synthetic.light import Lamp, Lighting
 from mono_depth.synthetic.materials import Material, MaterialTable
 from mono_depth.synthetic.noise import Tile
@@ -31,6 +32,7 @@ def with_variety(scene: Scene, rng: np.random.Generator) -> Scene:
     b.materials = [_shiny(m, rng) for m in b.materials]
     lighting, sky = scene.lighting, scene.sky
     if scene.sky is None:
+        litter(scene, b)
         _polish(scene, b, _FLOOR, chance=0.25)
         if rng.uniform() < 0.35:
             _wall_mirror(scene, b)

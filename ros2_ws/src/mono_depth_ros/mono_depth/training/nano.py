@@ -14,7 +14,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ from mono_depth.training.hints import HintShares
 from mono_depth.training.pool import EXAMPLES_PER_SCENE, ExamplePool, Renderers
 from mono_depth.training.report import TrainingLog
 from mono_depth.training.source import ExampleSource
+from mono_depth.training.team import Team, lead
 from mono_depth.training.trainer import PARTS, Trainer, TrainingConfig, make_batch
 
 _SAVE_EVERY_S = 60.0
@@ -42,6 +43,7 @@ class Run:
     pool_folder: Path  # rendered examples are kept here
     renderers: int  # processes that render beside the training; 0 = only what the pool holds
     device: torch.device
+    threads: int = 1  # of each process that trains
     start: Path | None = None  # weights to go on from
 
     @property
@@ -61,14 +63,7 @@ def train(config: TrainingConfig, run: Run) -> None:
         ConfigError: an interrupted run had other settings.
         KeyboardInterrupt: interrupted; the state is saved.
     """
-    start = load_net(run.start) if run.start else None
-    trainer, log, elapsed_s = Trainer(config, run.device, start), TrainingLog(run.out), 0.0
-    if run.state_file.exists():
-        saved = torch.load(run.state_file, weights_only=True, map_location=run.device)
-        if saved["config"] != repr(config):
-            raise ConfigError(f"{run.state_file} is of a run with other settings: remove it")
-        trainer.restore(saved["trainer"])
-        log.entries, elapsed_s = saved["log"], saved["elapsed_s"]
+    saved = _saved_state(run, config)
     pool = ExamplePool(run.pool_folder, config.pool_capacity, config.render_size)
     source = ExampleSource(pool, run.device)
     workers = Renderers(
@@ -78,18 +73,69 @@ def train(config: TrainingConfig, run: Run) -> None:
         size=config.render_size,
         processes=run.renderers,
     )
-    workers.start()
     try:
-        _fill_pool(source, workers, config.pool_minimum)
-        elapsed_s = _loop(trainer, config, source, workers, log, elapsed_s, run.state_file)
+        _fill_pool(source, workers, config)
+        with lead(config.trainers, _help, config, run) as team:
+            _lead(config, run, team, source, workers, saved)
     finally:
         workers.stop()
+
+
+def _saved_state(run: Run, config: TrainingConfig) -> dict[str, Any]:
+    """Return where an interrupted run was, empty if there is none."""
+    if not run.state_file.exists():
+        return {}
+    saved: dict[str, Any] = torch.load(run.state_file, weights_only=True, map_location=run.device)
+    if saved["config"] != repr(config):
+        raise ConfigError(f"{run.state_file} is of a run with other settings: remove it")
+    return saved
+
+
+def _help(team: Team, config: TrainingConfig, run: Run) -> None:
+    """Train along with the leader until it ends this process."""
+    torch.set_num_threads(run.threads)
+    cv2.setNumThreads(1)
+    trainer = Trainer(config, run.device, team=team)
+    trainer.restore(team.share({}))
+    pool = ExamplePool(run.pool_folder, config.pool_capacity, config.render_size)
+    source = ExampleSource(pool, run.device)
+    while True:
+        _step(trainer, config, source, team, team.agree(0.0))
+
+
+def _step(
+    trainer: Trainer, config: TrainingConfig, source: ExampleSource, team: Team, progress: float
+) -> tuple[dict[str, torch.Tensor], int]:
+    """Learn from one batch; return the losses and the number of pictures in the pool."""
+    # a step depends on the seed, its number and who takes it alone: it can be repeated
+    rng = np.random.default_rng((config.seed, trainer.steps, team.rank))
+    pictures = source.refresh()
+    examples = source.draw(config.pairs, config.batch_size - 2 * config.pairs, rng)
+    return trainer.step(make_batch(examples, config, rng, progress), progress), pictures
+
+
+def _lead(
+    config: TrainingConfig,
+    run: Run,
+    team: Team,
+    source: ExampleSource,
+    workers: Renderers,
+    saved: dict[str, Any],
+) -> None:
+    start = load_net(run.start) if run.start else None
+    trainer = Trainer(config, run.device, start, team)
+    log, elapsed_s = TrainingLog(run.out), 0.0
+    if saved:
+        trainer.restore(saved["trainer"])
+        log.entries, elapsed_s = saved["log"], saved["elapsed_s"]
+    team.share(trainer.state())
+    elapsed_s = _loop(trainer, config, source, workers, team, log, elapsed_s, run.state_file)
     record = {
         **asdict(config),
         "device": _name(run.device),
         "steps_done": trainer.steps,
-        "images_seen": trainer.steps * config.batch_size,
-        "examples_rendered": int(pool.numbers().max()) + 1,
+        "images_seen": trainer.steps * config.batch_size * config.trainers,
+        "examples_rendered": source.newest + 1,
         "trained_s": round(elapsed_s),
         "torch": torch.__version__,
     }
@@ -98,12 +144,19 @@ def train(config: TrainingConfig, run: Run) -> None:
     run.state_file.unlink(missing_ok=True)
 
 
-def _fill_pool(source: ExampleSource, workers: Renderers, minimum: int) -> None:
+def _fill_pool(source: ExampleSource, workers: Renderers, config: TrainingConfig) -> None:
+    """Wait for the first scenes; the renderers go on unless the pool shall hold no others."""
+    minimum, is_fixed = config.pool_minimum, config.pool_minimum >= config.pool_capacity
+    if is_fixed and source.refresh() >= minimum:
+        return
+    workers.start()
     with tqdm(total=minimum, desc="first scenes", unit="picture") as bar:
         while bar.n < minimum:
             workers.check()
             bar.update(min(source.refresh(), minimum) - bar.n)
             time.sleep(0.2)
+    if is_fixed:
+        workers.stop()
 
 
 def _loop(
@@ -111,27 +164,22 @@ def _loop(
     config: TrainingConfig,
     source: ExampleSource,
     workers: Renderers,
+    team: Team,
     log: TrainingLog,
     before_s: float,
     state_file: Path,
 ) -> float:
     """Train until the budget is spent; return the seconds of training of all runs."""
-    singles = config.batch_size - 2 * config.pairs
     started = saved = time.monotonic()
     elapsed_s, progress = before_s, _progress(config, trainer.steps, before_s)
     with tqdm(total=100, desc="training", unit="%", bar_format=_BAR) as bar:
         try:
             while progress < 1.0:
-                # a step depends on the seed and its number alone: it can be repeated
-                rng = np.random.default_rng((config.seed, trainer.steps))
-                pictures = source.refresh()
-                examples = source.draw(config.pairs, singles, rng)
-                batch = make_batch(examples, config, rng, progress)
-                losses = trainer.step(batch, progress)
+                losses, pictures = _step(trainer, config, source, team, team.agree(progress))
                 now = time.monotonic()
                 elapsed_s = before_s + now - started
                 if log.add(trainer.steps, elapsed_s, losses):
-                    seen = trainer.steps * config.batch_size
+                    seen = trainer.steps * config.batch_size * config.trainers
                     loss = log.entries[-1]["total"]
                     bar.set_postfix(loss=f"{loss:.3f}", seen=seen, pool=pictures)
                 progress = _progress(config, trainer.steps, elapsed_s)
@@ -187,6 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
         seed=given.seed,
         start_sha256=_sha256(given.start) if given.start else "",
         part=given.part,
+        trainers=given.trainers,
         hint_shares=hints,
         batch_size=given.batch,
         learning_rate=given.learning_rate,
@@ -203,6 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
         pool_folder=pool,
         renderers=given.renderers,
         device=torch.device(given.device),
+        threads=given.threads,
         start=given.start,
     )
     signal.signal(signal.SIGTERM, _interrupt)
@@ -237,12 +287,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=default.steps, help="instead of minutes, if not 0")
     add("--seed", type=int, default=default.seed, help="of weights, scenes and chance")
     add("--device", default="cpu", help="cpu or cuda")
-    add("--batch", type=int, default=default.batch_size, help="images in a step")
+    add("--batch", type=int, default=default.batch_size, help="images in a step of each")
     add("--learning-rate", type=float, default=default.learning_rate, help="the highest")
     add("--average-decay", type=float, default=default.average_decay, help="of the weights kept")
     add("--early-fraction", type=float, default=default.early_fraction, help="at a small size")
     add("--bfloat16", action="store_true", help="where the device multiplies it")
-    add("--threads", type=int, default=1, help="of the training itself")
+    add("--trainers", type=int, default=default.trainers, help="processes that train together")
+    add("--threads", type=int, default=1, help="of each of them")
     add("--renderers", type=int, default=1, help="processes that render scenes")
     add("--pool", type=Path, help="folder for rendered scenes, kept between runs")
     add("--pool-capacity", type=int, default=default.pool_capacity, help="pictures kept")

@@ -188,12 +188,15 @@ class Renderers:
                 raise RuntimeError(f"a renderer ended with exit code {process.exitcode}")
 
     def stop(self) -> None:
-        """Let each process finish its scene and wait for it."""
+        """Let each process that was started finish its scene and wait for it."""
         self._stop.set()
         for process in self._processes:
+            if process.pid is None:
+                continue
             process.join(timeout=10.0)
             if process.is_alive():
                 process.terminate()
+        self._processes.clear()
 
 
 def _fill(

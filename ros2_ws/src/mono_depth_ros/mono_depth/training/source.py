@@ -47,6 +47,11 @@ class ExampleSource:
             self._looked_s = time.monotonic()
         return int((self._numbers >= 0).sum())
 
+    @property
+    def newest(self) -> int:
+        """Number of the newest example, -1 = none."""
+        return int(self._pool.numbers().max())
+
     def draw(self, pairs: int, singles: int, rng: np.random.Generator) -> Examples:
         """Return examples by chance: first `pairs` pairs, side by side, then single ones.
 

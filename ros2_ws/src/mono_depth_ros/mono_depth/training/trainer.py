@@ -17,9 +17,10 @@ from mono_depth.training.hints import HintShares, random_ground, random_known
 from mono_depth.training.look import random_look
 from mono_depth.training.losses import SKY_DEPTH_M, depth_losses
 from mono_depth.training.pool import Examples
+from mono_depth.training.team import Team
 from mono_depth.training.views import Matches, match_pairs, random_views
 
-PARTS = ("all", "hints")
+PARTS = ("all", "image", "hints")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,9 @@ class TrainingConfig:
     steps: int = 0  # how many, whatever time they take; 0 = for `minutes`
     seed: int = 0
     start_sha256: str = ""  # of the weights it starts from, "" = from nothing
-    part: str = "all"  # what learns: all, or only what uses the hints
-    batch_size: int = 8
+    part: str = "all"  # what learns: all, or only what sees the image, or what uses the hints
+    trainers: int = 1  # processes that train together
+    batch_size: int = 8  # of each of them
     pair_share: float = 0.5  # of a batch that are pairs of views of the same place
     hint_shares: HintShares = field(default_factory=HintShares)
     learning_rate: float = 1.5e-3
@@ -52,6 +54,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.minutes <= 0.0 or self.batch_size < 2:
             raise ConfigError(f"minutes {self.minutes}, batch size {self.batch_size}: too small")
+        if self.trainers < 1:
+            raise ConfigError(f"trainers {self.trainers}, expected 1 or more")
         if len(self.view_sizes) != len(self.view_shares):
             raise ConfigError("view_sizes and view_shares differ in length")
         if self.part not in PARTS:
@@ -61,6 +65,13 @@ class TrainingConfig:
     def pairs(self) -> int:
         """Pairs of views in a batch."""
         return round(0.5 * self.pair_share * self.batch_size)
+
+    @property
+    def told(self) -> HintShares:
+        """How often hints are given: never to a network for images alone."""
+        if self.part == "image":
+            return HintShares(points=0.0, sensor=0.0, ground=0.0)
+        return self.hint_shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +106,12 @@ def make_batch(
     noise.manual_seed(int(rng.integers(2**62)))
     views = random_views(examples, size, rng)
     image = normalise(255.0 * random_look(views.image, rng, noise))
-    known_log, is_kept = random_known(views, config.hint_shares, rng, noise)
+    known_log, is_kept = random_known(views, config.told, rng, noise)
     return Batch(
         image=image.contiguous(memory_format=torch.channels_last),
         rays=views.rays,
         known_log=known_log,
-        ground=random_ground(views, config.hint_shares, rng),
+        ground=random_ground(views, config.told, rng),
         target=torch.where(is_kept, torch.nan, views.target),
         sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
         matches=match_pairs(views, config.pairs),
@@ -115,6 +126,7 @@ class Trainer:
         config: TrainingConfig,
         device: torch.device | None = None,
         start: NanoNet | None = None,
+        team: Team | None = None,
     ) -> None:
         """Begin a run.
 
@@ -122,23 +134,25 @@ class Trainer:
             config: what to do.
             device: that trains; None = the CPU.
             start: network to go on with, None = a new one.
+            team: the processes that train together; None = this one alone.
         """
         torch.manual_seed(config.seed)
         self.device = device or torch.device("cpu")
-        self._config = config
-        self._net, self.average = NanoNet(), NanoNet()
+        self._config, self._team = config, team or Team()
+        has_hints = config.part != "image"
+        self._net, self.average = NanoNet(has_hints=has_hints), NanoNet(has_hints=has_hints)
         if start is not None:
-            self._net.load_state_dict(start.state_dict())
+            self._net.load_state_dict(start.state_dict(), strict=has_hints)
         self.average.load_state_dict(self._net.state_dict())
         for net in (self._net, self.average):
             net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.part == "hints":
             self._net.requires_grad_(requires_grad=False)
             self._net.hints.requires_grad_()  # type: ignore[union-attr]
-        learning = [p for p in self._net.parameters() if p.requires_grad]
+        self._learning = [p for p in self._net.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in learning if p.ndim > 1]},
-            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in self._learning if p.ndim > 1]},
+            {"params": [p for p in self._learning if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self._optimiser = torch.optim.AdamW(
             groups,
@@ -166,16 +180,19 @@ class Trainer:
         rate = self._config.learning_rate * _schedule(progress, self._config.warmup_fraction)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        self._net.train(self._config.part == "all")  # else the norms stay as they are
-        hints = hint_channels(batch.known_log, batch.ground)
+        self._net.train(self._config.part != "hints")  # then the norms stay as they are
+        sees_hints = self._config.part != "image"
+        hints = hint_channels(batch.known_log, batch.ground) if sees_hints else None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.bfloat16):
             features = self._net.features(batch.image, batch.rays, hints)
         log_depth, log_spread = self._net.predict(features.float()).unbind(1)
-        log_depth = anchored(log_depth, batch.known_log)
+        if sees_hints:
+            log_depth = anchored(log_depth, batch.known_log)
         losses = depth_losses(log_depth, log_spread, batch.target, batch.sky_log, batch.matches)
         total = losses.total()
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        self._team.average([p.grad for p in self._learning if p.grad is not None])
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), self._config.max_gradient_norm)
         self._optimiser.step()
         self.steps += 1

@@ -15,7 +15,7 @@ from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.models.nano import CANONICAL_FOCAL_PX
 from mono_depth.models.nano_net import NanoNet
-from mono_depth.models.nano_weights import load_net, read_record, save_weights
+from mono_depth.models.nano_weights import load_net, read_net, read_record, save_weights
 from mono_depth.synthetic.dataset import training_pairs
 from mono_depth.training.average import average
 from mono_depth.training.hints import HintShares, random_ground, random_known
@@ -24,6 +24,7 @@ from mono_depth.training.losses import depth_losses
 from mono_depth.training.nano import Run, main, train
 from mono_depth.training.pool import Example, ExamplePool, Examples, render_synthetic
 from mono_depth.training.source import ExampleSource
+from mono_depth.training.team import Team, lead
 from mono_depth.training.trainer import Trainer, TrainingConfig, make_batch
 from mono_depth.training.views import Matches, Views, match_pairs, random_views
 
@@ -359,6 +360,64 @@ def run_in(folder: Path, **changes: object) -> Run:
     filled_pool(folder / "pool")
     run = Run(out=folder / "nano.safetensors", pool_folder=folder / "pool", renderers=0, device=CPU)
     return replace(run, **changes)
+
+
+def test_a_network_for_images_alone_is_told_nothing_and_saved_as_such(tmp_path):
+    config = replace(SMALL, part="image", steps=2, early_view_size=(32, 32))
+    batch = make_batch(taken([slope()] * 4, tmp_path), config, np.random.default_rng(0), 0.0)
+    assert batch.known_log.isnan().all()
+    assert batch.ground.isnan().all()
+
+    run = run_in(tmp_path / "run")
+    train(config, run)
+    assert read_net(run.out)[0].hints is None
+
+
+def follow(team: Team, wanted: float) -> None:
+    """The part of the second one in a team of two."""
+    state = team.share({})
+    while True:
+        gradients = [torch.full((2, 2), wanted), torch.full((3,), state["number"])]
+        team.average(gradients)
+        assert team.agree(0.0) == 0.25
+
+
+def test_a_team_learns_from_the_mean_of_its_gradients():
+    with lead(2, follow, 8.0) as team:
+        assert team.size == 2
+        team.share({"number": 5.0})
+        for _ in range(2):
+            gradients = [torch.zeros(2, 2), torch.ones(3)]
+            team.average(gradients)
+            assert gradients[0].tolist() == [[4.0, 4.0], [4.0, 4.0]]
+            assert gradients[1].tolist() == [3.0, 3.0, 3.0]
+            assert team.agree(0.25) == 0.25
+
+
+def test_two_trainers_write_one_network_that_saw_the_images_of_both(tmp_path):
+    run = run_in(tmp_path)
+    train(replace(SMALL, steps=3, early_view_size=(32, 32), trainers=2), run)
+    record = read_record(run.out)
+    assert record["trainers"] == 2
+    assert record["images_seen"] == 24
+    assert all(weight.isfinite().all() for weight in load_net(run.out).parameters())
+
+
+def test_a_team_needs_a_trainer():
+    with pytest.raises(ConfigError, match="trainers 0, expected 1 or more"):
+        TrainingConfig(trainers=0)
+
+
+def test_a_pool_that_shall_be_full_is_rendered_before_the_training(tmp_path):
+    run = Run(out=tmp_path / "n.safetensors", pool_folder=tmp_path, renderers=1, device=CPU)
+    config = replace(SMALL, steps=1, early_view_size=(32, 32))
+    train(config, run)
+    numbers = ExamplePool(tmp_path, SMALL.pool_capacity, SMALL.render_size).numbers().tolist()
+    assert min(numbers) >= 0
+    train(config, run)
+    assert numbers == (
+        ExamplePool(tmp_path, SMALL.pool_capacity, SMALL.render_size).numbers().tolist()
+    )
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
