@@ -140,7 +140,9 @@ def _guided(
     known = known_depth(
         frame, model.depth_size(width, height), replace(config, min_points=_ANY_POINTS)
     )
-    ground = Hints(camera_height_m=frame.camera_height_m, down_camera=frame.down_camera)
+    ground = Hints()
+    if config.level_ground:
+        ground = Hints(camera_height_m=frame.camera_height_m, down_camera=frame.down_camera)
     if known is None:
         return model.infer_guided(rgb, frame.intrinsics, ground), ""
     hints = replace(

@@ -289,6 +289,15 @@ class CompletionConfig:
     min_confidence: Annotated[
         float, Param("Pixels of the first guess with less confidence are doubtful.", 0.0, 1.0)
     ] = 0.2
+    level_ground: Annotated[
+        bool,
+        Param(
+            "Tell nano where level ground is when height and gravity of the camera are known: "
+            "nothing is then shown below it. Turn it off where the ground drops: stairs, edges of "
+            "platforms.",
+            live=True,
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -123,6 +123,15 @@ def test_height_and_gravity_are_used(pipeline):
     assert torch.equal(pipeline.process(frame(camera_height_m=0.3)).network_depth_m, alone)
 
 
+def test_the_ground_can_be_kept_from_it(guided_registry, pipeline):
+    alone = pipeline.process(frame()).network_depth_m
+    pipeline.reconfigure(config(guided_registry, level_ground=False))
+    not_told = pipeline.process(frame(camera_height_m=0.3, down_camera=DOWN)).network_depth_m
+    pipeline.reconfigure(config(guided_registry))
+
+    torch.testing.assert_close(not_told, alone)
+
+
 def test_depth_can_be_kept_from_it(guided_registry, pipeline):
     alone = pipeline.process(frame()).network_depth_m
     pipeline.reconfigure(config(guided_registry, source="guess"))
