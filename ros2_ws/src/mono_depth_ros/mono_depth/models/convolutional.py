@@ -6,15 +6,14 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mono_depth.data import Intrinsics, OutputKind, Prediction
-from mono_depth.errors import ModelError
+from mono_depth.data import Intrinsics, Prediction
+from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.registry import ModelEntry
-from mono_depth.preprocess import InputSpec, Preprocess
 
 STRIDE_PX = 32  # of the coarsest map; the networks take multiples of it
 
 
-class ConvolutionalDepth:
+class ConvolutionalDepth(NetworkModel[nn.Module]):
     """A network from one image to one map, behind the `DepthModel` protocol."""
 
     def __init__(
@@ -25,15 +24,9 @@ class ConvolutionalDepth:
         Raises:
             ModelError: the input of `entry` is not in multiples of 32 pixels.
         """
-        spec = _checked_input(entry)
-        self.name = entry.name
-        self.kind: OutputKind = entry.kind
-        self.device = device
-        self.weights_sha256 = sha256
         fold_batch_norms(net.eval().requires_grad_(False))
-        self.net = net.to(device)
+        super().__init__(net, entry, device, sha256, step_px=STRIDE_PX)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._preprocess = Preprocess(spec, device)
 
     @torch.inference_mode()
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
@@ -41,19 +34,6 @@ class ConvolutionalDepth:
         del intrinsics
         values = self.net(self._preprocess(rgb))[0]
         return Prediction(values=values.float(), kind=self.kind)
-
-
-def _checked_input(entry: ModelEntry) -> InputSpec:
-    spec = entry.input
-    if spec is None:
-        raise ModelError(f"the registry entry {entry.name} has no `input`")
-    sides = (spec.width, spec.height) if spec.rule == "fixed" else (spec.multiple_of,)
-    if any(side % STRIDE_PX for side in sides):
-        raise ModelError(
-            f"{entry.name}: input of {spec.rule} {spec.width}x{spec.height} in multiples of "
-            f"{spec.multiple_of}, expected multiples of {STRIDE_PX}"
-        )
-    return spec
 
 
 def fold_batch_norms(module: nn.Module) -> None:

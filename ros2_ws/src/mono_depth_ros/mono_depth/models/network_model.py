@@ -10,7 +10,7 @@ from torch import nn
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.registry import ModelEntry
-from mono_depth.preprocess import Preprocess
+from mono_depth.preprocess import InputSpec, Preprocess
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -26,13 +26,23 @@ class NetworkModel(Generic[Net]):
         Raises:
             ModelError: `entry` describes another input.
         """
-        if entry.input is None:
-            raise ModelError(f"the registry entry {entry.name} has no `input`")
-        if entry.input.multiple_of % step_px:
-            raise ModelError(f"{entry.name}: input sizes must be multiples of {step_px}")
+        spec = _checked_input(entry, step_px)
         self.name = entry.name
         self.kind: OutputKind = entry.kind
         self.device = device
         self.weights_sha256 = sha256
         self.net = net.to(device).eval().requires_grad_(False)
-        self._preprocess = Preprocess(entry.input, device)
+        self._preprocess = Preprocess(spec, device)
+
+
+def _checked_input(entry: ModelEntry, step_px: int) -> InputSpec:
+    spec = entry.input
+    if spec is None:
+        raise ModelError(f"the registry entry {entry.name} has no `input`")
+    sides = (spec.width, spec.height) if spec.rule == "fixed" else (spec.multiple_of,)
+    if any(side % step_px for side in sides):
+        raise ModelError(
+            f"{entry.name}: input of {spec.rule} {spec.width}x{spec.height} in multiples of "
+            f"{spec.multiple_of}, expected multiples of {step_px}"
+        )
+    return spec

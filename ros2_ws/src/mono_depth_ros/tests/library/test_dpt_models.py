@@ -226,5 +226,5 @@ def test_an_input_that_is_no_multiple_of_32_is_refused(large_weights):
     entry = read_registry()["dpt_large"]
     entry = replace(entry, input=replace(entry.input, multiple_of=16))
 
-    with pytest.raises(ModelError, match="input sizes must be multiples of 32"):
+    with pytest.raises(ModelError, match="multiples of 16, expected multiples of 32"):
         MidasDpt(built(small("large"), large_weights), entry, CPU, sha256="")

@@ -240,7 +240,7 @@ def test_a_file_without_configuration_is_refused(tmp_path, weights):
     [
         ({"kind": OutputKind.METRIC}, "kind metric, not completion"),
         ({"input": None}, "has no `input`"),
-        ({"input": InputSpec(width=64, height=64, multiple_of=32)}, "must be multiples of 14"),
+        ({"input": InputSpec(width=64, height=64, multiple_of=32)}, "expected multiples of 14"),
     ],
 )
 def test_an_entry_that_no_published_network_fits_is_refused(published, change, message):

@@ -182,7 +182,7 @@ def test_each_way_from_output_to_points_is_that_of_the_original(remap, expected)
     [
         ({"kind": OutputKind.DEPTH_AFFINE}, "kind depth_affine, not metric"),
         ({"input": None}, "has no `input`"),
-        ({"input": InputSpec(width=64, height=64, multiple_of=32)}, "must be multiples of 14"),
+        ({"input": InputSpec(width=64, height=64, multiple_of=32)}, "expected multiples of 14"),
     ],
 )
 def test_an_entry_that_no_published_network_fits_is_refused(tmp_path, weights, change, message):
