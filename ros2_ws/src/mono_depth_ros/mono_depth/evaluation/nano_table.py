@@ -27,11 +27,11 @@ from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.evaluation.tum import open_tum
 from mono_depth.models.nano import Nano
 from mono_depth.resources import share_dir
+from mono_depth.synthetic.dataset import HELD_OUT_SEED
 
 MAX_SENSOR_DEPTH_M = 10.0  # what the sensors of the real recordings can measure
 MAX_SYNTHETIC_DEPTH_M = 80.0
 
-_HELD_OUT_SEED = 900_000_000  # training seeds stay below, see training/pool.py
 _PRIOR_SCENES = 150
 _HELD_OUT = {"room": "robot", "office": "handheld", "corridor": "robot", "street": "drone"}
 
@@ -171,10 +171,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--json", type=Path, help="write all measures here too")
     given = parser.parse_args(arguments)
-    weights = given.weights or [share_dir() / "models" / "nano.safetensors"]
     data = given.data or Path("no recordings")
     predictors = build_predictors(
-        _named(weights),
+        load_named(given.weights),
         synthetic_prior(),
         data / "fastdepth" / "fastdepth_nyu_224.onnx",
     )
@@ -191,8 +190,9 @@ def main(arguments: list[str] | None = None) -> None:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
 
-def _named(weights: Sequence[Path]) -> dict[str, Nano]:
-    cpu = torch.device("cpu")
+def load_named(files: Sequence[Path] | None) -> dict[str, Nano]:
+    """Return the networks of weights files by name; of the file that ships if there are none."""
+    cpu, weights = torch.device("cpu"), files or [share_dir() / "models" / "nano.safetensors"]
     if len(weights) == 1:
         return {"nano": Nano.load(weights[0], cpu)}
     return {f"nano {path.stem}": Nano.load(path, cpu) for path in weights}
@@ -218,7 +218,7 @@ def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[Se
     """Yield frames of a synthetic recording whose seed no training draws."""
     from mono_depth.synthetic.camera import SyntheticCamera
 
-    camera = SyntheticCamera(_HELD_OUT_SEED, scene, trajectory, width=320, height=240)
+    camera = SyntheticCamera(HELD_OUT_SEED, scene, trajectory, width=320, height=240)
     for index in np.linspace(0, len(camera) - 1, count).astype(int):
         frame = camera[int(index)]
         yield SequenceFrame(

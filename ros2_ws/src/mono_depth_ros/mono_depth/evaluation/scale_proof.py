@@ -24,10 +24,10 @@ from mono_depth.models.protocol import DepthModel
 from mono_depth.scale import ScaleTracker, with_focal_rule
 from mono_depth.scale.law import Law, Pivot, to_x
 from mono_depth.synthetic.camera import SyntheticCamera
+from mono_depth.synthetic.dataset import HELD_OUT_SEED
 from mono_depth.synthetic.frame import SyntheticFrame
 
 _NUMBER = 5
-_HELD_OUT_SEED = 900_000_000  # training seeds stay below, see training/pool.py
 _POINT_NOISE = 0.02  # relative
 _WRONG_M = (0.2, 20.0)  # where wrong points are
 _FARTHEST_M = 20.0  # depth beyond, or behind infinity, counts as this
@@ -87,7 +87,7 @@ def ground_rows(
 ) -> list[Row]:
     """Return how near the ground under synthetic robots comes to the true scale [%]."""
     robots = [
-        list(_robot(scene, _HELD_OUT_SEED + seed, rate_hz=6.0, seconds=seconds))
+        list(_robot(scene, HELD_OUT_SEED + seed, rate_hz=6.0, seconds=seconds))
         for scene in scenes
         for seed in range(1, seeds + 1)
     ]
@@ -101,19 +101,22 @@ def ground_rows(
 
 
 def focal_rows(sequence: FrameSequence, model: DepthModel) -> list[Row]:
-    """Return how far the metres of the middle of a picture are from those of the whole [%].
+    """Return how far the metres of the middle of a picture are from those of the whole [%]."""
+    ratios = [longer_lens_ratio(frame, model) for frame in sequence]
+    value = 100.0 * abs(float(np.median(ratios)))
+    return [_row(f"focal length x{_ZOOM:g}: change of metres [%]", sequence.name, value, 5.0)]
+
+
+def longer_lens_ratio(frame: SequenceFrame, model: DepthModel) -> float:
+    """Return log(metres through a longer lens / metres), the median over what both see.
 
     The middle at the size of the whole is what a lens of `_ZOOM` times the focal length sees.
     Without the focal rule a network says that all of it is nearer by that factor.
     """
-    ratios = []
-    for frame in sequence:
-        whole, near = (_by_focal_rule(seen, model) for seen in (frame, _zoomed(frame)))
-        rows, columns = (_middle(size) for size in whole.shape)
-        same = cv2.resize(near, whole[rows, columns].shape[::-1], interpolation=cv2.INTER_AREA)
-        ratios.append(float(np.median(np.log(same / whole[rows, columns]))))
-    value = 100.0 * abs(float(np.median(ratios)))
-    return [_row(f"focal length x{_ZOOM:g}: change of metres [%]", sequence.name, value, 5.0)]
+    whole, near = (_by_focal_rule(seen, model) for seen in (frame, _zoomed(frame)))
+    rows, columns = (_middle(size) for size in whole.shape)
+    same = cv2.resize(near, whole[rows, columns].shape[::-1], interpolation=cv2.INTER_AREA)
+    return float(np.median(np.log(same / whole[rows, columns])))
 
 
 def _by_focal_rule(frame: SequenceFrame, model: DepthModel) -> DepthImage:

@@ -21,6 +21,7 @@ from mono_depth.synthetic.variety import rain, with_variety
 from mono_depth.synthetic.visibility import Grid, draw
 from mono_depth.synthetic.walker import free_position
 
+HELD_OUT_SEED = 900_000_000  # seeds of evaluation start here; those of training stay below
 # how often each kind of scene comes: mostly where small robots and people are
 SCENE_SHARES = {
     "room": 0.38,
@@ -182,14 +183,14 @@ def _place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -
 
 def _try_place(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: float) -> _View:
     kind = rng.uniform()
-    if kind < 0.3:
-        look = _close_look if rng.uniform() < 0.5 else _look_down
+    if kind < 0.4:
+        look = _close_look if rng.uniform() < 0.4 else _look_down
         view = look(scene, rng, tan_x, tan_y)
         if view is not None:
             return view
     if kind > _AERIAL and scene.sky is not None:
         return _from_above(scene, rng, tan_x, tan_y)
-    if kind < 0.56:  # robot
+    if kind < 0.6:  # robot
         height_m, flies = float(np.exp(rng.uniform(*np.log(_ROBOT_HEIGHTS_M)))), False
         pitch, roll = float(rng.normal(0.03, 0.1)), float(rng.normal(0.0, 0.04))
     elif kind < 0.84:  # hand-held
@@ -234,7 +235,8 @@ def _look_down(scene: Scene, rng: np.random.Generator, tan_x: float, tan_y: floa
     """Return a view down on a table or the floor from 0.4 to 2 m, None where it is hemmed in."""
     surfaces = tops(scene.solids)
     if surfaces and rng.uniform() < 0.75:
-        target = surfaces[int(rng.integers(len(surfaces)))].at(rng)
+        area = np.array([np.prod(top.half_m) for top in surfaces])
+        target = surfaces[int(rng.choice(len(surfaces), p=area / area.sum()))].at(rng)
     else:
         target = rng.uniform(scene.low_m, scene.high_m) * (1.0, 1.0, 0.0)
     spot, yaw, rise = _seen_from(target, rng, (0.4, 2.0), (0.2, 1.45))

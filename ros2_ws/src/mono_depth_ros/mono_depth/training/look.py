@@ -47,7 +47,7 @@ def random_look(
         (B, 3, h, w), 0..1 in steps of 1/255.
     """
     images = images.clone()
-    for change, share in ((_filter, 0.25), (_colour, 1.0), (_blur, 0.2)):
+    for change, share in ((_filter, 0.25), (_shade, 0.3), (_colour, 1.0), (_blur, 0.2)):
         _change_some(images, change, share, rng)
     _change_some(images, lambda part, r: _noise(part, r, noise), 0.3, rng)
     images = (images.clamp(0.0, 1.0) * 255.0).round() / 255.0
@@ -82,6 +82,17 @@ def _filter(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     low, high = low[:, None, None, None], high[:, None, None, None]
     filtered = ((filtered - low) / (high - low).clamp(min=1e-3)).clamp(0.0, 1.0)
     return images.lerp(filtered, _on(rng.uniform(0.0, 0.6, len(images)), images))
+
+
+def _shade(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Lay soft shadows and lights over images."""
+    cells = int(rng.integers(2, 7))
+    field = rng.uniform(0.1, 0.6, (len(images), 1, 1, 1)) * rng.normal(
+        0.0, 1.0, (len(images), 1, cells, cells)
+    )
+    coarse = torch.from_numpy(field.astype(np.float32)).to(images.device)
+    smooth = F.interpolate(coarse, images.shape[2:], mode="bicubic", align_corners=True)
+    return images * smooth.exp()
 
 
 def _colour(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

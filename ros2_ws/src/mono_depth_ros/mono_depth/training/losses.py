@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from mono_depth.training.views import Matches
 
-SKY_DEPTH_M = 80.0  # sky should come out at least this far
+SKY_DEPTH_M = 80.0  # sky should come out at least this far ...
+_SKY_LOG_RANGE = 1.4  # ... and not much farther than four times that: int8 holds one range
 MIN_VALID_FRACTION = 0.05
 
 _METRIC_WEIGHT = 0.4
@@ -30,7 +31,7 @@ class Losses:
     metric: torch.Tensor  # |mean log error| of each image
     gradient: torch.Tensor  # mean |difference of neighbouring log errors|, over strides
     spread: torch.Tensor  # negative log likelihood of a Laplace distribution
-    sky: torch.Tensor  # how much too near the sky is, in log depth
+    sky: torch.Tensor  # how much too near or too far the sky is, in log depth
     consistency: torch.Tensor  # mean |difference of the log errors of two views of a point|
 
     def total(self) -> torch.Tensor:
@@ -76,16 +77,17 @@ def depth_losses(
     count = valid.flatten(1).sum(1).clamp(min=1)
     mean_error = error.flatten(1).sum(1) / count  # (B,)
     centred = torch.where(valid, (error - mean_error[:, None, None]).abs(), 0.0)
-    too_near = torch.where(sky, F.relu(sky_log[:, None, None] - log_depth), 0.0)
+    beyond = log_depth - sky_log[:, None, None]
+    misplaced = torch.where(sky, F.relu(-beyond) + F.relu(beyond - _SKY_LOG_RANGE), 0.0)
 
-    fixed = (centred + too_near).detach()
+    fixed = (centred + misplaced).detach()
     likelihood = fixed * torch.exp(-log_spread) + log_spread
     return Losses(
         shape=_masked_mean(centred, valid),
         metric=mean_error.abs().sum() / usable.sum().clamp(min=1),
         gradient=_gradient_loss(error, valid),
         spread=_masked_mean(likelihood, valid | sky),
-        sky=too_near.mean(),
+        sky=misplaced.mean(),
         consistency=_consistency_loss(error, valid, matches),
     )
 

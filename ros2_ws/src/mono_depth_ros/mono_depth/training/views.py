@@ -13,7 +13,9 @@ from mono_depth.models.nano import CANONICAL_FOCAL_PX
 from mono_depth.training.pool import Examples
 
 _MAX_ROLL_DEG = 8.0
-_MIN_CROP = 0.72  # of the largest window with the wanted aspect ratio
+_ASKEW = 0.2  # of the views, the share of a camera held at any angle
+_ASKEW_DEG = 40.0  # standard deviation of that angle
+_MIN_CROP = 0.6  # of the largest window with the wanted aspect ratio: lenses 1.7 times as long
 _SAME_DEPTH = 0.03  # relative difference up to which two views see the same point
 
 Matrices = npt.NDArray[np.float64]
@@ -131,7 +133,7 @@ def _random_window(
     source: tuple[int, int], size: tuple[int, int], rng: np.random.Generator
 ) -> Matrices:
     """Return the map from pixels of the source to those of a window of it."""
-    width = min(source[0], source[1] * size[0] / size[1]) * rng.uniform(_MIN_CROP, 1.0)
+    width = min(source[0], source[1] * size[0] / size[1]) * _MIN_CROP ** rng.random()
     height = width * size[1] / size[0]
     left = rng.uniform(0.0, source[0] - width) - 0.5
     top = rng.uniform(0.0, source[1] - height) - 0.5
@@ -141,6 +143,8 @@ def _random_window(
 
 def _random_roll(rng: np.random.Generator) -> Matrices:
     roll_deg = float(np.clip(rng.normal(0.0, _MAX_ROLL_DEG / 2), -_MAX_ROLL_DEG, _MAX_ROLL_DEG))
+    if rng.random() < _ASKEW:
+        roll_deg = float(rng.normal(0.0, _ASKEW_DEG))
     cos, sin = np.cos(np.radians(roll_deg)), np.sin(np.radians(roll_deg))
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 

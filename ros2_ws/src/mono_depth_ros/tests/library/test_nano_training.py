@@ -19,7 +19,7 @@ from mono_depth.models.nano_weights import load_net, read_net, read_record, save
 from mono_depth.synthetic.dataset import training_pairs
 from mono_depth.training.average import average
 from mono_depth.training.hints import HintShares, random_ground, random_known
-from mono_depth.training.look import _jpeg, random_look
+from mono_depth.training.look import _jpeg, _shade, random_look
 from mono_depth.training.losses import depth_losses
 from mono_depth.training.nano import Run, main, train
 from mono_depth.training.pool import Example, ExamplePool, Examples, render_synthetic
@@ -177,6 +177,20 @@ def test_a_random_view_keeps_every_pixel_on_its_ray(seed, tmp_path):
     assert float(error.max()) < 0.015  # one pixel of the rendered image, and half precision
 
 
+def test_windows_are_views_through_longer_lenses_and_some_are_held_askew(tmp_path):
+    example = taken([slope()], tmp_path)
+    rng = np.random.default_rng(0)
+    views = [random_views(example, (64, 48), rng) for _ in range(200)]
+
+    zoom = np.array([float(view.camera[0, :2].norm()) / math.hypot(60.0, 60.0) for view in views])
+    assert zoom.min() >= 1.0 - 1e-6
+    assert 1.6 < zoom.max() < 1.7
+    cos = [float((np.linalg.inv(LEVEL) @ view.T_odom_view[0].numpy())[1, 1]) for view in views]
+    roll_deg = np.degrees(np.arccos(np.clip(cos, -1.0, 1.0)))
+    assert np.median(roll_deg) < 8.0
+    assert 0.1 < np.mean(roll_deg > 15.0) < 0.2
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_both_views_of_a_pair_agree_where_they_show_the_same_points(seed, tmp_path, pairs):
     views = random_views(taken(pairs, tmp_path), (64, 64), np.random.default_rng(seed))
@@ -226,6 +240,14 @@ def test_looks_change_pictures_but_keep_what_is_in_them():
     left, right = looks[..., :24].mean(dim=(1, 2, 3)), looks[..., 40:].mean(dim=(1, 2, 3))
     assert ((right - left).abs() > 0.1).all()
     assert len({round(float(look.mean()), 4) for look in looks}) > 8
+
+
+def test_shade_is_soft_and_the_same_for_all_colours():
+    grey = torch.full((6, 3, 64, 64), 0.5)
+    shaded = _shade(grey, np.random.default_rng(0))
+    torch.testing.assert_close(shaded[:, 0], shaded[:, 2])
+    assert (shaded.flatten(1).std(1) > 0.02).all()
+    assert float(shaded.log().diff(dim=-1).abs().max()) < 0.2
 
 
 @pytest.mark.parametrize("quality", [30, 90])
@@ -289,9 +311,9 @@ def test_loss_is_zero_shape_error_for_a_prediction_wrong_by_one_factor():
     assert float(losses.metric) == pytest.approx(0.5)
 
 
-def test_sky_only_has_to_be_far():
+def test_sky_only_has_to_be_far_but_not_endlessly():
     target = torch.tensor([[[0.0, math.inf]]])
-    for log_depth, expected in ((5.0, 0.0), (3.0, 1.0 / 2)):
+    for log_depth, expected in ((5.0, 0.0), (3.0, 1.0 / 2), (6.4, 1.0 / 2)):
         said = torch.tensor([[[0.0, log_depth]]])
         losses = depth_losses(said, torch.zeros(1, 1, 2), target, torch.tensor([4.0]))
         assert float(losses.sky) == pytest.approx(expected)
