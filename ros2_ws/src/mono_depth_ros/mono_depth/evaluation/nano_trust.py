@@ -1,8 +1,8 @@
 """Show how far metres and confidence of the built-in network can be trusted.
 
-`python -m mono_depth.evaluation.nano_trust --data DIR` prints one Markdown table. DIR holds the real
-recordings; without it only scenes that no training has seen are used. Frames of one recording look
-alike, so how metres follow the focal length is judged on many scenes.
+`python -m mono_depth.evaluation.nano_trust --data DIR` prints one Markdown table. DIR holds the
+real recordings; without it only scenes that no training has seen are used. Frames of one recording
+look alike, so how metres follow the focal length is judged on many scenes.
 """
 
 from __future__ import annotations
