@@ -2,9 +2,10 @@
 
 Post-training quantisation by NNCF: weights and activations of convolutions and matrix products
 become 8-bit integers, whose ranges the calibration pictures show. What costs much accuracy and
-little time stays in floating point from the start: the first and the last layers, and layers on a
-single pixel (the summary of the whole picture). Where that is not enough, NNCF looks for the layers
-that cost the most accuracy and takes them back, one after the other.
+little time stays in floating point from the start: the first and the last layers, those before the
+last where they are cheap, and layers on a single pixel (the summary of the whole picture). Where
+that is not enough, NNCF looks for the layers that cost the most accuracy and takes them back, one
+after the other.
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", CVPR 2018.
@@ -29,6 +30,9 @@ from mono_depth.engines.protocol import EngineError, Network
 _LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 _CHECKED = 10  # pictures that NNCF judges layers by
 _MAX_SAMPLES = 100_000
+# Of all multiplications, what a layer before the last may cost to stay in floating point. That of
+# nano costs 2.4 %, and the error was 6.5 % of depth in place of 0.9 %.
+_CHEAP = 0.03
 
 Arrays = list[npt.NDArray[np.float32]]
 
@@ -163,12 +167,28 @@ def delicate_layers(model: Any) -> set[str]:  # noqa: ANN401
     last = [
         layer for end in model.get_results() for layer in _nearest(end, lambda node: _givers(node))
     ]
+    layers = [node for node in model.get_ordered_ops() if node.get_type_name() in _LAYERS]
+    most = _CHEAP * sum(_multiplications(layer) for layer in layers)
+    before = [
+        layer
+        for end in last
+        for layer in _nearest(end, lambda node: _givers(node))
+        if _multiplications(layer) <= most
+    ]
     single = [
         node
-        for node in model.get_ordered_ops()
+        for node in layers
         if node.get_type_name() == "Convolution" and set(node.output(0).shape[2:]) == {1}
     ]
-    return {node.get_friendly_name() for node in (*first, *last, *single)}
+    return {node.get_friendly_name() for node in (*first, *last, *before, *single)}
+
+
+def _multiplications(layer: Any) -> int:  # noqa: ANN401
+    """Return how often a layer multiplies."""
+    output, weights = layer.output(0).shape, layer.input(1).get_source_output().shape
+    if layer.get_type_name() == "MatMul":
+        return int(np.prod(output) * layer.input(0).get_source_output().shape[-1])
+    return int(np.prod(weights) * np.prod(output[2:]))
 
 
 def _nearest(start: Any, following: Callable[[Any], list[Any]]) -> list[Any]:  # noqa: ANN401

@@ -15,7 +15,7 @@ from mono_depth.engines.capture import Capture
 from mono_depth.engines.frames import read_pictures
 from mono_depth.engines.pictures import check_pictures
 from mono_depth.engines.protocol import EngineError, Network
-from mono_depth.engines.quantise import difference, quantise
+from mono_depth.engines.quantise import delicate_layers, difference, float_model, quantise
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.model_error import aligned_m
 from mono_depth.models import load_model
@@ -175,6 +175,23 @@ def test_layers_go_back_to_floating_point_until_the_error_is_small_enough():
     assert second.searched
     assert second.error <= 0.01
     assert second.float_layers > 2
+
+
+@pytest.mark.parametrize(("middle", "kept"), [(2, 3), (64, 2)], ids=["cheap", "expensive"])
+def test_the_layer_before_the_last_stays_in_floating_point_where_it_is_cheap(middle, kept):
+    pytest.importorskip("openvino", reason="the package openvino runs int8")
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 64, 1),
+        torch.nn.Conv2d(64, 64, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(64, middle, 1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(middle, 1, 1),
+    )
+    image = torch.zeros(1, 3, 16, 16)
+    network = Network(name="tail", family="test", sha256="", arguments=(image,), net=net.eval())
+
+    assert len(delicate_layers(float_model(network))) == kept
 
 
 def test_int8_without_pictures_says_what_is_missing(capsys):
