@@ -27,12 +27,14 @@ from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.evaluation.tum import open_tum
 from mono_depth.models.nano import Nano
 from mono_depth.resources import share_dir
-from mono_depth.synthetic.dataset import HELD_OUT_SEED
+from mono_depth.synthetic.dataset import HELD_OUT_SEED, training_views
 
 MAX_SENSOR_DEPTH_M = 10.0  # what the sensors of the real recordings can measure
 MAX_SYNTHETIC_DEPTH_M = 80.0
 
 _PRIOR_SCENES = 150
+_SCENES = 80
+_SIZE = (320, 240)  # of rendered frames
 _HELD_OUT = {"room": "robot", "office": "handheld", "corridor": "robot", "street": "drone"}
 
 Predict = Callable[[SequenceFrame], DepthImage]
@@ -208,17 +210,31 @@ def real_sets(data: Path) -> dict[str, Iterable[SequenceFrame]]:
 
 
 def _synthetic_sets() -> dict[str, Iterable[SequenceFrame]]:
-    return {
+    recordings = {
         f"synthetic {scene}": held_out_frames(scene, trajectory)
         for scene, trajectory in _HELD_OUT.items()
     }
+    return {**recordings, "unseen scenes": unseen_scenes()}
+
+
+def unseen_scenes(count: int = _SCENES) -> Iterator[SequenceFrame]:
+    """Yield two pictures, as training renders them, of each of many scenes that it never draws."""
+    for number in range(count):
+        for view in training_views(HELD_OUT_SEED + number, *_SIZE, 2):
+            yield SequenceFrame(
+                rgb=view.rgb,
+                depth_m=view.depth_m,
+                intrinsics=view.intrinsics,
+                stamp_ns=view.stamp_ns,
+            )
 
 
 def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[SequenceFrame]:
     """Yield frames of a synthetic recording whose seed no training draws."""
     from mono_depth.synthetic.camera import SyntheticCamera
 
-    camera = SyntheticCamera(HELD_OUT_SEED, scene, trajectory, width=320, height=240)
+    width, height = _SIZE
+    camera = SyntheticCamera(HELD_OUT_SEED, scene, trajectory, width=width, height=height)
     for index in np.linspace(0, len(camera) - 1, count).astype(int):
         frame = camera[int(index)]
         yield SequenceFrame(

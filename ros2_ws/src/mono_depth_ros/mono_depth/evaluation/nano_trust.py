@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,16 +22,13 @@ from mono_depth.evaluation.nano_table import (
     MAX_SYNTHETIC_DEPTH_M,
     load_named,
     real_sets,
+    unseen_scenes,
 )
 from mono_depth.evaluation.replay import predict
 from mono_depth.evaluation.scale_proof import longer_lens_ratio
 from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.evaluation.temporal_metrics import confidence_ratio
 from mono_depth.models.nano import Nano
-from mono_depth.synthetic.dataset import HELD_OUT_SEED, training_views
-
-_SCENES = 80
-_SIZE = (320, 240)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +100,6 @@ def markdown(rows: Sequence[Trust]) -> str:
     return "\n".join(lines)
 
 
-def unseen_scenes(count: int = _SCENES) -> Iterator[SequenceFrame]:
-    """Yield two pictures of each of many scenes whose seeds no training draws."""
-    for number in range(count):
-        for view in training_views(HELD_OUT_SEED + number, *_SIZE, 2):
-            yield SequenceFrame(
-                rgb=view.rgb,
-                depth_m=view.depth_m,
-                intrinsics=view.intrinsics,
-                stamp_ns=view.stamp_ns,
-            )
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -122,13 +107,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--weights", type=Path, nargs="+", help="files to compare; default: the one that ships"
     )
-    parser.add_argument("--scenes", type=int, default=_SCENES, help="that are rendered")
     given = parser.parse_args(arguments)
     nanos = load_named(given.weights)
     rows: list[Trust] = []
     for name, frames in (real_sets(given.data) if given.data else {}).items():
         rows += measure(name, frames, nanos, MAX_SENSOR_DEPTH_M)
-    rows += measure("new scenes", unseen_scenes(given.scenes), nanos, MAX_SYNTHETIC_DEPTH_M)
+    rows += measure("unseen scenes", unseen_scenes(), nanos, MAX_SYNTHETIC_DEPTH_M)
     sys.stdout.write(markdown(rows) + "\n")
 
 

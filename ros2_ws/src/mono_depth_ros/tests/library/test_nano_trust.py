@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from mono_depth.data import Intrinsics
-from mono_depth.evaluation.nano_trust import markdown, measure, unseen_scenes
+from mono_depth.evaluation.nano_table import unseen_scenes
+from mono_depth.evaluation.nano_trust import markdown, measure
 from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.models.nano import Nano
 from mono_depth.models.nano_net import NanoNet
@@ -49,7 +50,7 @@ def test_truth_that_the_sensor_cannot_measure_is_left_out(one_answer):
     assert math.isnan(row.confident_half)
 
 
-def test_unseen_scenes_come_in_pairs_with_their_depth():
+def test_of_each_unseen_scene_there_are_two_pictures_with_their_depth():
     first, second = unseen_scenes(1)
     assert first.rgb.shape == (240, 320, 3)
     assert first.depth_m.shape == (240, 320)
