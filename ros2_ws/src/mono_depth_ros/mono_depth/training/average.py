@@ -16,14 +16,15 @@ from pathlib import Path
 import torch
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano_weights import load_net, read_record, save_weights
+from mono_depth.models.nano_weights import read_net, read_record, save_weights
 
 
 def average(files: Sequence[Path], out: Path) -> None:
     """Write the mean of the weights of runs, with the records of all of them.
 
     Raises:
-        ConfigError: they are fewer than two, or did not start from the same weights.
+        ConfigError: they are fewer than two, or did not start from the same weights, or only some
+            of them know hints.
     """
     records = [read_record(file) for file in files]
     starts = {str(record.get("start_sha256", "")) for record in records}
@@ -32,7 +33,9 @@ def average(files: Sequence[Path], out: Path) -> None:
             f"{len(files)} files that started from {len(starts)} weights: expected two or more "
             "runs with the same --start"
         )
-    nets = [load_net(file) for file in files]
+    nets = [read_net(file)[0] for file in files]
+    if len({net.hints is None for net in nets}) > 1:
+        raise ConfigError("some of the files know hints and some do not: they have no mean")
     states = [net.state_dict() for net in nets]
     mean = {
         name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)

@@ -545,3 +545,16 @@ def test_runs_that_started_from_nothing_are_not_averaged(tmp_path):
 
     with pytest.raises(ConfigError, match="two or more runs with the same --start"):
         average(files, tmp_path / "mean.safetensors")
+
+
+def test_the_mean_of_networks_for_images_alone_is_one_too(tmp_path):
+    files = [tmp_path / f"{seed}.safetensors" for seed in (1, 2)]
+    for file in files:
+        save_weights(NanoNet(has_hints=False), file, {"start_sha256": "ab"})
+
+    average(files, tmp_path / "mean.safetensors")
+    assert read_net(tmp_path / "mean.safetensors")[0].hints is None
+
+    save_weights(NanoNet(), files[1], {"start_sha256": "ab"})
+    with pytest.raises(ConfigError, match="some of the files know hints and some do not"):
+        average(files, tmp_path / "mean.safetensors")
