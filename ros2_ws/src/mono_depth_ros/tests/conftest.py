@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,29 @@ def fastdepth_registry(shared_data: Path, tmp_path_factory: pytest.TempPathFacto
     registry = tmp_path_factory.mktemp("fastdepth") / "registry.yaml"
     registry.write_text(yaml.safe_dump({"models": {"fastdepth": entry}}))
     return registry
+
+
+@pytest.fixture
+def with_one_weight_more_by() -> Callable[[float], Callable[[Path], None]]:
+    """Return what makes what adds to one weight of the last layer of nano, a bias, in a folder.
+
+    The folder holds an ONNX engine. One depth in four is then wrong by a factor of e to that.
+    """
+    onnx = pytest.importorskip("onnx", reason="the package onnx changes the file")
+    from mono_depth.engines.protocol import ONNX_FILE
+
+    def by(value: float) -> Callable[[Path], None]:
+        def change(folder: Path) -> None:
+            model = onnx.load(folder / ONNX_FILE)
+            (bias,) = [item for item in model.graph.initializer if list(item.dims) == [8]]
+            weights = onnx.numpy_helper.to_array(bias).copy()
+            weights[0] += value
+            bias.CopyFrom(onnx.numpy_helper.from_array(weights, bias.name))
+            onnx.save(model, folder / ONNX_FILE)
+
+        return change
+
+    return by
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ from mono_depth.threads import torch_threads
 
 openvino = pytest.importorskip("openvino", reason="the package openvino is not installed")
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
-onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
+pytest.importorskip("onnx", reason="the package onnx is not installed")
 
 CPU = torch.device("cpu")
 ROOM, STREET = (torch.from_numpy(picture) for picture in check_pictures())
@@ -232,20 +232,6 @@ def replaced(cache: EngineCache, key: EngineKey, change) -> None:
     cache.put(key, write)
 
 
-def with_one_weight_more_by(value: float):
-    """Return what adds to one of the biases of the last layer of nano in an ONNX file."""
-
-    def change(folder: Path) -> None:
-        model = onnx.load(folder / ONNX_FILE)
-        (bias,) = [item for item in model.graph.initializer if list(item.dims) == [8]]
-        weights = onnx.numpy_helper.to_array(bias).copy()
-        weights[0] += value
-        bias.CopyFrom(onnx.numpy_helper.from_array(weights, bias.name))
-        onnx.save(model, folder / ONNX_FILE)
-
-    return change
-
-
 @pytest.fixture
 def own_cache(cache_folder, tmp_path) -> Path:
     """A copy of the folder of weights, whose engines a test may damage."""
@@ -264,7 +250,7 @@ def key_of(folder: Path, engine: str) -> EngineKey:
     return stored.key
 
 
-def test_a_changed_weight_is_found_out_and_torch_taken(own_cache, caplog):
+def test_a_changed_weight_is_found_out_and_torch_taken(own_cache, with_one_weight_more_by, caplog):
     key = key_of(own_cache, "onnxruntime")
     replaced(EngineCache(own_cache / "engines"), key, with_one_weight_more_by(1.0))
 
@@ -280,7 +266,7 @@ def test_a_changed_weight_is_found_out_and_torch_taken(own_cache, caplog):
     torch.testing.assert_close(model.infer(ROOM, None).values, expected)
 
 
-def test_an_engine_that_says_nan_is_found_out_and_torch_taken(own_cache):
+def test_an_engine_that_says_nan_is_found_out_and_torch_taken(own_cache, with_one_weight_more_by):
     key = key_of(own_cache, "onnxruntime")
     replaced(EngineCache(own_cache / "engines"), key, with_one_weight_more_by(math.nan))
 
