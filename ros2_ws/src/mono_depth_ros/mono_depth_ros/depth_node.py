@@ -13,7 +13,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
@@ -28,6 +28,7 @@ from mono_depth_ros.inputs import open_inputs
 from mono_depth_ros.log_bridge import LogBridge
 from mono_depth_ros.outputs import Outputs
 from mono_depth_ros.parameters import NodeParameters
+from mono_depth_ros.running import until_interrupted
 from mono_depth_ros.scale_status import ScaleReporter
 from mono_depth_ros.snapshots import SnapshotDesk
 from mono_depth_ros.stats import FrameStats, StatsReport
@@ -247,19 +248,18 @@ class DepthNode(LifecycleNode):
 
 def main(args: list[str] | None = None, *, node_type: type[DepthNode] = DepthNode) -> None:
     """Run the node until it is interrupted."""
-    rclpy.init(args=args)
     node: Any = None
     try:
-        node = node_type()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if node.config.autostart:
-            node.autostart()
-        executor.spin()
+        with until_interrupted():
+            rclpy.init(args=args)
+            node = node_type()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            if node.config.autostart:
+                node.autostart()
+            executor.spin()
     except ConfigError as error:
         raise SystemExit(f"mono_depth: {error}") from error
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         if node is not None:
             node.destroy_node()
