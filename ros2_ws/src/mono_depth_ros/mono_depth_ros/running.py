@@ -28,8 +28,8 @@ class FinishingNode(Protocol):
 def until_interrupted() -> Iterator[None]:
     """Run what is inside until Ctrl-C or a shutdown, which end it without an error.
 
-    To be entered by the main thread, before `rclpy.init`. An interrupt that comes while rclpy
-    converts a message leaves it as a RuntimeError.
+    To be entered before `rclpy.init`. An interrupt that comes while rclpy converts a message
+    leaves it as a RuntimeError. Only the main thread gets interrupts, and may ask for them.
     """
     interrupted = threading.Event()
 
@@ -38,7 +38,8 @@ def until_interrupted() -> Iterator[None]:
         interrupted.set()
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except (KeyboardInterrupt, ExternalShutdownException):

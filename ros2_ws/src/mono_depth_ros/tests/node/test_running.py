@@ -1,6 +1,7 @@
 """How a node that runs from a command line ends."""
 
 import signal
+import threading
 
 import pytest
 
@@ -32,3 +33,16 @@ def test_so_does_one_that_rclpy_made_another_error_of():
 def test_an_error_without_an_interrupt_is_one():
     with pytest.raises(RuntimeError, match="out of order"), until_interrupted():
         raise RuntimeError("out of order")
+
+
+def test_it_runs_in_another_thread_too():
+    done = []
+
+    def work():
+        with until_interrupted():
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]
