@@ -47,9 +47,9 @@ def fastdepth_registry(shared_data: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def with_one_weight_more_by() -> Callable[[float], Callable[[Path], None]]:
-    """Return what makes what adds to one weight of the last layer of nano, a bias, in a folder.
+    """Return a function that makes a change of an ONNX engine of nano in a folder.
 
-    The folder holds an ONNX engine. One depth in four is then wrong by a factor of e to that.
+    The change adds to one bias of the last layer: a quarter of the depths is then wrong.
     """
     onnx = pytest.importorskip("onnx", reason="the package onnx changes the file")
     from mono_depth.engines.protocol import ONNX_FILE

@@ -28,6 +28,7 @@ from mono_depth.evaluation.tum import open_tum
 from mono_depth.models.nano import Nano
 from mono_depth.resources import share_dir
 from mono_depth.synthetic.dataset import HELD_OUT_SEED, training_views
+from mono_depth.synthetic.frame import SyntheticFrame
 
 MAX_SENSOR_DEPTH_M = 10.0  # what the sensors of the real recordings can measure
 MAX_SYNTHETIC_DEPTH_M = 80.0
@@ -221,12 +222,7 @@ def unseen_scenes(count: int = _SCENES) -> Iterator[SequenceFrame]:
     """Yield two pictures, as training renders them, of each of many scenes that it never draws."""
     for number in range(count):
         for view in training_views(HELD_OUT_SEED + number, *_SIZE, 2):
-            yield SequenceFrame(
-                rgb=view.rgb,
-                depth_m=view.depth_m,
-                intrinsics=view.intrinsics,
-                stamp_ns=view.stamp_ns,
-            )
+            yield _as_sequence_frame(view)
 
 
 def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[SequenceFrame]:
@@ -236,13 +232,16 @@ def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[Se
     width, height = _SIZE
     camera = SyntheticCamera(HELD_OUT_SEED, scene, trajectory, width=width, height=height)
     for index in np.linspace(0, len(camera) - 1, count).astype(int):
-        frame = camera[int(index)]
-        yield SequenceFrame(
-            rgb=frame.rgb,
-            depth_m=frame.depth_m,
-            intrinsics=frame.intrinsics,
-            stamp_ns=frame.stamp_ns,
-        )
+        yield _as_sequence_frame(camera[int(index)])
+
+
+def _as_sequence_frame(frame: SyntheticFrame) -> SequenceFrame:
+    return SequenceFrame(
+        rgb=frame.rgb,
+        depth_m=frame.depth_m,
+        intrinsics=frame.intrinsics,
+        stamp_ns=frame.stamp_ns,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mono_depth.models.nano import CANONICAL_FOCAL_PX
 from mono_depth.training.pool import Examples
 
-_MAX_ROLL_DEG = 8.0
+_MAX_ROLL_DEG = 8.0  # of a camera that is held level
 _ASKEW = 0.2  # of the views, the share of a camera held at any angle
 _ASKEW_DEG = 40.0  # standard deviation of that angle
 _MIN_CROP = 0.6  # of the largest window with the wanted aspect ratio: lenses 1.7 times as long
@@ -142,9 +142,10 @@ def _random_window(
 
 
 def _random_roll(rng: np.random.Generator) -> Matrices:
-    roll_deg = float(np.clip(rng.normal(0.0, _MAX_ROLL_DEG / 2), -_MAX_ROLL_DEG, _MAX_ROLL_DEG))
     if rng.random() < _ASKEW:
         roll_deg = float(rng.normal(0.0, _ASKEW_DEG))
+    else:
+        roll_deg = float(np.clip(rng.normal(0.0, _MAX_ROLL_DEG / 2), -_MAX_ROLL_DEG, _MAX_ROLL_DEG))
     cos, sin = np.cos(np.radians(roll_deg)), np.sin(np.radians(roll_deg))
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 

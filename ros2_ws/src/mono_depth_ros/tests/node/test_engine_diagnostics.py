@@ -33,7 +33,7 @@ def weights_with_a_wrong_engine(tmp_path, with_one_weight_more_by) -> Path:
     (stored,) = cache.stored()
     kept = tmp_path / "kept"
     shutil.copytree(stored.folder, kept)
-    with_one_weight_more_by(1.0)(kept)
+    with_one_weight_more_by(1.5)(kept)
     cache.remove(stored.key)
     changed = cache.put(
         stored.key, lambda folder: shutil.copy(kept / ONNX_FILE, folder / ONNX_FILE)
