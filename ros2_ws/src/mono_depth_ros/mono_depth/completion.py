@@ -135,11 +135,10 @@ def predict(
 def _guided(
     model: GuidedModel, frame: Frame, rgb: torch.Tensor, config: CompletionConfig
 ) -> tuple[Prediction, str]:
-    height, width = frame.rgb.shape[:2]
+    camera = frame.intrinsics
+    size = (0, 0) if camera is None else model.point_size(camera)  # without one none are drawn
     # a single point is of use to it
-    known = known_depth(
-        frame, model.depth_size(width, height), replace(config, min_points=_ANY_POINTS)
-    )
+    known = known_depth(frame, size, replace(config, min_points=_ANY_POINTS))
     ground = Hints()
     if config.level_ground:
         ground = Hints(camera_height_m=frame.camera_height_m, down_camera=frame.down_camera)

@@ -103,7 +103,7 @@ def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
     rgb = torch.from_numpy(check_pictures()[0]).to(pipeline.model.device)
     model, start_s = pipeline.model, time.perf_counter()
     with torch.inference_mode():
-        if isinstance(model, GuidedModel):  # hints make it another graph, with its own engine
+        if isinstance(model, GuidedModel):  # what hints need has its first run as well
             everywhere_m = torch.full(rgb.shape[:2], 2.0, device=model.device)
             model.infer_guided(rgb, None, Hints(depth_m=everywhere_m))
         for _ in range(runs):

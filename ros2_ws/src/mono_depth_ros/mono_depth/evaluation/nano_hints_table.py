@@ -1,17 +1,20 @@
 """Show what the built-in network makes of what it is told beside the image.
 
-`python -m mono_depth.evaluation.nano_hints_table --data DIR` prints one Markdown table of real
-frames. What is told comes from the truth: some of its points, its depth with patches taken out,
-or height and gravity from the plane of the floor. FastDepth beside it has the best scale and
-shift that there is for each frame, from all of the truth.
+`python -m mono_depth.evaluation.nano_hints_table --data DIR` prints one Markdown table. DIR holds
+the real recordings; without it only scenes that no training has seen are used. What is told comes
+from the truth: some of its points, its depth with patches taken out, or height and gravity, for
+real frames from the plane of the floor. Beside each answer stands that of the rules alone, without
+the network for hints. FastDepth has the best scale and shift that there is for each frame, from
+all of the truth.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,7 +25,12 @@ from tqdm import tqdm
 from mono_depth.data import DepthImage, Mask
 from mono_depth.evaluation.baselines import FastDepth
 from mono_depth.evaluation.metrics import DepthScores, depth_scores, mean_scores
-from mono_depth.evaluation.nano_table import MAX_SENSOR_DEPTH_M, real_sets
+from mono_depth.evaluation.nano_table import (
+    MAX_SENSOR_DEPTH_M,
+    MAX_SYNTHETIC_DEPTH_M,
+    real_sets,
+    unseen_scenes,
+)
 from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.models.nano import Nano
 from mono_depth.models.protocol import Hints
@@ -33,9 +41,9 @@ _POINTS = (10, 50, 300)
 _PATCH_SHARE = 0.4  # of the image, taken out of what a sensor gives
 _PLANE_TRIALS = 400
 _PLANE_M = 0.01  # distance from the plane, per metre of depth, up to which a point lies on it
+_LEAST_TRUTH = 0.05  # of an image, of which the depth must be known
+_BY_RULE = " (rules)"
 _LEAST_FALL = 0.5  # cosine between the normal of the floor and the y axis of the image
-
-Answer = Callable[[SequenceFrame, DepthImage, np.random.Generator], DepthImage | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,44 @@ class Ground:
 
     height_m: float
     down_camera: F64  # (3,) unit vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One frame and what may be told of it."""
+
+    frame: SequenceFrame
+    truth_m: DepthImage  # (H, W) NaN = not known
+    ground: Ground | None
+    seed: int  # of which points and patches are told
+
+    def chance(self, purpose: int) -> np.random.Generator:
+        """Return the same numbers each time for one purpose."""
+        return np.random.default_rng([self.seed, purpose])
+
+
+Answer = Callable[[Case], DepthImage | None]
+FindGround = Callable[[SequenceFrame, np.random.Generator], Ground | None]
+
+
+def cases(
+    frames: Iterable[SequenceFrame], max_depth_m: float, ground_of: FindGround
+) -> Iterator[Case]:
+    """Yield what may be told of each frame, from the truth up to `max_depth_m`."""
+    for number, frame in enumerate(frames):
+        truth_m = np.where(frame.depth_m > max_depth_m, np.nan, frame.depth_m)
+        if np.isfinite(truth_m).mean() >= _LEAST_TRUTH:
+            ground = ground_of(frame, np.random.default_rng([number, 7]))
+            yield Case(frame=frame, truth_m=truth_m, ground=ground, seed=number)
+
+
+def pose_ground(frame: SequenceFrame, rng: np.random.Generator) -> Ground | None:
+    """Return the ground of a frame whose odometry has z = 0 there."""
+    del rng
+    if frame.T_odom_camera is None:
+        return None
+    rotation, height_m = frame.T_odom_camera[:3, :3], float(frame.T_odom_camera[2, 3])
+    return Ground(height_m=height_m, down_camera=-rotation[2])
 
 
 def known_points(truth_m: DepthImage, count: int, rng: np.random.Generator) -> DepthImage:
@@ -103,72 +149,60 @@ def best_fit(prediction: DepthImage, truth_m: DepthImage) -> DepthImage:
     return np.asarray(np.maximum(a * prediction + b, 0.01), np.float32)
 
 
-def answers(model: Nano, fastdepth: Path) -> dict[str, Answer]:
-    """Return the ways to predict depth, by name; None = it cannot be told for this frame."""
-
-    def guided(frame: SequenceFrame, hints: Hints) -> DepthImage:
-        prediction = model.infer_guided(torch.from_numpy(frame.rgb), frame.intrinsics, hints)
-        return np.asarray(prediction.values.numpy(), np.float32)
-
-    def with_points(count: int) -> Answer:
-        def answer(
-            frame: SequenceFrame, truth_m: DepthImage, rng: np.random.Generator
-        ) -> DepthImage:
-            size = model.depth_size(frame.intrinsics.width, frame.intrinsics.height)
-            return guided(frame, Hints(depth_m=_drawn(known_points(truth_m, count, rng), size)))
-
-        return answer
-
-    def with_ground(
-        frame: SequenceFrame, truth_m: DepthImage, rng: np.random.Generator
-    ) -> DepthImage | None:
-        ground = find_ground(frame, rng)
-        if ground is None:
-            return None
-        hints = Hints(camera_height_m=ground.height_m, down_camera=ground.down_camera)
-        return guided(frame, hints)
-
-    table: dict[str, Answer] = {"image": lambda frame, truth_m, rng: guided(frame, Hints())}
-    table["image, height, gravity"] = with_ground
+def answers(model: Nano) -> dict[str, Answer]:
+    """Return what a network is told, by name; None = it cannot be told for this frame."""
+    table: dict[str, Answer] = {
+        "image": lambda case: _guided(model, case, Hints()),
+        "image, height, gravity": lambda case: _guided(model, case, _ground_hints(case)),
+    }
     for count in _POINTS:
-        table[f"image, {count} points"] = with_points(count)
-    if fastdepth.is_file():
-        network = FastDepth(fastdepth)
-        table["FastDepth, best scale and shift"] = lambda frame, truth_m, rng: best_fit(
-            _resized(network(frame.rgb), truth_m.shape), truth_m
-        )
+        table[f"image, {count} points"] = partial(_with_points, model, count)
+    table[f"image, depth with {_PATCH_SHARE:.0%} holes: in them"] = partial(_in_holes, model)
     return table
 
 
+def _guided(model: Nano, case: Case, hints: Hints | None) -> DepthImage | None:
+    if hints is None:
+        return None
+    rgb = torch.from_numpy(case.frame.rgb)
+    prediction = model.infer_guided(rgb, case.frame.intrinsics, hints)
+    return _resized(prediction.values.numpy(), case.truth_m.shape)
+
+
+def _ground_hints(case: Case) -> Hints | None:
+    if case.ground is None:
+        return None
+    return Hints(camera_height_m=case.ground.height_m, down_camera=case.ground.down_camera)
+
+
+def _with_points(model: Nano, count: int, case: Case) -> DepthImage | None:
+    known_m = known_points(case.truth_m, count, case.chance(7))
+    size = model.point_size(case.frame.intrinsics)
+    return _guided(model, case, Hints(depth_m=_drawn(known_m, size)))
+
+
+def _in_holes(model: Nano, case: Case) -> DepthImage | None:
+    hole = random_patches(case.truth_m.shape, case.chance(8))
+    told = torch.from_numpy(np.where(hole, np.nan, case.truth_m).astype(np.float32))
+    depth_m = _guided(model, case, Hints(depth_m=told, keeps_depth=True))
+    return None if depth_m is None else np.where(hole, depth_m, np.float32(np.nan))
+
+
 def score(
-    name: str, frames: Iterable[SequenceFrame], table: dict[str, Answer]
+    name: str, told: Iterable[Case], table: dict[str, Answer]
 ) -> dict[str, tuple[DepthScores, int]]:
-    """Return the mean raw scores of each answer and of how many frames; no scale is aligned."""
+    """Return the mean raw scores of each answer and of how many frames; no scale is aligned.
+
+    Where an answer is NaN it is not scored.
+    """
     scores: dict[str, list[DepthScores]] = {key: [] for key in table}
-    for number, frame in enumerate(tqdm(frames, desc=name, unit="frame", file=sys.stderr)):
-        truth_m = np.where(frame.depth_m > MAX_SENSOR_DEPTH_M, np.nan, frame.depth_m)
+    for case in tqdm(told, desc=name, unit="frame", file=sys.stderr):
         for key, answer in table.items():
-            depth_m = answer(frame, truth_m, np.random.default_rng([number, 7]))
+            depth_m = answer(case)
             if depth_m is not None:
-                scores[key].append(depth_scores(_resized(depth_m, truth_m.shape), truth_m))
+                truth_m = np.where(np.isnan(depth_m), np.nan, case.truth_m)
+                scores[key].append(depth_scores(depth_m, truth_m))
     return {key: (mean_scores(found), len(found)) for key, found in scores.items() if found}
-
-
-def score_holes(
-    name: str, frames: Iterable[SequenceFrame], model: Nano
-) -> tuple[DepthScores, DepthScores]:
-    """Return the mean raw scores within holes and elsewhere, when the rest of the depth is told."""
-    inside, outside = [], []
-    for number, frame in enumerate(tqdm(frames, desc=name, unit="frame", file=sys.stderr)):
-        truth_m = np.where(frame.depth_m > MAX_SENSOR_DEPTH_M, np.nan, frame.depth_m)
-        hole = random_patches(truth_m.shape, np.random.default_rng([number, 8]))
-        told = torch.from_numpy(np.where(hole, np.nan, truth_m).astype(np.float32))
-        hints = Hints(depth_m=told, keeps_depth=True)
-        prediction = model.infer_guided(torch.from_numpy(frame.rgb), frame.intrinsics, hints)
-        depth_m = _resized(prediction.values.numpy(), truth_m.shape)
-        inside.append(depth_scores(depth_m, np.where(hole, truth_m, np.nan)))
-        outside.append(depth_scores(depth_m, np.where(hole, np.nan, truth_m)))
-    return mean_scores(inside), mean_scores(outside)
 
 
 def _drawn(known_m: DepthImage, size: tuple[int, int]) -> torch.Tensor:
@@ -186,27 +220,45 @@ def _resized(depth_m: DepthImage, shape: tuple[int, ...]) -> DepthImage:
     return np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def all_cases(data: Path | None) -> dict[str, Iterator[Case]]:
+    """Return the cases of each set of frames."""
+    sets = {
+        name: cases(frames, MAX_SENSOR_DEPTH_M, find_ground)
+        for name, frames in (real_sets(data) if data else {}).items()
+    }
+    return {**sets, "unseen scenes": cases(unseen_scenes(), MAX_SYNTHETIC_DEPTH_M, pose_ground)}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with real recordings")
+    parser.add_argument("--data", type=Path, help="folder with the real recordings")
     parser.add_argument("--weights", type=Path, help="default: the ones that ship")
     given = parser.parse_args(arguments)
     weights = given.weights or share_dir() / "models" / "nano.safetensors"
-    model = Nano.load(weights, torch.device("cpu"))
-    table = answers(model, given.data / "fastdepth" / "fastdepth_nyu_224.onnx")
-    lines = ["| frames | told | raw AbsRel | raw delta1 | log corr. |", "|---|---|---|---|---|"]
-    for name, frames in real_sets(given.data).items():
-        held = list(frames)
-        rows = score(name, held, table)
-        holes = f"image, depth with {_PATCH_SHARE:.0%} holes: "
-        inside, outside = score_holes(name, held, model)
-        rows[holes + "in them"] = inside, len(held)
-        rows[holes + "elsewhere"] = outside, len(held)
+    model, by_rule = (Nano.load(weights, torch.device("cpu")) for _ in range(2))
+    by_rule.hint_net = None
+    table = answers(model)
+    table |= {f"{key}{_BY_RULE}": answer for key, answer in answers(by_rule).items()}
+    fastdepth = given.data / "fastdepth" / "fastdepth_nyu_224.onnx" if given.data else Path()
+    if fastdepth.is_file():
+        network = FastDepth(fastdepth)
+        table["FastDepth, best scale and shift"] = lambda case: best_fit(
+            _resized(network(case.frame.rgb), case.truth_m.shape), case.truth_m
+        )
+    lines = [
+        "| frames | told | raw AbsRel | raw delta1 | log corr. | raw AbsRel of the rules alone |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, told in all_cases(given.data).items():
+        rows = score(name, told, table)
         for key, (found, count) in rows.items():
-            values = (found.abs_rel, found.delta1, found.log_correlation)
-            cells = " | ".join(f"{value:.3f}" for value in values)
-            lines.append(f"| {name} ({count}) | {key} | {cells} |")
+            if not key.endswith(_BY_RULE):
+                values = (found.abs_rel, found.delta1, found.log_correlation)
+                ruled = rows.get(f"{key}{_BY_RULE}")
+                cells = [f"{value:.3f}" for value in values]
+                cells.append(f"{ruled[0].abs_rel:.3f}" if ruled else "-")
+                lines.append(f"| {name} ({count}) | {key} | {' | '.join(cells)} |")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

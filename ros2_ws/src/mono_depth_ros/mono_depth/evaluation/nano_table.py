@@ -241,6 +241,7 @@ def _as_sequence_frame(frame: SyntheticFrame) -> SequenceFrame:
         depth_m=frame.depth_m,
         intrinsics=frame.intrinsics,
         stamp_ns=frame.stamp_ns,
+        T_odom_camera=frame.T_odom_camera,
     )
 
 

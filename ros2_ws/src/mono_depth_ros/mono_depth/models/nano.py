@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError
-from mono_depth.models.nano_hints import above_ground, anchored, ground_log, hint_channels
+from mono_depth.models.nano_hints import corrected, evidence, follow, ground_log
 from mono_depth.models.nano_net import NanoNet, fold_batch_norm
 from mono_depth.models.nano_weights import read_net
 from mono_depth.models.protocol import Hints
@@ -29,6 +29,8 @@ CANONICAL_FOCAL_PX = 200.0
 DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
 SIZE_MULTIPLE = 32
 NETWORK_AREA_PX = 224 * 160
+LONG_FOCAL_PX = 240.0  # at the network's input; little of what it was trained on has more
+LONG_LENS_AREA = 0.69  # of the network's area, through a longer lens
 
 _MIN_SIDE_PX = 32
 _LOG_SPREAD_RANGE = (-4.0, 2.0)
@@ -51,10 +53,10 @@ class Nano:
         self.name = name
         self.device = device
         self.weights_sha256 = sha256
-        self._sees_hints = net.hints is not None
-        self.net = net.to(device).eval()
-        fold_batch_norm(self.net)
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = net.to(device).eval()
+        fold_batch_norm(net)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net, self.hint_net = net, net.hints
         self._rays: tuple[Intrinsics, torch.Tensor] | None = None
 
     @classmethod
@@ -90,9 +92,9 @@ class Nano:
         log_depth, log_spread = self.net(image, self._rays_of(camera))[0]
         return self._prediction(log_depth, log_spread, camera)
 
-    def depth_size(self, width: int, height: int) -> tuple[int, int]:
-        """See `GuidedModel.depth_size`."""
-        return network_size(width, height)
+    def point_size(self, camera: Intrinsics) -> tuple[int, int]:
+        """See `GuidedModel.point_size`."""
+        return network_size(camera)
 
     @torch.inference_mode()
     def infer_guided(
@@ -100,8 +102,9 @@ class Nano:
     ) -> Prediction:
         """See `GuidedModel.infer_guided`. The ground is of use only with intrinsics.
 
-        Weights that know hints see them. With any weights nothing is left below the ground, and
-        the prediction is brought into agreement with the depth that is known.
+        By rule nothing is left below the ground, and the prediction is brought into agreement
+        with the depth that is known. What is then still wrong, a second network says, where the
+        weights have one.
         """
         has_ground = intrinsics is not None and hints.has_ground
         if hints.depth_m is None and not has_ground:
@@ -116,16 +119,19 @@ class Nano:
             down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
-        seen = (hint_channels(known_log, ground),) if self._sees_hints else ()
-        output = self.net(image, rays, *seen)
-        log_depth = above_ground(output[:, 0], ground, height_m, factor)
+        predicted = self.net(image, rays)
+        log_depth = follow(predicted[:, 0], known_log, ground, height_m, factor)
+        log_spread = predicted[:, 1]
+        if self.hint_net is not None:
+            seen = evidence(predicted, log_depth, known_log, ground)
+            correction = self.hint_net(image, rays, seen)
+            log_depth, log_spread = corrected(predicted, log_depth, ground, correction)
         if hints.depth_m is None:
-            return self._prediction(log_depth[0], output[0, 1], camera)
-        log_depth = anchored(log_depth, known_log)
+            return self._prediction(log_depth[0], log_spread[0], camera)
         is_known = known_log.isfinite()
         if hints.keeps_depth:
             log_depth = torch.where(is_known, known_log, log_depth)
-        prediction = self._prediction(log_depth[0], output[0, 1], camera)
+        prediction = self._prediction(log_depth[0], log_spread[0], camera)
         rating = prediction.confidence
         if hints.keeps_depth and rating is not None:  # what was measured is no guess
             rating = rating.masked_fill(is_known[0], 1.0)
@@ -155,7 +161,7 @@ class Nano:
                 f"intrinsics of {intrinsics.width}x{intrinsics.height} pixels for an image of "
                 f"{width}x{height}"
             )
-        camera = intrinsics.scaled_to(*network_size(width, height))
+        camera = intrinsics.scaled_to(*network_size(intrinsics))
         image = rgb.to(self.device).permute(2, 0, 1)[None]
         image = F.interpolate(
             image.float(), (camera.height, camera.width), mode="bilinear", antialias=True
@@ -177,17 +183,21 @@ class Nano:
         return self._rays[1]
 
 
-def network_size(width: int, height: int) -> tuple[int, int]:
-    """Choose the (width, height) at which the network sees an image of this size.
+def network_size(camera: Intrinsics) -> tuple[int, int]:
+    """Choose the (width, height) at which the network sees the image of a camera.
 
     Multiples of 32 that keep the aspect ratio and the area of the network's input as well as
-    possible: 640x480 gives 224x160. What is left of the stretch is in the rays.
+    possible: 640x480 gives 224x160. What is left of the stretch is in the rays. Through a long
+    lens things look larger than they did in training, and come out some 5 % too far; so such an
+    image is seen smaller (`evaluation.nano_trust`).
     """
+    focal_px = math.sqrt(camera.fx * camera.fy * NETWORK_AREA_PX / (camera.width * camera.height))
+    share = LONG_LENS_AREA if focal_px > LONG_FOCAL_PX else 1.0
 
     def misfit(size: tuple[int, int]) -> float:
-        aspect = math.log(size[0] / size[1] / (width / height))
-        area = math.log(size[0] * size[1] / NETWORK_AREA_PX)
-        return abs(aspect) + 0.3 * abs(area)
+        aspect = math.log(size[0] / size[1] / (camera.width / camera.height))
+        area = math.log(size[0] * size[1] / (share * NETWORK_AREA_PX))
+        return 0.5 * abs(aspect) + 0.3 * abs(area)
 
     sides = range(SIZE_MULTIPLE, 16 * SIZE_MULTIPLE + 1, SIZE_MULTIPLE)
     return min(((w, h) for w in sides for h in sides), key=misfit)

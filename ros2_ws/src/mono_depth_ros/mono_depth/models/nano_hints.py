@@ -12,7 +12,11 @@ import torch.nn.functional as F
 FARTHEST_GROUND_M = 100.0
 
 _N_LEVELS = 5
-_MIDDLE = 1.0  # log depth that is usual: hints are small numbers around zero
+_MIDDLE = 1.0  # log depth that is usual: networks like small numbers around zero
+_MIDDLE_SPREAD = -1.5  # the same of the log of the expected error
+_MOST_OFF = 2.0  # log depth, of what the network for hints sees
+_MOST_CHANGE = 0.7  # log depth, of what it may change
+_SELDOM = 4.0  # what looks like ground to an untrained network: one pixel in 55
 _LEAST_WEIGHT = 1e-6
 # of the camera's height: within it, a degree in gravity changes the ground by less than 20 %
 _GROUND_REACH = 10.0
@@ -53,29 +57,98 @@ def ground_log(
     return (depth_m / focal_factor[:, None, None]).log()
 
 
-def hint_channels(known_log: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
-    """Return what the network sees of the hints.
+def follow(
+    log_depth: torch.Tensor,
+    known_log: torch.Tensor,
+    ground: torch.Tensor,
+    camera_height_m: torch.Tensor,
+    focal_factor: torch.Tensor,
+) -> torch.Tensor:
+    """Make a prediction agree with all that is known, by rule.
 
     Args:
+        log_depth: (B, h, w) of the network.
+        known_log: (B, h, w) log depth where it is known.
+        ground: (B, h, w) as `ground_log` gives it.
+        camera_height_m: (B,) of the optical centre over the ground, NaN = not known.
+        focal_factor: (B,) metres per canonical metre.
+    """
+    kept = above_ground(log_depth, ground, camera_height_m, focal_factor)
+    return anchored(kept, known_log)
+
+
+def evidence(
+    predicted: torch.Tensor,
+    followed: torch.Tensor,
+    known_log: torch.Tensor,
+    ground: torch.Tensor,
+) -> torch.Tensor:
+    """Return what the network for hints sees beside the image.
+
+    Args:
+        predicted: (B, 2, h, w) output of the network for images.
+        followed: (B, h, w) its log depth after `follow`.
         known_log: (B, h, w) log depth where it is known.
         ground: (B, h, w) as `ground_log` gives it.
 
     Returns:
-        (B, 4, h, w): known log depth spread over the image and how near it is (1 = at the
-        pixel), log depth of the ground and where it is. All 0 where nothing is known.
+        (B, 6, h, w): log depth so far, how much the rules have changed it, the log of its expected
+        error, how near something known is (1 = at the pixel), how much farther the ground is, and
+        where ground is.
     """
-    spread, nearness = spread_out(known_log)
-    there = nearness > 0.0
+    log_depth, log_spread = predicted.unbind(1)
+    _, nearness = spread_out(known_log)
     is_ground = ground.isfinite()
+    farther = torch.where(is_ground, ground.nan_to_num() - followed, 0.0)
     return torch.stack(
         (
-            torch.where(there, spread - _MIDDLE, 0.0),
+            followed - _MIDDLE,
+            (followed - log_depth).clamp(-_MOST_OFF, _MOST_OFF),
+            log_spread - _MIDDLE_SPREAD,
             nearness,
-            torch.where(is_ground, ground.nan_to_num() - _MIDDLE, 0.0),
-            is_ground.to(ground.dtype),
+            farther.clamp(-_MOST_OFF, _MOST_OFF),
+            is_ground.to(log_depth.dtype),
         ),
         1,
     )
+
+
+def corrected(
+    predicted: torch.Tensor,
+    followed: torch.Tensor,
+    ground: torch.Tensor,
+    correction: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return log depth and log of its expected error, (B, h, w) each, after a correction.
+
+    What looks like ground is put there, and all of the image moves with it.
+
+    Args:
+        predicted: (B, 2, h, w) output of the network for images.
+        followed: (B, h, w) its log depth after `follow`.
+        ground: (B, h, w) as `ground_log` gives it.
+        correction: (B, 3, h, w) output of the network for hints.
+    """
+    change, spread_change, likeness = correction.unbind(1)
+    on_ground = ground_share(likeness, ground)
+    off = ground.nan_to_num() - followed
+    share = on_ground.mean(dim=(1, 2), keepdim=True)
+    shift = (on_ground * off).mean(dim=(1, 2), keepdim=True) / share.clamp(min=_LEAST_WEIGHT)
+    # little by little, as in `above_ground`
+    shift = shift * ((share - _LEAST_GROUND) / _LEAST_GROUND).clamp(0.0, 1.0)
+    moved = followed + shift + _MOST_CHANGE * torch.tanh(change / _MOST_CHANGE)
+    log_depth = moved + on_ground * (ground.nan_to_num() - moved)
+    return log_depth, predicted[:, 1] + spread_change
+
+
+def ground_share(likeness: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
+    """Return (B, h, w) how likely each pixel is ground, 0 where none can be.
+
+    Args:
+        likeness: (B, h, w) the last channel of the network for hints, about zero before training.
+        ground: (B, h, w) as `ground_log` gives it.
+    """
+    return torch.sigmoid(likeness - _SELDOM) * ground.isfinite()
 
 
 def spread_out(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

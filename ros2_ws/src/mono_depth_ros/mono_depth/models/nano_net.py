@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+N_EVIDENCE = 6  # channels of what `HintNet` is told beside the image, see nano_hints.evidence
+
 
 class ConvNorm(nn.Sequential):
     """Convolution and batch norm, which `fold_batch_norm` turns into one convolution."""
@@ -67,106 +69,54 @@ class DecoderStep(nn.Module):
         return F.relu(mixed)
 
 
-class HintEncoder(nn.Module):
-    """Features of what is known of the depth, to add to those of the image at each level.
+class EncoderDecoder(nn.Module):
+    """Convolutional encoder and decoder; sides in multiples of 32, some values for each pixel."""
 
-    Without bias and norm: where nothing is known it adds exactly nothing. Before training its
-    last layers are zero, so it adds nothing at all.
-    """
-
-    n_channels = 4  # see nano_hints.hint_channels
-    widths = (16, 32, 48, 64, 96)  # channels at 1/2 ... 1/32
-
-    def __init__(self, n_outs: tuple[int, ...]) -> None:
-        super().__init__()
-        sources = (self.n_channels, *self.widths[:-1])
-        pairs = list(zip(sources, self.widths, strict=True))
-        self.down = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1, bias=False) for a, b in pairs])
-        self.mix = nn.ModuleList([nn.Conv2d(n, n, 3, 1, 1, bias=False) for n in self.widths[1:]])
-        outs = list(zip(self.widths, n_outs, strict=True))
-        self.inject = nn.ModuleList([nn.Conv2d(a, b, 1, bias=False) for a, b in outs])
-        with torch.no_grad():
-            for weight in self.inject.parameters():
-                weight.zero_()
-
-    def forward(self, hints: torch.Tensor) -> list[torch.Tensor]:
-        """Return what to add at 1/2, 1/4 ... 1/32 of the input."""
-        x, added = hints, []
-        for level, (down, inject) in enumerate(zip(self.down, self.inject, strict=True)):
-            x = F.relu(down(x))
-            if level > 0:
-                x = x + F.relu(self.mix[level - 1](x))
-            added.append(inject(x))
-        return added
-
-
-class NanoNet(nn.Module):
-    """Convolutional encoder-decoder of 2.7 M parameters; sides in multiples of 32."""
-
-    widths = (24, 40, 80, 160, 224)  # channels at 1/2, 1/4 ... 1/32 of the input
-    depths = (0, 1, 3, 5, 3)  # residual blocks there
-    decoder_widths = (32, 48, 64, 96)  # channels at 1/2 ... 1/16
-
-    def __init__(self, *, has_hints: bool = True) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        widths: tuple[int, ...],
+        depths: tuple[int, ...],
+        decoder_widths: tuple[int, ...],
+    ) -> None:
         """Make an untrained network.
 
         Args:
-            has_hints: it can use hints; else it is that of the first weights, for images alone.
+            n_in: channels of the input.
+            n_out: channels of the output.
+            widths: channels at 1/2, 1/4 ... 1/32 of the input.
+            depths: residual blocks there.
+            decoder_widths: channels of the decoder at 1/2 ... 1/16.
         """
         super().__init__()
-        self.hints = HintEncoder(self.widths) if has_hints else None
-        sources = (5, *self.widths[:-1])
-        pairs = list(zip(sources, self.widths, strict=True))
+        pairs = list(zip((n_in, *widths[:-1]), widths, strict=True))
         self.down = nn.ModuleList([ConvNorm(a, b, 3, stride=2) for a, b in pairs])
         self.blocks = nn.ModuleList(
             [
                 nn.Sequential(*[ResidualBlock(width) for _ in range(depth)])
-                for width, depth in zip(self.widths, self.depths, strict=True)
+                for width, depth in zip(widths, depths, strict=True)
             ]
         )
-        self.context = GlobalContext(self.widths[-1])
-        coarse = (*self.decoder_widths[1:], self.widths[-1])
+        self.context = GlobalContext(widths[-1])
+        coarse = (*decoder_widths[1:], widths[-1])
         self.up = nn.ModuleList(
             [
-                DecoderStep(n_coarse, n_skip, n_out)
-                for n_coarse, n_skip, n_out in zip(
-                    coarse, self.widths[:-1], self.decoder_widths, strict=True
-                )
+                DecoderStep(*channels)
+                for channels in zip(coarse, widths[:-1], decoder_widths, strict=True)
             ]
         )
-        self.head = nn.Conv2d(self.decoder_widths[0], 2 * 4, 3, 1, 1)
+        self.head = nn.Conv2d(decoder_widths[0], n_out * 4, 3, 1, 1)
         with torch.no_grad():  # the four sub-pixels of a head start equal: no chequerboard
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
             self.head.bias.zero_()  # type: ignore[union-attr]
 
-    def forward(
-        self, image: torch.Tensor, rays: torch.Tensor, hints: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Predict depth and its spread.
-
-        Args:
-            image: (B, 3, h, w) RGB as `normalise` gives it; h and w multiples of 32.
-            rays: (B, 2, h, w) x/z and y/z of each pixel's viewing ray.
-            hints: (B, 4, h, w) as `hint_channels` gives them; None is the same as zeros.
-
-        Returns:
-            (B, 2, h, w): log of the depth in metres at the canonical focal length, and the log of
-            its expected absolute error (in log depth, after the scale of the image is aligned).
-        """
-        return self.predict(self.features(image, rays, hints))
-
-    def features(
-        self, image: torch.Tensor, rays: torch.Tensor, hints: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return (B, 32, h / 2, w / 2); lower precision does little harm up to here."""
-        x: torch.Tensor = torch.cat((image, rays), 1)
-        added = None if hints is None or self.hints is None else self.hints(hints)
+    def features(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Return (B, n, h / 2, w / 2); lower precision does little harm up to here."""
+        x: torch.Tensor = torch.cat(inputs, 1)
         features = []
-        for level, (down, blocks) in enumerate(zip(self.down, self.blocks, strict=True)):
-            x = F.relu(down(x))
-            if added is not None:
-                x = x + added[level]
-            x = blocks(x)
+        for down, blocks in zip(self.down, self.blocks, strict=True):
+            x = blocks(F.relu(down(x)))
             features.append(x)
         x = self.context(x)
         for step, skip in zip(reversed(self.up), reversed(features[:-1]), strict=True):
@@ -174,9 +124,75 @@ class NanoNet(nn.Module):
         return x
 
     def predict(self, features: torch.Tensor) -> torch.Tensor:
-        """Turn `features` into the output."""
+        """Turn `features` into the output, (B, n_out, h, w)."""
         output: torch.Tensor = self.head(features)
         return F.pixel_shuffle(output, 2)
+
+
+class HintNet(EncoderDecoder):
+    """Corrects depth that already agrees with what is known; 0.3 M parameters.
+
+    Before training it corrects nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            n_in=5 + N_EVIDENCE,
+            n_out=3,
+            widths=(16, 32, 48, 64, 96),
+            depths=(0, 1, 1, 2, 2),
+            decoder_widths=(24, 32, 48, 64),
+        )
+        with torch.no_grad():
+            self.head.weight.zero_()
+
+    def forward(
+        self, image: torch.Tensor, rays: torch.Tensor, evidence: torch.Tensor
+    ) -> torch.Tensor:
+        """Predict what is still wrong.
+
+        Args:
+            image: (B, 3, h, w) as `NanoNet` takes it.
+            rays: (B, 2, h, w) as `NanoNet` takes them.
+            evidence: (B, 6, h, w) as `nano_hints.evidence` gives it.
+
+        Returns:
+            (B, 3, h, w): what to add to log depth and to the log of its expected error, and how
+            much it looks like level ground, see `nano_hints.corrected`.
+        """
+        return self.predict(self.features(image, rays, evidence))
+
+
+class NanoNet(EncoderDecoder):
+    """Depth from an image; 2.5 M parameters without `hints`."""
+
+    def __init__(self, *, has_hints: bool = True) -> None:
+        """Make an untrained network.
+
+        Args:
+            has_hints: it has a network for hints; else it is for images alone.
+        """
+        super().__init__(
+            n_in=5,
+            n_out=2,
+            widths=(24, 40, 80, 160, 224),
+            depths=(0, 1, 3, 5, 3),
+            decoder_widths=(32, 48, 64, 96),
+        )
+        self.hints = HintNet() if has_hints else None
+
+    def forward(self, image: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
+        """Predict depth and its spread.
+
+        Args:
+            image: (B, 3, h, w) RGB as `normalise` gives it; h and w multiples of 32.
+            rays: (B, 2, h, w) x/z and y/z of each pixel's viewing ray.
+
+        Returns:
+            (B, 2, h, w): log of the depth in metres at the canonical focal length, and the log of
+            its expected absolute error (in log depth, after the scale of the image is aligned).
+        """
+        return self.predict(self.features(image, rays))
 
 
 def fold_batch_norm(net: nn.Module) -> None:

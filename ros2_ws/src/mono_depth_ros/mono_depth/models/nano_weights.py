@@ -13,7 +13,7 @@ from mono_depth.errors import ModelError
 from mono_depth.models.nano_net import NanoNet
 from mono_depth.models.weights import load_strictly, read_tensors
 
-WEIGHTS_FORMAT = "mono_depth nano 2"
+WEIGHTS_FORMAT = "mono_depth nano 3"
 IMAGE_ONLY_FORMAT = "mono_depth nano 1"  # of weights that know no hints
 
 

@@ -94,12 +94,11 @@ class Hints:
 class GuidedModel(DepthModel, Protocol):
     """A monocular model that makes use of more, where there is more."""
 
-    def depth_size(self, width: int, height: int) -> tuple[int, int]:
+    def point_size(self, camera: Intrinsics) -> tuple[int, int]:
         """Return (width, height) in which sparse points are best drawn for it.
 
         Args:
-            width: of the image in pixels.
-            height: of the image in pixels.
+            camera: of the image.
         """
         ...
 

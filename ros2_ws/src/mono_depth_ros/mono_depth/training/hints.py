@@ -23,6 +23,10 @@ _BLOB_PX = (8, 16, 32)
 _BLOB_LEVEL = 0.65
 _TILT_RAD = 0.012  # deviation of what is known of gravity
 _HEIGHT_ERROR = 0.03
+_MISTAKEN = 0.5  # of the predictions
+_SCALE_MISTAKE = 0.4  # standard deviation of log depth, of all of an image
+_BUMPS = 0.3  # the same of its parts, at most
+_CONTRASTS = (0.5, 1.4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +56,14 @@ def random_known(
     return known_log, is_sensor & known_m.isfinite()
 
 
-def random_ground(views: Views, shares: HintShares, rng: np.random.Generator) -> torch.Tensor:
-    """Return (B, h, w) log depth of level ground where that is told, else NaN.
+def random_ground(
+    views: Views, shares: HintShares, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose where the ground is told to be.
 
-    The training leaves out `above_ground`, which the finished network is followed by: it moves
-    all of an image by one factor, and the network would no longer learn metres from the ground.
+    Returns:
+        (B, h, w) log depth of level ground at the canonical focal length; and (B,) height of the
+        camera [m]; both NaN where it is not told.
     """
     count, pose = len(views.image), views.T_odom_view
     error = 1.0 + _HEIGHT_ERROR * rng.standard_normal(count)
@@ -65,7 +72,41 @@ def random_ground(views: Views, shares: HintShares, rng: np.random.Generator) ->
     down = F.normalize(-pose[:, 2, :3] + tilt, dim=1)  # the third row of R is up in the view
     height_m = pose[:, 2, 3] * torch.from_numpy(error).to(pose)
     height_m = torch.where(height_m > 0.02, height_m, torch.nan)
-    return ground_log(views.rays, down, height_m, views.focal_factor)
+    return ground_log(views.rays, down, height_m, views.focal_factor), height_m
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """What is put wrong in a prediction: real pictures are predicted worse than those of training.
+
+    A network for hints that only saw good predictions would trust them too much.
+    """
+
+    contrast: torch.Tensor  # (B, 1, 1) factor of the differences within an image
+    offset_log: torch.Tensor  # (B, h, w) what is added, smooth
+
+    def made_in(self, log_depth: torch.Tensor) -> torch.Tensor:
+        """Return (B, h, w) log depth with the mistake."""
+        mean = log_depth.mean(dim=(1, 2), keepdim=True)
+        return mean + self.contrast * (log_depth - mean) + self.offset_log
+
+
+def random_mistake(
+    count: int, size: tuple[int, int], rng: np.random.Generator, device: torch.device
+) -> Mistake:
+    """Choose mistakes for `count` images of a (width, height); half of them have none."""
+    has_one = rng.random((count, 1, 1, 1)) < _MISTAKEN
+    scale = rng.normal(0.0, _SCALE_MISTAKE, (count, 1, 1, 1))
+    cells = int(rng.integers(2, 6))
+    bumps = rng.uniform(0.0, _BUMPS, (count, 1, 1, 1)) * rng.normal(
+        0.0, 1.0, (count, 1, cells, cells)
+    )
+    coarse = torch.from_numpy(np.where(has_one, scale + bumps, 0.0)).to(device, torch.float32)
+    smooth = F.interpolate(coarse, (size[1], size[0]), mode="bicubic", align_corners=True)
+    contrast = np.where(has_one[:, 0], rng.uniform(*_CONTRASTS, (count, 1, 1)), 1.0)
+    return Mistake(
+        contrast=torch.from_numpy(contrast).to(device, torch.float32), offset_log=smooth[:, 0]
+    )
 
 
 def _points(views: Views, rng: np.random.Generator, noise: torch.Generator) -> torch.Tensor:

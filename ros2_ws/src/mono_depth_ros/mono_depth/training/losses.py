@@ -18,6 +18,8 @@ _GRADIENT_WEIGHT = 0.5
 _SPREAD_WEIGHT = 0.1
 _SKY_WEIGHT = 0.2
 _CONSISTENCY_WEIGHT = 0.3
+_GROUND_WEIGHT = 0.2
+_GROUND_LOG = 0.08  # log depth beside the ground up to which a pixel belongs to it
 _ALL_KNOWN = 0.999
 _GRADIENT_STRIDES = (1, 2, 4, 8)
 _LOG_SPREAD_RANGE = (-4.0, 2.0)
@@ -33,6 +35,7 @@ class Losses:
     spread: torch.Tensor  # negative log likelihood of a Laplace distribution
     sky: torch.Tensor  # how much too near or too far the sky is, in log depth
     consistency: torch.Tensor  # mean |difference of the log errors of two views of a point|
+    ground: torch.Tensor  # cross entropy of what is ground, where it can be; 0 without hints
 
     def total(self) -> torch.Tensor:
         """Return the weighted sum."""
@@ -43,6 +46,7 @@ class Losses:
             + _SPREAD_WEIGHT * self.spread
             + _SKY_WEIGHT * self.sky
             + _CONSISTENCY_WEIGHT * self.consistency
+            + _GROUND_WEIGHT * self.ground
         )
 
 
@@ -89,7 +93,26 @@ def depth_losses(
         spread=_masked_mean(likelihood, valid | sky),
         sky=misplaced.mean(),
         consistency=_consistency_loss(error, valid, matches),
+        ground=error.new_zeros(()),
     )
+
+
+def ground_loss(
+    on_ground: torch.Tensor, ground: torch.Tensor, target: torch.Tensor
+) -> torch.Tensor:
+    """Return the cross entropy between what is said to be ground and what is.
+
+    Args:
+        on_ground: (B, h, w) how likely each pixel is ground.
+        ground: (B, h, w) log depth of level ground as it is told, NaN = none.
+        target: (B, h, w) log depth; NaN = unknown, +inf = sky.
+    """
+    can_be = ground.isfinite() & ~target.isnan()
+    is_ground = (target.nan_to_num() - ground.nan_to_num()).abs() < _GROUND_LOG
+    entropy = F.binary_cross_entropy(
+        on_ground.clamp(1e-4, 1.0 - 1e-4), is_ground.to(on_ground), reduction="none"
+    )
+    return _masked_mean(entropy, can_be)
 
 
 def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

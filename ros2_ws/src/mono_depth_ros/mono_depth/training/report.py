@@ -9,7 +9,15 @@ from pathlib import Path
 import torch
 
 _WINDOW = 20  # steps averaged to one entry
-_CURVES = ("total", "shape", "metric", "gradient", "consistency", "sky")  # all are above zero
+_CURVES = (
+    "total",
+    "shape",
+    "metric",
+    "gradient",
+    "consistency",
+    "sky",
+    "ground",
+)  # all are above zero
 
 
 class TrainingLog:
@@ -47,9 +55,16 @@ class TrainingLog:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         steps = [entry["step"] for entry in self.entries]
-        for name in _CURVES:
+        names = [
+            f"{prefix}{name}"
+            for prefix in ("", "hints_")
+            for name in _CURVES
+            if any(entry.get(f"{prefix}{name}") for entry in self.entries)
+        ]
+        for name in names:
             axes.plot(steps, [entry[name] for entry in self.entries], label=name)
         axes.set(xlabel="step", ylabel="loss", yscale="log", title=self._weights.stem)
         axes.grid(visible=True, alpha=0.3)
-        axes.legend()
+        if names:
+            axes.legend()
         figure.savefig(self._weights.with_suffix(".png"), dpi=110)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,17 @@ import torch
 
 from mono_depth.errors import ConfigError
 from mono_depth.models.nano import normalise
-from mono_depth.models.nano_hints import anchored, hint_channels
-from mono_depth.models.nano_net import NanoNet
-from mono_depth.training.hints import HintShares, random_ground, random_known
+from mono_depth.models.nano_hints import corrected, evidence, follow, ground_share
+from mono_depth.models.nano_net import EncoderDecoder, HintNet, NanoNet
+from mono_depth.training.hints import (
+    HintShares,
+    Mistake,
+    random_ground,
+    random_known,
+    random_mistake,
+)
 from mono_depth.training.look import random_look
-from mono_depth.training.losses import SKY_DEPTH_M, depth_losses
+from mono_depth.training.losses import SKY_DEPTH_M, Losses, depth_losses, ground_loss
 from mono_depth.training.pool import Examples
 from mono_depth.training.team import Team
 from mono_depth.training.views import Matches, match_pairs, random_views
@@ -31,7 +37,7 @@ class TrainingConfig:
     steps: int = 0  # how many, whatever time they take; 0 = for `minutes`
     seed: int = 0
     start_sha256: str = ""  # of the weights it starts from, "" = from nothing
-    part: str = "all"  # what learns: all, or only what sees the image, or what uses the hints
+    part: str = "all"  # what learns: the network for images, the one for hints, or both
     trainers: int = 1  # processes that train together
     batch_size: int = 8  # of each of them
     pair_share: float = 0.5  # of a batch that are pairs of views of the same place
@@ -81,7 +87,11 @@ class Batch:
     image: torch.Tensor  # (B, 3, h, w) float32, normalised
     rays: torch.Tensor  # (B, 2, h, w) float32
     known_log: torch.Tensor  # (B, h, w) log canonical depth that is told, NaN = not told
+    is_kept: torch.Tensor  # (B, h, w) bool, told by a sensor and kept: nothing to learn there
     ground: torch.Tensor  # (B, h, w) log canonical depth of level ground, NaN = not told
+    height_m: torch.Tensor  # (B,) of the camera over it, as it is told, NaN = not told
+    focal_factor: torch.Tensor  # (B,) metres per canonical metre
+    mistake: Mistake  # in what the network for hints shall put right
     target: torch.Tensor  # (B, h, w) log canonical depth, NaN = unknown, +inf = sky
     sky_log: torch.Tensor  # (B,) log canonical depth beyond which sky is right
     matches: Matches
@@ -107,12 +117,17 @@ def make_batch(
     views = random_views(examples, size, rng)
     image = normalise(255.0 * random_look(views.image, rng, noise))
     known_log, is_kept = random_known(views, config.told, rng, noise)
+    ground, height_m = random_ground(views, config.told, rng)
     return Batch(
         image=image.contiguous(memory_format=torch.channels_last),
         rays=views.rays,
         known_log=known_log,
-        ground=random_ground(views, config.told, rng),
-        target=torch.where(is_kept, torch.nan, views.target),
+        is_kept=is_kept,
+        ground=ground,
+        height_m=height_m,
+        focal_factor=views.focal_factor,
+        mistake=random_mistake(len(views.image), size, rng, device),
+        target=views.target,
         sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
         matches=match_pairs(views, config.pairs),
     )
@@ -180,16 +195,8 @@ class Trainer:
         rate = self._config.learning_rate * _schedule(progress, self._config.warmup_fraction)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        self._net.train(self._config.part != "hints")  # then the norms stay as they are
-        sees_hints = self._config.part != "image"
-        hints = hint_channels(batch.known_log, batch.ground) if sees_hints else None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.bfloat16):
-            features = self._net.features(batch.image, batch.rays, hints)
-        log_depth, log_spread = self._net.predict(features.float()).unbind(1)
-        if sees_hints:
-            log_depth = anchored(log_depth, batch.known_log)
-        losses = depth_losses(log_depth, log_spread, batch.target, batch.sky_log, batch.matches)
-        total = losses.total()
+        losses = self._losses(batch)
+        total = torch.stack([part.total() for part in losses.values()]).sum()
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         self._team.average([p.grad for p in self._learning if p.grad is not None])
@@ -197,7 +204,45 @@ class Trainer:
         self._optimiser.step()
         self.steps += 1
         self._update_average()
-        return {"total": total.detach(), **{k: v.detach() for k, v in vars(losses).items()}}
+        terms = {
+            prefix + name: value.detach()
+            for prefix, part in losses.items()
+            for name, value in vars(part).items()
+        }
+        return {"total": total.detach(), **terms}
+
+    def _losses(self, batch: Batch) -> dict[str, Losses]:
+        """Return the losses of each network that learns, by the prefix of their names."""
+        part, losses = self._config.part, {}
+        self._net.train(part != "hints")  # the norms of a network that does not learn stay
+        with torch.set_grad_enabled(part != "hints"):
+            predicted = self._run(self._net, batch.image, batch.rays)
+        if part != "hints":
+            losses[""] = depth_losses(
+                predicted[:, 0], predicted[:, 1], batch.target, batch.sky_log, batch.matches
+            )
+        if self._net.hints is not None:
+            losses["hints_"] = self._hint_losses(self._net.hints.train(), batch, predicted.detach())
+        return losses
+
+    def _hint_losses(self, net: HintNet, batch: Batch, predicted: torch.Tensor) -> Losses:
+        """Return the losses after the hints, which teach the network for images nothing."""
+        log_depth = batch.mistake.made_in(predicted[:, 0])
+        predicted = torch.stack((log_depth, predicted[:, 1]), 1)
+        known_log, ground = batch.known_log, batch.ground
+        followed = follow(log_depth, known_log, ground, batch.height_m, batch.focal_factor)
+        seen = evidence(predicted, followed, known_log, ground)
+        correction = self._run(net, batch.image, batch.rays, seen)
+        log_depth, log_spread = corrected(predicted, followed, ground, correction)
+        target = torch.where(batch.is_kept, torch.nan, batch.target)
+        losses = depth_losses(log_depth, log_spread, target, batch.sky_log, batch.matches)
+        on_ground = ground_share(correction[:, 2], ground)
+        return replace(losses, ground=ground_loss(on_ground, ground, batch.target))
+
+    def _run(self, net: EncoderDecoder, *inputs: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.bfloat16):
+            features = net.features(*inputs)
+        return net.predict(features.float())
 
     @torch.no_grad()
     def _update_average(self) -> None:

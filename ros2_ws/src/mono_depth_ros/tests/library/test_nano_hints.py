@@ -13,8 +13,9 @@ from mono_depth.models.nano import Nano, focal_factor, network_size, ray_channel
 from mono_depth.models.nano_hints import (
     above_ground,
     anchored,
+    corrected,
+    evidence,
     ground_log,
-    hint_channels,
     spread_out,
 )
 from mono_depth.models.nano_net import NanoNet
@@ -29,12 +30,11 @@ DOWN = np.array([0.0, 1.0, 0.0])  # gravity for a level camera
 
 @pytest.fixture
 def guided() -> Nano:
-    """Untrained, but not deaf to the hints."""
+    """Untrained, with a network for hints that corrects at random."""
     torch.manual_seed(0)
     net = NanoNet()
     with torch.no_grad():
-        for layer in net.hints.inject:
-            layer.weight.normal_(0.0, 0.02)
+        net.hints.head.weight.normal_(0.0, 0.02)
     return Nano(net, CPU)
 
 
@@ -43,10 +43,6 @@ def unknown(height=64, width=64):
 
 
 # ---- filling in
-
-
-def test_nothing_known_is_zero_everywhere():
-    assert not hint_channels(unknown(), unknown()).any()
 
 
 def test_one_known_pixel_is_known_everywhere_and_nearest_at_itself():
@@ -197,6 +193,59 @@ def test_without_height_nothing_is_brought_nearer():
     assert torch.equal(moved, depth)
 
 
+# ---- what the network for hints sees and does
+
+
+def test_the_network_for_hints_sees_what_the_rules_did_and_what_is_left_to_know():
+    predicted = torch.stack((torch.full((64, 64), 1.0), torch.full((64, 64), -1.5)))[None]
+    known, ground = unknown(), unknown()
+    known[0, 8, 8] = 1.6
+    ground[0, 32:] = 2.0
+    followed = torch.full((1, 64, 64), 1.5)
+    depth, moved, spread, nearness, farther, is_ground = evidence(
+        predicted, followed, known, ground
+    )[0]
+    assert (depth == 0.5).all()  # over a usual log depth of 1
+    assert (moved == 0.5).all()
+    assert not spread.any()  # a usual one
+    assert float(nearness[8, 8]) == 1.0
+    assert float(nearness[60, 60]) < 0.2
+    assert not farther[:32].any()
+    assert (farther[32:] == 0.5).all()
+    assert (is_ground.sum(1) == torch.tensor([0] * 32 + [64] * 32)).all()
+
+
+def test_it_changes_depth_by_a_factor_of_two_at_most():
+    predicted = torch.zeros(1, 2, 32, 32)
+    for wanted, least, most in ((0.1, 0.09, 0.1), (50.0, 0.69, 0.7), (-50.0, -0.7, -0.69)):
+        correction = torch.full((1, 3, 32, 32), wanted)
+        followed = torch.zeros(1, 32, 32)
+        log_depth, log_spread = corrected(predicted, followed, unknown(32, 32), correction)
+        assert least < float(log_depth[0, 0, 0]) <= most + 1e-6
+        assert (log_spread == wanted).all()
+
+
+def test_what_looks_like_ground_is_put_there_and_the_rest_moves_with_it():
+    predicted, correction = torch.zeros(1, 2, 32, 32), torch.zeros(1, 3, 32, 32)
+    followed, ground = torch.zeros(1, 32, 32), unknown(32, 32)
+    ground[:, 16:] = 0.3
+    followed[:, 16:] = 0.1
+    correction[:, 2, :24] = -20.0
+    correction[:, 2, 24:] = 20.0  # the lowest quarter looks like ground
+    log_depth, _ = corrected(predicted, followed, ground, correction)
+    torch.testing.assert_close(log_depth[0, 24:], ground[0, 24:])
+    torch.testing.assert_close(log_depth[0, :24], followed[0, :24] + 0.2)
+
+
+def test_what_looks_like_ground_above_the_horizon_is_none():
+    correction = torch.full((1, 3, 32, 32), 20.0)
+    correction[:, :2] = 0.0
+    followed = torch.ones(1, 32, 32)
+    predicted = torch.ones(1, 2, 32, 32)
+    log_depth, _ = corrected(predicted, followed, unknown(32, 32), correction)
+    torch.testing.assert_close(log_depth, followed)
+
+
 # ---- the model
 
 
@@ -208,16 +257,19 @@ def test_without_hints_it_is_the_network_without_hints(guided):
     assert told_nothing.mask is None
 
 
-def test_before_training_the_network_does_not_listen_to_hints():
+def test_before_training_the_network_for_hints_leaves_all_to_the_rules():
     torch.manual_seed(0)
-    net = NanoNet().eval()
-    image, rays, hints = (
-        torch.rand(1, 3, 64, 64),
-        torch.rand(1, 2, 64, 64),
-        torch.rand(1, 4, 64, 64),
-    )
-    with torch.inference_mode():
-        assert torch.equal(net(image, rays, hints), net(image, rays))
+    untrained = Nano(NanoNet(), CPU)
+    by_rule = Nano(untrained.net, CPU)
+    by_rule.hint_net = None
+    depth_m = torch.full((96, 128), NAN)
+    depth_m[::12, ::12] = 2.0
+    points = Hints(depth_m=depth_m)
+    ground = Hints(camera_height_m=0.5, down_camera=DOWN)
+    for hints, most in ((points, 0.0), (ground, 0.1)):
+        told, ruled = (nano.infer_guided(RGB, CAMERA, hints) for nano in (untrained, by_rule))
+        torch.testing.assert_close(told.values, ruled.values, rtol=most, atol=0.0)
+        torch.testing.assert_close(told.confidence, ruled.confidence)
 
 
 def test_weights_that_do_not_see_hints_follow_them_too():
@@ -234,7 +286,7 @@ def test_weights_that_do_not_see_hints_follow_them_too():
 
 
 def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(guided):
-    width, height = network_size(128, 96)
+    width, height = network_size(CAMERA)
     depth_m = torch.full((height, width), 2.0)
     depth_m[:, width // 2 :] = NAN
     depth_m[:8] = 0.0
@@ -285,7 +337,7 @@ def test_known_metres_are_metres_for_any_focal_length(guided):
     for camera in (CAMERA, tele):
         prediction = guided.infer_guided(RGB, camera, Hints(depth_m=depth_m))
         torch.testing.assert_close(
-            prediction.values, torch.full_like(prediction.values, 2.5), rtol=1e-4, atol=0.0
+            prediction.values, torch.full_like(prediction.values, 2.5), rtol=0.05, atol=0.0
         )
 
 

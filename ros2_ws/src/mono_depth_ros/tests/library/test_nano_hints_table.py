@@ -1,14 +1,20 @@
 """The table of what hints are worth: on depth that is simple enough to know the answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mono_depth.data import Intrinsics
 from mono_depth.evaluation.nano_hints_table import (
+    Case,
     best_fit,
+    cases,
     find_ground,
     known_points,
+    pose_ground,
     random_patches,
+    score,
 )
 from mono_depth.evaluation.sequence import SequenceFrame
 
@@ -63,3 +69,33 @@ def test_patches_cover_two_fifths_of_an_image():
 def test_the_best_scale_and_shift_undo_a_scale_and_a_shift():
     truth_m = floor_frame(1.0, 0.2).depth_m
     np.testing.assert_allclose(best_fit(3.0 * truth_m + 0.5, truth_m), truth_m, rtol=1e-3)
+
+
+def test_height_and_gravity_come_from_a_pose_over_the_ground():
+    pose = np.eye(4)
+    pose[:3, :3] = [[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]  # looks along x
+    pose[2, 3] = 1.2
+    chance = np.random.default_rng(0)
+    ground = pose_ground(replace(floor_frame(1.2, 0.0), T_odom_camera=pose), chance)
+    assert ground is not None
+    assert ground.height_m == 1.2
+    assert ground.down_camera.tolist() == [0.0, 1.0, 0.0]
+    assert pose_ground(floor_frame(1.2, 0.0), chance) is None
+
+
+def test_answers_are_scored_where_there_are_any():
+    frame = floor_frame(0.6, 0.3)
+
+    def right_above(case: Case) -> np.ndarray:
+        depth_m = 2.0 * case.truth_m
+        depth_m[:60] = case.truth_m[:60]
+        depth_m[60:] = np.nan
+        return depth_m
+
+    told = list(cases([frame, frame], 3.0, find_ground))
+    assert max(np.nanmax(case.truth_m) for case in told) <= 3.0
+    found = score("floor", told, {"above": right_above, "nothing": lambda case: None})
+    assert set(found) == {"above"}
+    scores, count = found["above"]
+    assert count == 2
+    assert scores.abs_rel == pytest.approx(0.0, abs=1e-6)

@@ -18,9 +18,14 @@ from mono_depth.models.nano_net import NanoNet
 from mono_depth.models.nano_weights import load_net, read_net, read_record, save_weights
 from mono_depth.synthetic.dataset import training_pairs
 from mono_depth.training.average import average
-from mono_depth.training.hints import HintShares, random_ground, random_known
+from mono_depth.training.hints import (
+    HintShares,
+    random_ground,
+    random_known,
+    random_mistake,
+)
 from mono_depth.training.look import _jpeg, _shade, random_look
-from mono_depth.training.losses import depth_losses
+from mono_depth.training.losses import depth_losses, ground_loss
 from mono_depth.training.nano import Run, main, train
 from mono_depth.training.pool import Example, ExamplePool, Examples, render_synthetic
 from mono_depth.training.source import ExampleSource
@@ -144,7 +149,7 @@ def test_the_ground_of_rendered_views_is_where_pose_and_height_say(tmp_path, pai
     """What the network is told of the ground agrees with the depth that it has to learn."""
     views = random_views(taken(pairs, tmp_path), (64, 32), np.random.default_rng(0))
     shares = HintShares(ground=1.0)
-    ground = random_ground(views, shares, np.random.default_rng(1))
+    ground, _ = random_ground(views, shares, np.random.default_rng(1))
     rays = torch.cat((views.rays, torch.ones_like(views.rays[:, :1])), 1)
     climb = torch.einsum("bihw,bi->bhw", rays, views.T_odom_view[:, 2, :3])
     above_m = views.T_odom_view[:, 2, 3, None, None] + climb * views.depth_m
@@ -280,8 +285,10 @@ def test_hints_are_true_up_to_their_noise_and_some_views_have_none():
     assert int(((told > 0) & (told < 200)).sum()) > 5  # few points
     error = (known - math.log(3.0))[known.isfinite()].abs()
     assert float(error.median()) < 0.03
-    has_ground = random_ground(views, shares, rng).isfinite().flatten(1).any(1)
+    ground, height_m = random_ground(views, shares, rng)
+    has_ground = ground.isfinite().flatten(1).any(1)
     assert int(has_ground.sum()) in range(10, 31)
+    assert (height_m.isfinite() >= has_ground).all()
 
 
 def test_glass_and_what_is_too_far_have_no_sensor_depth():
@@ -297,6 +304,17 @@ def test_glass_and_what_is_too_far_have_no_sensor_depth():
     assert known[:, :20, :40].isfinite().any()
     assert not known[:, 20:30].isfinite().any()
     assert not known[:, :, 48:].isfinite().any()
+
+
+def test_mistakes_are_made_in_about_half_of_the_predictions_and_smoothly():
+    mistake = random_mistake(40, (64, 32), np.random.default_rng(0), CPU)
+    log_depth = torch.rand(40, 32, 64)
+    wrong = mistake.made_in(log_depth)
+    is_wrong = (wrong - log_depth).abs().flatten(1).amax(1) > 1e-5
+    assert int(is_wrong.sum()) in range(12, 29)
+    assert 0.1 < float(mistake.offset_log[is_wrong].std()) < 1.0
+    step = mistake.offset_log.diff(dim=2).abs()
+    assert float(step.max()) < 0.2
 
 
 # ---- losses
@@ -333,6 +351,14 @@ def test_views_that_are_wrong_by_the_same_factor_are_consistent():
         said = torch.stack((torch.full((2, 2), 0.3), torch.full((2, 2), second)))
         losses = depth_losses(said, torch.zeros(2, 2, 2), target, torch.full((2,), 4.0), matches)
         assert float(losses.consistency) == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_is_ground_is_learned_where_ground_can_be():
+    ground = torch.tensor([[[NAN, 1.0, 1.0, 1.0]]])
+    target = torch.tensor([[[1.0, 1.05, 0.5, NAN]]])  # nothing to learn, ground, a thing, unknown
+    for said, loss in (([1.0, 1.0, 0.0, 1.0], 0.0), ([0.0, 0.5, 0.5, 0.0], math.log(2.0))):
+        found = ground_loss(torch.tensor([[said]]), ground, target)
+        assert float(found) == pytest.approx(loss, abs=1e-3)
 
 
 # ---- training
@@ -527,13 +553,13 @@ def test_runs_from_one_start_are_averaged_with_their_records(tmp_path):
     files = [tmp_path / f"{seed}.safetensors" for seed in (1, 2)]
     for seed, file in enumerate(files):
         net = NanoNet()
-        torch.nn.init.constant_(net.hints.inject[0].weight, float(seed))
+        torch.nn.init.constant_(net.hints.head.weight, float(seed))
         save_weights(net, file, {"seed": seed, "start_sha256": "ab"})
 
     average(files, tmp_path / "mean.safetensors")
 
     net = load_net(tmp_path / "mean.safetensors")
-    assert torch.all(net.hints.inject[0].weight == 0.5)
+    assert torch.all(net.hints.head.weight == 0.5)
     records = read_record(tmp_path / "mean.safetensors")["average_of"]
     assert [record["seed"] for record in records] == [0, 1]
 
