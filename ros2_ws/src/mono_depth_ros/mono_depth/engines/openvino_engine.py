@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,10 @@ _LOG = logging.getLogger(__name__)
 
 def check(precision: str, device: torch.device) -> None:
     """Raise `EngineError` if OpenVINO cannot compute so on this machine."""
-    core = _openvino().Core()
     if device.type != "cpu":
         raise EngineError(f"engine openvino runs on the CPU, not on {device}: set device to cpu")
     wanted = _CAPABILITIES.get(precision)
-    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if wanted is not None and wanted not in capabilities:
         raise EngineError(f"OpenVINO has no {precision} on this CPU: use fp32")
 
@@ -47,7 +47,6 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     """
     openvino = _openvino()
     check(plan.precision, context.device)
-    core = openvino.Core()
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -55,11 +54,11 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         "ENABLE_CPU_PINNING": False,  # two processes would pin themselves to the same core
     }
     # An int8 file says itself which operations are int8; the others take the fast format.
-    hint = _HINTS[plan.precision] or _HINTS[_best_float(core)]
+    hint = _HINTS[plan.precision] or _HINTS[_best_float()]
     options["INFERENCE_PRECISION_HINT"] = hint
     try:
-        model = _read(core, network, plan, context)
-        compiled = core.compile_model(model, "CPU", options)
+        model = _read(network, plan, context)
+        compiled = core().compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot compile it: {gist(error)}") from error
     return Engine(call=_Call(compiled), detail=f"OpenVINO {openvino.__version__.split('-')[0]}")
@@ -80,7 +79,7 @@ class _Call:
         return tuple(torch.from_numpy(np.array(data, np.float32)) for data in found)
 
 
-def _read(core: Any, network: Network, plan: Plan, context: BuildContext) -> Any:  # noqa: ANN401
+def _read(network: Network, plan: Plan, context: BuildContext) -> Any:  # noqa: ANN401
     key = network.key(plan, context.device_name, versions())
     if plan.precision == "int8":
         folder = context.store.find(key)
@@ -89,9 +88,9 @@ def _read(core: Any, network: Network, plan: Plan, context: BuildContext) -> Any
                 f"no int8 file for {network.shapes}; make it with: "
                 f"mono-depth engine build {network.name} --precision int8 --calibrate PICTURES"
             )
-        return core.read_model(folder / OPENVINO_FILE)
+        return core().read_model(folder / OPENVINO_FILE)
     if network.onnx_path is not None:
-        model = core.read_model(network.onnx_path)
+        model = core().read_model(network.onnx_path)
         model.reshape(
             {
                 port: list(tensor.shape)
@@ -103,7 +102,7 @@ def _read(core: Any, network: Network, plan: Plan, context: BuildContext) -> Any
     key = network.key(Plan(engine=plan.engine, precision="fp32"), context.device_name, versions())
     folder = context.store.find(key)
     if folder is not None:
-        return core.read_model(folder / OPENVINO_FILE)
+        return core().read_model(folder / OPENVINO_FILE)
     model = convert(network)
 
     def write(made: Path) -> None:
@@ -114,6 +113,19 @@ def _read(core: Any, network: Network, plan: Plan, context: BuildContext) -> Any
     except EngineError as error:  # it runs all the same
         _LOG.warning("%s: %s", network.name, error)
     return model
+
+
+@cache
+def core() -> Any:  # noqa: ANN401
+    """Return the one `openvino.Core` of this process, which is never freed.
+
+    It gives the thread that first asks it for the CPU a stack for signals, and unmaps that in
+    whichever thread frees it: after that, Ctrl-C ended the process with a segmentation fault.
+
+    Raises:
+        EngineError: OpenVINO is not installed.
+    """
+    return _openvino().Core()
 
 
 def convert(network: Network) -> Any:  # noqa: ANN401
@@ -129,7 +141,7 @@ def convert(network: Network) -> Any:  # noqa: ANN401
         path = Path(folder) / ONNX_FILE
         exported(network, path)
         try:
-            return _openvino().Core().read_model(path)
+            return core().read_model(path)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot read it: {gist(error)}") from error
 
@@ -145,8 +157,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def _best_float(core: Any) -> str:  # noqa: ANN401
-    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _best_float() -> str:
+    capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bf16" if "BF16" in capabilities else "fp32"
 
 

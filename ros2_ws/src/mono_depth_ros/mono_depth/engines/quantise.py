@@ -122,7 +122,7 @@ def float_model(network: Network) -> Any:  # noqa: ANN401
     """Return a network as an `openvino.Model` of fixed shape."""
     if network.onnx_path is None:
         return openvino_engine.convert(network)
-    model = _openvino().Core().read_model(network.onnx_path)
+    model = openvino_engine.core().read_model(network.onnx_path)
     shapes = [list(tensor.shape) for tensor in network.inputs]
     model.reshape(dict(zip(model.inputs, shapes, strict=True)))
     return model
@@ -226,16 +226,12 @@ def _runner(model: Any) -> Callable[[Arrays], Arrays]:  # noqa: ANN401
 
 
 def _compiled(model: Any) -> Any:  # noqa: ANN401
-    return _openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return openvino_engine.core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _run(compiled: Any, inputs: Arrays) -> Arrays:  # noqa: ANN401
     found = compiled(inputs)
     return [np.array(found[port], np.float32) for port in compiled.outputs]
-
-
-def _openvino() -> Any:  # noqa: ANN401
-    return openvino_engine._openvino()
 
 
 def _whole_range() -> Any:  # noqa: ANN401

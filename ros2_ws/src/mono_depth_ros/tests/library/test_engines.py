@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 import shutil
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import torch
@@ -143,6 +145,27 @@ def test_openvino_reads_the_onnx_file_of_fastdepth(cache_folder, fastdepth, prec
     assert report.plan == Plan(engine="openvino", precision=precision)
     assert report.shapes == "1x3x224x224"
     assert (depth_m / expected_m - 1.0).abs().median() < (1e-4 if precision == "fp32" else 0.02)
+
+
+def test_an_interrupt_is_one_also_after_another_thread_freed_a_network_of_openvino():
+    work = """
+        import signal, sys, threading
+        sys.path[:0] = sys.argv[1:]
+        from mono_depth.engines import openvino_engine
+
+        held = [openvino_engine.core()]
+        held[0].get_property("CPU", "OPTIMIZATION_CAPABILITIES")  # loads what is for the CPU
+        thread = threading.Thread(target=held.clear)
+        thread.start()
+        thread.join()
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    command = [sys.executable, "-c", dedent(work), *sys.path]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120.0, check=False)
+    assert (process.returncode, process.stdout) == (0, "interrupted\n"), process.stderr
 
 
 @pytest.fixture(scope="module")
