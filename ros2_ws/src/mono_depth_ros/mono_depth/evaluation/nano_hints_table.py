@@ -11,9 +11,10 @@ all of the truth.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from mono_depth.evaluation.nano_table import (
     unseen_scenes,
 )
 from mono_depth.evaluation.sequence import SequenceFrame
+from mono_depth.evaluation.temporal_metrics import confidence_ratio
 from mono_depth.models.nano import Nano
 from mono_depth.models.protocol import Hints
 from mono_depth.resources import share_dir
@@ -43,6 +45,7 @@ _PLANE_TRIALS = 400
 _PLANE_M = 0.01  # distance from the plane, per metre of depth, up to which a point lies on it
 _LEAST_TRUTH = 0.05  # of an image, of which the depth must be known
 _BY_RULE = " (rules)"
+_FASTDEPTH = "FastDepth, best scale and shift"
 _LEAST_FALL = 0.5  # cosine between the normal of the floor and the y axis of the image
 
 
@@ -68,7 +71,24 @@ class Case:
         return np.random.default_rng([self.seed, purpose])
 
 
-Answer = Callable[[Case], DepthImage | None]
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a network makes of a case."""
+
+    depth_m: DepthImage  # (H, W) NaN = not to be scored
+    confidence: DepthImage | None = None  # (H, W)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How good the answers to some cases are; no scale is aligned."""
+
+    depth: DepthScores  # mean over frames
+    confident_half: float  # error of the more confident half of the pixels over that of all
+    count: int
+
+
+Ask = Callable[[Case], Answer | None]
 FindGround = Callable[[SequenceFrame, np.random.Generator], Ground | None]
 
 
@@ -149,9 +169,9 @@ def best_fit(prediction: DepthImage, truth_m: DepthImage) -> DepthImage:
     return np.asarray(np.maximum(a * prediction + b, 0.01), np.float32)
 
 
-def answers(model: Nano) -> dict[str, Answer]:
+def questions(model: Nano) -> dict[str, Ask]:
     """Return what a network is told, by name; None = it cannot be told for this frame."""
-    table: dict[str, Answer] = {
+    table: dict[str, Ask] = {
         "image": lambda case: _guided(model, case, Hints()),
         "image, height, gravity": lambda case: _guided(model, case, _ground_hints(case)),
     }
@@ -161,12 +181,16 @@ def answers(model: Nano) -> dict[str, Answer]:
     return table
 
 
-def _guided(model: Nano, case: Case, hints: Hints | None) -> DepthImage | None:
+def _guided(model: Nano, case: Case, hints: Hints | None) -> Answer | None:
     if hints is None:
         return None
     rgb = torch.from_numpy(case.frame.rgb)
     prediction = model.infer_guided(rgb, case.frame.intrinsics, hints)
-    return _resized(prediction.values.numpy(), case.truth_m.shape)
+    depth_m = _resized(prediction.values.numpy(), case.truth_m.shape)
+    if prediction.confidence is None:
+        return Answer(depth_m=depth_m)
+    confidence = _resized(prediction.confidence.numpy(), case.truth_m.shape)
+    return Answer(depth_m=depth_m, confidence=confidence)
 
 
 def _ground_hints(case: Case) -> Hints | None:
@@ -175,34 +199,44 @@ def _ground_hints(case: Case) -> Hints | None:
     return Hints(camera_height_m=case.ground.height_m, down_camera=case.ground.down_camera)
 
 
-def _with_points(model: Nano, count: int, case: Case) -> DepthImage | None:
+def _with_points(model: Nano, count: int, case: Case) -> Answer | None:
     known_m = known_points(case.truth_m, count, case.chance(7))
     size = model.point_size(case.frame.intrinsics)
     return _guided(model, case, Hints(depth_m=_drawn(known_m, size)))
 
 
-def _in_holes(model: Nano, case: Case) -> DepthImage | None:
+def _in_holes(model: Nano, case: Case) -> Answer | None:
     hole = random_patches(case.truth_m.shape, case.chance(8))
     told = torch.from_numpy(np.where(hole, np.nan, case.truth_m).astype(np.float32))
-    depth_m = _guided(model, case, Hints(depth_m=told, keeps_depth=True))
-    return None if depth_m is None else np.where(hole, depth_m, np.float32(np.nan))
+    answer = _guided(model, case, Hints(depth_m=told, keeps_depth=True))
+    if answer is None:
+        return None
+    return replace(answer, depth_m=np.where(hole, answer.depth_m, np.float32(np.nan)))
 
 
-def score(
-    name: str, told: Iterable[Case], table: dict[str, Answer]
-) -> dict[str, tuple[DepthScores, int]]:
-    """Return the mean raw scores of each answer and of how many frames; no scale is aligned.
-
-    Where an answer is NaN it is not scored.
-    """
-    scores: dict[str, list[DepthScores]] = {key: [] for key in table}
+def score(name: str, told: Iterable[Case], table: dict[str, Ask]) -> dict[str, Score]:
+    """Return how good the answers are to each question that some case had one to."""
+    depths: dict[str, list[DepthScores]] = {key: [] for key in table}
+    halves: dict[str, list[float]] = {key: [] for key in table}
     for case in tqdm(told, desc=name, unit="frame", file=sys.stderr):
-        for key, answer in table.items():
-            depth_m = answer(case)
-            if depth_m is not None:
-                truth_m = np.where(np.isnan(depth_m), np.nan, case.truth_m)
-                scores[key].append(depth_scores(depth_m, truth_m))
-    return {key: (mean_scores(found), len(found)) for key, found in scores.items() if found}
+        for key, ask in table.items():
+            answer = ask(case)
+            if answer is None:
+                continue
+            truth_m = np.where(np.isnan(answer.depth_m), np.nan, case.truth_m)
+            depths[key].append(depth_scores(answer.depth_m, truth_m))
+            if answer.confidence is not None:
+                error = np.abs(answer.depth_m / truth_m - 1.0)
+                halves[key].append(confidence_ratio(error[None], answer.confidence[None]))
+    return {
+        key: Score(
+            depth=mean_scores(found),
+            confident_half=float(np.mean(halves[key])) if halves[key] else math.nan,
+            count=len(found),
+        )
+        for key, found in depths.items()
+        if found
+    }
 
 
 def _drawn(known_m: DepthImage, size: tuple[int, int]) -> torch.Tensor:
@@ -238,28 +272,36 @@ def main(arguments: list[str] | None = None) -> None:
     weights = given.weights or share_dir() / "models" / "nano.safetensors"
     model, by_rule = (Nano.load(weights, torch.device("cpu")) for _ in range(2))
     by_rule.hint_net = None
-    table = answers(model)
-    table |= {f"{key}{_BY_RULE}": answer for key, answer in answers(by_rule).items()}
+    table, ruled = questions(model), questions(by_rule)
     fastdepth = given.data / "fastdepth" / "fastdepth_nyu_224.onnx" if given.data else Path()
     if fastdepth.is_file():
         network = FastDepth(fastdepth)
-        table["FastDepth, best scale and shift"] = lambda case: best_fit(
-            _resized(network(case.frame.rgb), case.truth_m.shape), case.truth_m
+        table[_FASTDEPTH] = lambda case: Answer(
+            depth_m=best_fit(_resized(network(case.frame.rgb), case.truth_m.shape), case.truth_m)
         )
+    both = table | {f"{key}{_BY_RULE}": ask for key, ask in ruled.items()}
     lines = [
-        "| frames | told | raw AbsRel | raw delta1 | log corr. | raw AbsRel of the rules alone |",
-        "|---|---|---|---|---|---|",
+        "| frames | told | raw AbsRel | raw delta1 | log corr. | confident half "
+        "| by rules alone: raw AbsRel | raw delta1 | confident half |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, told in all_cases(given.data).items():
-        rows = score(name, told, table)
-        for key, (found, count) in rows.items():
-            if not key.endswith(_BY_RULE):
-                values = (found.abs_rel, found.delta1, found.log_correlation)
-                ruled = rows.get(f"{key}{_BY_RULE}")
-                cells = [f"{value:.3f}" for value in values]
-                cells.append(f"{ruled[0].abs_rel:.3f}" if ruled else "-")
-                lines.append(f"| {name} ({count}) | {key} | {' | '.join(cells)} |")
+        rows = score(name, told, both)
+        lines += [_line(name, key, rows) for key in table if key in rows]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _line(name: str, key: str, rows: dict[str, Score]) -> str:
+    found, by_rule = rows[key], rows.get(f"{key}{_BY_RULE}")
+    depth = found.depth
+    values = [depth.abs_rel, depth.delta1, depth.log_correlation, found.confident_half]
+    values += (
+        [by_rule.depth.abs_rel, by_rule.depth.delta1, by_rule.confident_half]
+        if by_rule
+        else [math.nan] * 3
+    )
+    cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
+    return f"| {name} ({found.count}) | {key} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

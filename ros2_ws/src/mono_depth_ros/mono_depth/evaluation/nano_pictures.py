@@ -1,8 +1,9 @@
 """Draw what the built-in network makes of real pictures, for its model card.
 
 `python -m mono_depth.evaluation.nano_pictures --data DIR --out FOLDER` writes `completion.jpg`,
-depth of a sensor with the holes of glass and mirrors and what the network puts into them, and
-`films.jpg`, some frames of films without depth. Frames are evenly spaced, not chosen.
+depth of a sensor with the holes of glass and mirrors and what the network puts into them,
+`ground.jpg`, what height and gravity change near the floor, and `films.jpg`, some frames of films
+without depth. Frames are evenly spaced, not chosen.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from tqdm import tqdm
 from mono_depth.bench import assumed_camera
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.engines.frames import read_pictures
-from mono_depth.evaluation.real_frames import lingbot_frames
+from mono_depth.evaluation.nano_hints_table import find_ground
+from mono_depth.evaluation.real_frames import lingbot_frames, realsense_frames
 from mono_depth.models.nano import Nano
 from mono_depth.models.protocol import Hints
 from mono_depth.resources import share_dir
@@ -29,6 +31,7 @@ from mono_depth.visualize import add_color_bar, colorize_depth, draw_text
 _WITH_HOLES = ("1", "6")  # examples with glass and mirrors
 _FILMS = (Path("highway") / "solidWhiteRight.mp4", Path("robot_lab_rgb"))
 _OF_A_FILM = 4
+_OF_THE_FLOOR = 2
 _WIDTH_PX = 400
 _JPEG_QUALITY = 88
 
@@ -47,6 +50,30 @@ def completion(model: Nano, data: Path) -> RgbImage:
         filled = _small(colorize_depth(completed_m, near_m, far_m))
         rows.append([_small(frame.rgb), sensor, add_color_bar(filled, near_m, far_m)])
     return _sheet(rows)
+
+
+def ground(model: Nano, data: Path) -> RgbImage:
+    """Return a row for each view from the floor: picture, depth without and with it, the truth."""
+    rows = []
+    for number, frame in enumerate(realsense_frames(data / "realsense_floor")):
+        known = find_ground(frame, np.random.default_rng([number, 7]))
+        if known is None:
+            continue
+        hints = Hints(camera_height_m=known.height_m, down_camera=known.down_camera)
+        rgb = torch.from_numpy(frame.rgb)
+        alone_m = model.infer(rgb, frame.intrinsics).values.numpy()
+        told_m = model.infer_guided(rgb, frame.intrinsics, hints).values.numpy()
+        near_m, far_m = _range(frame.depth_m)
+        painted = [
+            _small(colorize_depth(depth_m, near_m, far_m))
+            for depth_m in (alone_m, told_m, frame.depth_m)
+        ]
+        texts = ("image alone", f"height {known.height_m:.2f} m and gravity", "sensor")
+        for image, text in zip(painted, texts, strict=True):
+            draw_text(image, text, (8, 18), 0.5)
+        painted[-1] = add_color_bar(painted[-1], near_m, far_m)
+        rows.append([_small(frame.rgb), *painted])
+    return _sheet(rows[:: len(rows) // _OF_THE_FLOOR or 1][:_OF_THE_FLOOR])
 
 
 def films(model: Nano, data: Path) -> RgbImage:
@@ -96,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     weights = given.weights or share_dir() / "models" / "nano.safetensors"
     model = Nano.load(weights, torch.device("cpu"))
     given.out.mkdir(parents=True, exist_ok=True)
-    drawn = {"completion.jpg": completion, "films.jpg": films}
+    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": films}
     for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
         bgr = cv2.cvtColor(draw(model, given.data), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(given.out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])

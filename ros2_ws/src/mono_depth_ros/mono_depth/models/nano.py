@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError
-from mono_depth.models.nano_hints import corrected, evidence, follow, ground_log
+from mono_depth.models.nano_hints import evidence, follow, ground_log, with_hints
 from mono_depth.models.nano_net import NanoNet, fold_batch_norm
 from mono_depth.models.nano_weights import read_net
 from mono_depth.models.protocol import Hints
@@ -103,8 +103,8 @@ class Nano:
         """See `GuidedModel.infer_guided`. The ground is of use only with intrinsics.
 
         By rule nothing is left below the ground, and the prediction is brought into agreement
-        with the depth that is known. What is then still wrong, a second network says, where the
-        weights have one.
+        with the depth that is known. A second network, where the weights have one, says how wrong
+        that still is, and what looks like ground and shall be put there.
         """
         has_ground = intrinsics is not None and hints.has_ground
         if hints.depth_m is None and not has_ground:
@@ -113,19 +113,19 @@ class Nano:
         rays = self._rays_of(camera)
         factor = image.new_tensor([focal_factor(camera)])
         nothing = image.new_full((1, camera.height, camera.width), torch.nan)
-        height_m, ground = image.new_tensor([torch.nan]), nothing
+        ground = nothing
         if has_ground:
             height_m = image.new_tensor([hints.camera_height_m])
             down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         predicted = self.net(image, rays)
-        log_depth = follow(predicted[:, 0], known_log, ground, height_m, factor)
+        log_depth = follow(predicted[:, 0], known_log, ground)
         log_spread = predicted[:, 1]
         if self.hint_net is not None:
             seen = evidence(predicted, log_depth, known_log, ground)
-            correction = self.hint_net(image, rays, seen)
-            log_depth, log_spread = corrected(predicted, log_depth, ground, correction)
+            said = self.hint_net(image, rays, seen)
+            log_depth, log_spread = with_hints(predicted, log_depth, known_log, ground, said)
         if hints.depth_m is None:
             return self._prediction(log_depth[0], log_spread[0], camera)
         is_known = known_log.isfinite()

@@ -9,13 +9,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-FARTHEST_GROUND_M = 100.0
-
 _N_LEVELS = 5
 _MIDDLE = 1.0  # log depth that is usual: networks like small numbers around zero
 _MIDDLE_SPREAD = -1.5  # the same of the log of the expected error
 _MOST_OFF = 2.0  # log depth, of what the network for hints sees
-_MOST_CHANGE = 0.7  # log depth, of what it may change
 _SELDOM = 4.0  # what looks like ground to an untrained network: one pixel in 55
 _LEAST_WEIGHT = 1e-6
 # of the camera's height: within it, a degree in gravity changes the ground by less than 20 %
@@ -46,35 +43,27 @@ def ground_log(
         focal_factor: (B,) metres per canonical metre.
 
     Returns:
-        (B, h, w), NaN at and above the horizon and beyond `FARTHEST_GROUND_M`.
+        (B, h, w), NaN at and above the horizon and beyond ten times the height.
     """
     down = down_camera[:, :, None, None]
     # a point at depth t lies t * fall below the camera
     fall = rays[:, 0] * down[:, 0] + rays[:, 1] * down[:, 1] + down[:, 2]
     height = camera_height_m[:, None, None]
-    is_ground = fall * FARTHEST_GROUND_M > height  # never for NaN
+    is_ground = (fall * _GROUND_REACH > 1.0) & height.isfinite()
     depth_m = torch.where(is_ground, height / fall.clamp(min=1e-6), torch.nan)
     return (depth_m / focal_factor[:, None, None]).log()
 
 
-def follow(
-    log_depth: torch.Tensor,
-    known_log: torch.Tensor,
-    ground: torch.Tensor,
-    camera_height_m: torch.Tensor,
-    focal_factor: torch.Tensor,
-) -> torch.Tensor:
+def follow(log_depth: torch.Tensor, known_log: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
     """Make a prediction agree with all that is known, by rule.
 
     Args:
         log_depth: (B, h, w) of the network.
         known_log: (B, h, w) log depth where it is known.
         ground: (B, h, w) as `ground_log` gives it.
-        camera_height_m: (B,) of the optical centre over the ground, NaN = not known.
-        focal_factor: (B,) metres per canonical metre.
     """
-    kept = above_ground(log_depth, ground, camera_height_m, focal_factor)
-    return anchored(kept, known_log)
+    kept = above_ground(log_depth, ground)
+    return anchored(kept, known_log) if known_log.isfinite().any() else kept
 
 
 def evidence(
@@ -113,32 +102,42 @@ def evidence(
     )
 
 
-def corrected(
+def with_hints(
     predicted: torch.Tensor,
     followed: torch.Tensor,
+    known_log: torch.Tensor,
     ground: torch.Tensor,
-    correction: torch.Tensor,
+    said: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log depth and log of its expected error, (B, h, w) each, after a correction.
+    """Return log depth and log of its expected error, (B, h, w) each, in the light of hints.
 
-    What looks like ground is put there, and all of the image moves with it.
+    What looks like ground is put there. All of the image moves with it, unless some depth is known.
 
     Args:
         predicted: (B, 2, h, w) output of the network for images.
         followed: (B, h, w) its log depth after `follow`.
+        known_log: (B, h, w) log depth where it is known.
         ground: (B, h, w) as `ground_log` gives it.
-        correction: (B, 3, h, w) output of the network for hints.
+        said: (B, 2, h, w) output of the network for hints.
     """
-    change, spread_change, likeness = correction.unbind(1)
+    spread_change, likeness = said.unbind(1)
     on_ground = ground_share(likeness, ground)
-    off = ground.nan_to_num() - followed
-    share = on_ground.mean(dim=(1, 2), keepdim=True)
-    shift = (on_ground * off).mean(dim=(1, 2), keepdim=True) / share.clamp(min=_LEAST_WEIGHT)
-    # little by little, as in `above_ground`
-    shift = shift * ((share - _LEAST_GROUND) / _LEAST_GROUND).clamp(0.0, 1.0)
-    moved = followed + shift + _MOST_CHANGE * torch.tanh(change / _MOST_CHANGE)
+    is_guess = ~known_log.isfinite().any(2).any(1)[:, None, None]
+    shift = _ground_shift(ground.nan_to_num() - followed, on_ground.detach())
+    moved = followed + is_guess * shift
     log_depth = moved + on_ground * (ground.nan_to_num() - moved)
     return log_depth, predicted[:, 1] + spread_change
+
+
+def _ground_shift(off: torch.Tensor, on_ground: torch.Tensor) -> torch.Tensor:
+    """Return (B, 1, 1) the median of `off` over what is likely ground, 0 if too little is."""
+    values, weights = (part[:, ::2, ::2].flatten(1) for part in (off, on_ground))
+    values, order = values.sort(1)
+    reached = weights.gather(1, order).cumsum(1)
+    index = (reached < 0.5 * reached[:, -1:]).sum(1, keepdim=True)
+    # little by little, lest the scale jumps when ground comes into view
+    trust = ((weights.mean(1, keepdim=True) - _LEAST_GROUND) / _LEAST_GROUND).clamp(0.0, 1.0)
+    return (values.gather(1, index) * trust)[:, :, None]
 
 
 def ground_share(likeness: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
@@ -185,12 +184,7 @@ def spread_out(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return filled[:, 0], nearness[:, 0]
 
 
-def above_ground(
-    log_depth: torch.Tensor,
-    ground: torch.Tensor,
-    camera_height_m: torch.Tensor,
-    focal_factor: torch.Tensor,
-) -> torch.Tensor:
+def above_ground(log_depth: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
     """Bring a prediction nearer where it would lie below the ground, as nothing does.
 
     First all of it by one factor, for a part of a view that is too far says that all is; then the
@@ -199,18 +193,14 @@ def above_ground(
     Args:
         log_depth: (B, h, w) of the network.
         ground: (B, h, w) as `ground_log` gives it.
-        camera_height_m: (B,) of the optical centre over the ground, NaN = not known.
-        focal_factor: (B,) metres per canonical metre.
     """
-    limit = (_GROUND_REACH * camera_height_m / focal_factor).log()[:, None, None]
-    near = torch.where(ground < limit, ground, torch.nan)
-    margin = (near - log_depth.detach())[:, ::2, ::2].flatten(1)
+    margin = (ground - log_depth)[:, ::2, ::2].flatten(1)
     share = margin.isfinite().to(margin.dtype).mean(1)
     shift = margin.nanquantile(_GROUND_QUANTILE, dim=1).clamp(max=0.0)
-    # little by little, lest the scale jumps when ground comes into view
+    # little by little, as in `_ground_shift`
     trust = ((share - _LEAST_GROUND) / _LEAST_GROUND).clamp(0.0, 1.0)
     shift = (shift.nan_to_num() * trust)[:, None, None]
-    return torch.minimum(log_depth + shift, near.nan_to_num(torch.inf))
+    return torch.minimum(log_depth + shift, ground.nan_to_num(torch.inf))
 
 
 def anchored(log_depth: torch.Tensor, known_log: torch.Tensor) -> torch.Tensor:
@@ -221,10 +211,10 @@ def anchored(log_depth: torch.Tensor, known_log: torch.Tensor) -> torch.Tensor:
         known_log: (B, h, w) where it is known; an image without any is left as it is.
     """
     error = known_log - log_depth
-    middle = error.detach().flatten(1).nanmedian(1).values[:, None, None]
+    middle = error.flatten(1).nanmedian(1).values[:, None, None]
     # one wrong point must not bend its surroundings
     error = error.clamp(middle - _MAX_CORRECTION, middle + _MAX_CORRECTION)
-    likely = _likely_error(error, log_depth.detach(), middle.nan_to_num())
+    likely = _likely_error(error, log_depth, middle.nan_to_num())
     return log_depth + likely + spread_out(error - likely)[0]
 
 
@@ -239,13 +229,12 @@ def _likely_error(
     with the exponential covariance of equation 4.18; both lengths and the noise were chosen on
     synthetic recordings.
     """
-    with torch.no_grad():
-        chosen, noise = _some_known(error)
-        places = _places(log_depth)
-        at = places.gather(1, chosen[..., None].expand(-1, -1, places.shape[2]))
-        near = torch.exp(-torch.cdist(at, at)) + torch.diag_embed(noise)
-        coarse = places.reshape(*error.shape, -1)[:, ::2, ::2].flatten(1, 2)
-        everywhere = torch.exp(-torch.cdist(coarse, at))
+    chosen, noise = _some_known(error)
+    places = _places(log_depth)
+    at = places.gather(1, chosen[..., None].expand(-1, -1, places.shape[2]))
+    near = torch.exp(-torch.cdist(at, at)) + torch.diag_embed(noise)
+    coarse = places.reshape(*error.shape, -1)[:, ::2, ::2].flatten(1, 2)
+    everywhere = torch.exp(-torch.cdist(coarse, at))
     known = torch.where(noise < _ABSENT, error.flatten(1).gather(1, chosen), middle[:, :, 0])
     share = torch.linalg.solve(near, (known - middle[:, :, 0])[..., None])
     off = (everywhere @ share)[..., 0]

@@ -130,15 +130,15 @@ class EncoderDecoder(nn.Module):
 
 
 class HintNet(EncoderDecoder):
-    """Corrects depth that already agrees with what is known; 0.3 M parameters.
+    """Rates depth that already agrees with what is known, and sees where the ground is.
 
-    Before training it corrects nothing.
+    0.3 M parameters. Before training it says nothing.
     """
 
     def __init__(self) -> None:
         super().__init__(
             n_in=5 + N_EVIDENCE,
-            n_out=3,
+            n_out=2,
             widths=(16, 32, 48, 64, 96),
             depths=(0, 1, 1, 2, 2),
             decoder_widths=(24, 32, 48, 64),
@@ -149,7 +149,7 @@ class HintNet(EncoderDecoder):
     def forward(
         self, image: torch.Tensor, rays: torch.Tensor, evidence: torch.Tensor
     ) -> torch.Tensor:
-        """Predict what is still wrong.
+        """Predict how wrong the depth is, and what of it is ground.
 
         Args:
             image: (B, 3, h, w) as `NanoNet` takes it.
@@ -157,8 +157,8 @@ class HintNet(EncoderDecoder):
             evidence: (B, 6, h, w) as `nano_hints.evidence` gives it.
 
         Returns:
-            (B, 3, h, w): what to add to log depth and to the log of its expected error, and how
-            much it looks like level ground, see `nano_hints.corrected`.
+            (B, 2, h, w): what to add to the log of the expected error, and how much each pixel
+            looks like level ground, see `nano_hints.with_hints`.
         """
         return self.predict(self.features(image, rays, evidence))
 

@@ -56,15 +56,8 @@ def random_known(
     return known_log, is_sensor & known_m.isfinite()
 
 
-def random_ground(
-    views: Views, shares: HintShares, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Choose where the ground is told to be.
-
-    Returns:
-        (B, h, w) log depth of level ground at the canonical focal length; and (B,) height of the
-        camera [m]; both NaN where it is not told.
-    """
+def random_ground(views: Views, shares: HintShares, rng: np.random.Generator) -> torch.Tensor:
+    """Return (B, h, w) log depth of level ground where that is told, else NaN."""
     count, pose = len(views.image), views.T_odom_view
     error = 1.0 + _HEIGHT_ERROR * rng.standard_normal(count)
     error[rng.random(count) >= shares.ground] = np.nan
@@ -72,7 +65,7 @@ def random_ground(
     down = F.normalize(-pose[:, 2, :3] + tilt, dim=1)  # the third row of R is up in the view
     height_m = pose[:, 2, 3] * torch.from_numpy(error).to(pose)
     height_m = torch.where(height_m > 0.02, height_m, torch.nan)
-    return ground_log(views.rays, down, height_m, views.focal_factor), height_m
+    return ground_log(views.rays, down, height_m, views.focal_factor)
 
 
 @dataclass(frozen=True, kw_only=True)

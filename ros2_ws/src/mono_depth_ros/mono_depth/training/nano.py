@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano_weights import load_net, save_weights
+from mono_depth.models.nano_weights import load_net, read_record, save_weights
 from mono_depth.models.weights import open_weights
 from mono_depth.training.hints import HintShares
 from mono_depth.training.pool import EXAMPLES_PER_SCENE, ExamplePool, Renderers
@@ -138,6 +138,7 @@ def _lead(
         "examples_rendered": source.newest + 1,
         "trained_s": round(elapsed_s),
         "torch": torch.__version__,
+        "started_from": read_record(run.start) if run.start else None,
     }
     save_weights(trainer.average, run.out, record)
     log.write(record)
@@ -227,7 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     hints = HintShares()
     if given.part == "hints":  # an image without any would teach nothing
-        hints = HintShares(points=0.6, sensor=0.2, ground=0.6)
+        hints = HintShares(points=0.35, sensor=0.15, ground=0.8)
     config = replace(
         TrainingConfig(),
         minutes=given.minutes,

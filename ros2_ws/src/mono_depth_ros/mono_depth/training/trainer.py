@@ -11,7 +11,7 @@ import torch
 
 from mono_depth.errors import ConfigError
 from mono_depth.models.nano import normalise
-from mono_depth.models.nano_hints import corrected, evidence, follow, ground_share
+from mono_depth.models.nano_hints import evidence, follow, ground_share, with_hints
 from mono_depth.models.nano_net import EncoderDecoder, HintNet, NanoNet
 from mono_depth.training.hints import (
     HintShares,
@@ -89,8 +89,6 @@ class Batch:
     known_log: torch.Tensor  # (B, h, w) log canonical depth that is told, NaN = not told
     is_kept: torch.Tensor  # (B, h, w) bool, told by a sensor and kept: nothing to learn there
     ground: torch.Tensor  # (B, h, w) log canonical depth of level ground, NaN = not told
-    height_m: torch.Tensor  # (B,) of the camera over it, as it is told, NaN = not told
-    focal_factor: torch.Tensor  # (B,) metres per canonical metre
     mistake: Mistake  # in what the network for hints shall put right
     target: torch.Tensor  # (B, h, w) log canonical depth, NaN = unknown, +inf = sky
     sky_log: torch.Tensor  # (B,) log canonical depth beyond which sky is right
@@ -117,15 +115,12 @@ def make_batch(
     views = random_views(examples, size, rng)
     image = normalise(255.0 * random_look(views.image, rng, noise))
     known_log, is_kept = random_known(views, config.told, rng, noise)
-    ground, height_m = random_ground(views, config.told, rng)
     return Batch(
         image=image.contiguous(memory_format=torch.channels_last),
         rays=views.rays,
         known_log=known_log,
         is_kept=is_kept,
-        ground=ground,
-        height_m=height_m,
-        focal_factor=views.focal_factor,
+        ground=random_ground(views, config.told, rng),
         mistake=random_mistake(len(views.image), size, rng, device),
         target=views.target,
         sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
@@ -230,13 +225,13 @@ class Trainer:
         log_depth = batch.mistake.made_in(predicted[:, 0])
         predicted = torch.stack((log_depth, predicted[:, 1]), 1)
         known_log, ground = batch.known_log, batch.ground
-        followed = follow(log_depth, known_log, ground, batch.height_m, batch.focal_factor)
+        followed = follow(log_depth, known_log, ground)
         seen = evidence(predicted, followed, known_log, ground)
-        correction = self._run(net, batch.image, batch.rays, seen)
-        log_depth, log_spread = corrected(predicted, followed, ground, correction)
+        said = self._run(net, batch.image, batch.rays, seen)
+        log_depth, log_spread = with_hints(predicted, followed, known_log, ground, said)
         target = torch.where(batch.is_kept, torch.nan, batch.target)
         losses = depth_losses(log_depth, log_spread, target, batch.sky_log, batch.matches)
-        on_ground = ground_share(correction[:, 2], ground)
+        on_ground = ground_share(said[:, 1], ground)
         return replace(losses, ground=ground_loss(on_ground, ground, batch.target))
 
     def _run(self, net: EncoderDecoder, *inputs: torch.Tensor) -> torch.Tensor:

@@ -276,13 +276,21 @@ def test_the_shipped_weights_beat_constant_and_row_prior_on_an_unseen_recording(
     assert np.mean(nano) < np.mean(rows)
 
 
+def all_runs(record):
+    for run in record.get("average_of", [record]):
+        yield run
+        if run.get("started_from"):
+            yield from all_runs(run["started_from"])
+
+
 def test_the_shipped_weights_tell_how_they_were_made_and_stay_small():
     path = share_dir() / "models" / "nano.safetensors"
     record = read_record(path)
     assert path.stat().st_size < 10e6
-    for run in record.get("average_of", [record]):
-        batches = run.get("steps_done", run["steps"]) * run.get("trainers", 1)
-        assert run["images_seen"] == batches * run["batch_size"]
+    runs = list(all_runs(record))
+    assert {run["part"] for run in runs} == {"image", "hints"}
+    for run in runs:
+        assert run["images_seen"] == run["steps_done"] * run["trainers"] * run["batch_size"]
 
 
 def test_the_table_scores_each_predictor_raw_and_aligned():

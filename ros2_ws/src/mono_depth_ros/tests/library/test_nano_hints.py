@@ -13,10 +13,10 @@ from mono_depth.models.nano import Nano, focal_factor, network_size, ray_channel
 from mono_depth.models.nano_hints import (
     above_ground,
     anchored,
-    corrected,
     evidence,
     ground_log,
     spread_out,
+    with_hints,
 )
 from mono_depth.models.nano_net import NanoNet
 from mono_depth.models.protocol import GuidedModel, Hints
@@ -104,16 +104,6 @@ def test_things_of_like_depth_are_corrected_alike():
     assert float(moved[0, 32, 35]) < 2.2
 
 
-def test_training_can_learn_through_the_agreement_with_known_depth():
-    prediction = torch.rand(2, 64, 64, requires_grad=True)
-    known = torch.cat((unknown(), unknown()))
-    known[0, ::16, ::16] = 0.5
-    anchored(prediction, known).sum().backward()
-    assert prediction.grad.isfinite().all()
-    assert float(prediction.grad[1].min()) == 1.0  # nothing is known there
-    assert float(prediction.grad[0, 16, 16]) < 0.0
-
-
 def test_one_wrong_point_is_not_believed():
     truth, known = torch.zeros(1, 64, 64), unknown()
     known[0, ::8, ::8] = 0.0
@@ -154,8 +144,7 @@ def level_ground(height_m):
 
 
 def kept_above(log_depth, height_m):
-    height = torch.tensor([height_m])
-    return above_ground(log_depth, level_ground(height_m), height, torch.tensor([1.0]))
+    return above_ground(log_depth, level_ground(height_m))
 
 
 def test_ground_that_is_seen_too_far_is_brought_back_with_all_that_stands_on_it():
@@ -168,7 +157,7 @@ def test_a_strip_of_ground_says_nothing_of_the_scale():
     up = torch.zeros(1, 96, 128)
     up[:, :91] = NAN  # all but five rows look at no ground
     strip = level_ground(1.0) + up
-    moved = above_ground(depth, strip, torch.tensor([1.0]), torch.tensor([1.0]))
+    moved = above_ground(depth, strip)
     torch.testing.assert_close(moved[:, :91], depth[:, :91])
     torch.testing.assert_close(moved[:, 91:], strip[:, 91:])
 
@@ -189,7 +178,7 @@ def test_single_pixels_below_the_ground_are_put_on_it():
 
 def test_without_height_nothing_is_brought_nearer():
     depth = torch.rand(1, 96, 128)
-    moved = above_ground(depth, level_ground(NAN), torch.tensor([NAN]), torch.tensor([1.0]))
+    moved = above_ground(depth, level_ground(NAN))
     assert torch.equal(moved, depth)
 
 
@@ -215,35 +204,32 @@ def test_the_network_for_hints_sees_what_the_rules_did_and_what_is_left_to_know(
     assert (is_ground.sum(1) == torch.tensor([0] * 32 + [64] * 32)).all()
 
 
-def test_it_changes_depth_by_a_factor_of_two_at_most():
-    predicted = torch.zeros(1, 2, 32, 32)
-    for wanted, least, most in ((0.1, 0.09, 0.1), (50.0, 0.69, 0.7), (-50.0, -0.7, -0.69)):
-        correction = torch.full((1, 3, 32, 32), wanted)
-        followed = torch.zeros(1, 32, 32)
-        log_depth, log_spread = corrected(predicted, followed, unknown(32, 32), correction)
-        assert least < float(log_depth[0, 0, 0]) <= most + 1e-6
-        assert (log_spread == wanted).all()
+def test_it_changes_the_expected_error_and_without_ground_no_depth():
+    predicted, followed = torch.full((1, 2, 32, 32), -1.0), torch.ones(1, 32, 32)
+    said = torch.full((1, 2, 32, 32), 20.0)
+    said[:, 0] = -0.5
+    nothing = unknown(32, 32)
+    log_depth, log_spread = with_hints(predicted, followed, nothing, nothing, said)
+    torch.testing.assert_close(log_depth, followed)
+    assert (log_spread == -1.5).all()
 
 
 def test_what_looks_like_ground_is_put_there_and_the_rest_moves_with_it():
-    predicted, correction = torch.zeros(1, 2, 32, 32), torch.zeros(1, 3, 32, 32)
+    predicted, said = torch.zeros(1, 2, 32, 32), torch.zeros(1, 2, 32, 32)
     followed, ground = torch.zeros(1, 32, 32), unknown(32, 32)
     ground[:, 16:] = 0.3
     followed[:, 16:] = 0.1
-    correction[:, 2, :24] = -20.0
-    correction[:, 2, 24:] = 20.0  # the lowest quarter looks like ground
-    log_depth, _ = corrected(predicted, followed, ground, correction)
+    said[:, 1, :24] = -20.0
+    said[:, 1, 24:] = 20.0  # the lowest quarter looks like ground
+    known = unknown(32, 32)
+    log_depth, _ = with_hints(predicted, followed, known, ground, said)
     torch.testing.assert_close(log_depth[0, 24:], ground[0, 24:])
     torch.testing.assert_close(log_depth[0, :24], followed[0, :24] + 0.2)
 
-
-def test_what_looks_like_ground_above_the_horizon_is_none():
-    correction = torch.full((1, 3, 32, 32), 20.0)
-    correction[:, :2] = 0.0
-    followed = torch.ones(1, 32, 32)
-    predicted = torch.ones(1, 2, 32, 32)
-    log_depth, _ = corrected(predicted, followed, unknown(32, 32), correction)
-    torch.testing.assert_close(log_depth, followed)
+    known[0, 3, 3] = 0.0  # metres that are known are better than what looks like ground
+    log_depth, _ = with_hints(predicted, followed, known, ground, said)
+    torch.testing.assert_close(log_depth[0, 24:], ground[0, 24:])
+    torch.testing.assert_close(log_depth[0, :24], followed[0, :24])
 
 
 # ---- the model

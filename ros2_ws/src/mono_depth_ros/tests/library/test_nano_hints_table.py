@@ -7,6 +7,7 @@ import pytest
 
 from mono_depth.data import Intrinsics
 from mono_depth.evaluation.nano_hints_table import (
+    Answer,
     Case,
     best_fit,
     cases,
@@ -86,16 +87,22 @@ def test_height_and_gravity_come_from_a_pose_over_the_ground():
 def test_answers_are_scored_where_there_are_any():
     frame = floor_frame(0.6, 0.3)
 
-    def right_above(case: Case) -> np.ndarray:
+    def right_above(case: Case) -> Answer:
         depth_m = 2.0 * case.truth_m
-        depth_m[:60] = case.truth_m[:60]
+        depth_m[:30] = case.truth_m[:30]
         depth_m[60:] = np.nan
-        return depth_m
+        confidence = np.where(np.arange(120) < 30, 0.9, 0.1)[:, None] * np.ones(160)
+        return Answer(depth_m=depth_m, confidence=confidence.astype(np.float32))
 
-    told = list(cases([frame, frame], 3.0, find_ground))
-    assert max(np.nanmax(case.truth_m) for case in told) <= 3.0
+    told = list(cases([frame, frame], 5.0, find_ground))
     found = score("floor", told, {"above": right_above, "nothing": lambda case: None})
     assert set(found) == {"above"}
-    scores, count = found["above"]
-    assert count == 2
-    assert scores.abs_rel == pytest.approx(0.0, abs=1e-6)
+    assert found["above"].count == 2
+    assert found["above"].depth.abs_rel == pytest.approx(0.5)
+    assert found["above"].confident_half == pytest.approx(0.0)
+
+
+def test_what_is_farther_than_the_sensor_sees_is_not_scored():
+    (case,) = cases([floor_frame(0.6, 0.3)], 3.0, find_ground)
+    assert np.nanmax(case.truth_m) <= 3.0
+    assert np.isnan(case.truth_m).any()
