@@ -293,8 +293,8 @@ class CompletionConfig:
         bool,
         Param(
             "Tell nano where level ground is when height and gravity of the camera are known: "
-            "nothing is then shown below it. Turn it off where the ground drops: stairs, edges of "
-            "platforms.",
+            "what looks like ground is then put there, and nothing is shown below it. Turn it off "
+            "where the ground drops: stairs, edges of platforms.",
             live=True,
         ),
     ] = True

@@ -19,6 +19,7 @@ _LEAST_WEIGHT = 1e-6
 _GROUND_REACH = 10.0
 _GROUND_QUANTILE = 0.3  # of the pixels that look at ground, the nearest: the others see walls
 _LEAST_GROUND = 0.06  # of the view, below which the ground says nothing; twice that is enough
+_LEAST_LIKELY = 0.12  # the same of what looks like ground to the network for hints
 _MOST_POINTS = 128
 _POINT_NOISE = 0.02  # variance of an error that is not shared by its neighbours, of all
 _ABSENT = 1e6
@@ -111,7 +112,8 @@ def with_hints(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return log depth and log of its expected error, (B, h, w) each, in the light of hints.
 
-    What looks like ground is put there. All of the image moves with it, unless some depth is known.
+    What looks like ground is put there. Unless some depth is known, all of the image moves with
+    it, and nothing stays below the ground.
 
     Args:
         predicted: (B, 2, h, w) output of the network for images.
@@ -124,7 +126,8 @@ def with_hints(
     on_ground = ground_share(likeness, ground)
     is_guess = ~known_log.isfinite().any(2).any(1)[:, None, None]
     shift = _ground_shift(ground.nan_to_num() - followed, on_ground.detach())
-    moved = followed + is_guess * shift
+    moved = torch.minimum(followed + shift, ground.nan_to_num(torch.inf))
+    moved = torch.where(is_guess, moved, followed)
     log_depth = moved + on_ground * (ground.nan_to_num() - moved)
     return log_depth, predicted[:, 1] + spread_change
 
@@ -136,7 +139,7 @@ def _ground_shift(off: torch.Tensor, on_ground: torch.Tensor) -> torch.Tensor:
     reached = weights.gather(1, order).cumsum(1)
     index = (reached < 0.5 * reached[:, -1:]).sum(1, keepdim=True)
     # little by little, lest the scale jumps when ground comes into view
-    trust = ((weights.mean(1, keepdim=True) - _LEAST_GROUND) / _LEAST_GROUND).clamp(0.0, 1.0)
+    trust = ((weights.mean(1, keepdim=True) - _LEAST_LIKELY) / _LEAST_LIKELY).clamp(0.0, 1.0)
     return (values.gather(1, index) * trust)[:, :, None]
 
 

@@ -18,7 +18,9 @@ IMAGE_ONLY_FORMAT = "mono_depth nano 1"  # of weights that know no hints
 
 
 def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None:
-    """Write the weights in half precision, with how they came about in the header.
+    """Write the weights, with how they came about in the header.
+
+    In half precision, but for the vectors: the variance of a norm can exceed its range.
 
     Args:
         net: trained network, batch norms not folded.
@@ -26,7 +28,7 @@ def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None
         record: JSON-compatible; what `read_record` returns.
     """
     tensors = {
-        key: value.detach().cpu().half().contiguous()
+        key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
         for key, value in net.state_dict().items()
         if not _is_counter(key)
     }

@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     hints = HintShares()
     if given.part == "hints":  # an image without any would teach nothing
-        hints = HintShares(points=0.35, sensor=0.15, ground=0.8)
+        hints = HintShares(points=0.4, sensor=0.3, ground=0.6)
     config = replace(
         TrainingConfig(),
         minutes=given.minutes,

@@ -346,7 +346,7 @@ def test_list_shows_what_is_here_and_what_is_verified(hub, models, target, capsy
     assert rows["depth_anything_v2_large"] == [
         *("inverse_affine", "CC-BY-NC-4.0", "no", "~1341 MB", "slow", "-", "pinned")
     ]
-    assert rows["nano"][2:5] == ["yes", "5 MB", "fast"]
+    assert rows["nano"][2:5] == ["yes", "6 MB", "fast"]
     assert rows["leres_resnet50"][1:5] == ["Adobe Research License", "no", "~209 MB", "medium"]
 
 

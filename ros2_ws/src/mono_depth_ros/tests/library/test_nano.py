@@ -182,6 +182,13 @@ def test_weights_survive_the_way_through_a_file(tmp_path):
     assert read_record(tmp_path / "a.safetensors") == {"seed": 1, "images_seen": 5}
 
 
+def test_large_statistics_of_a_norm_survive_the_file(tmp_path):
+    net = NanoNet()
+    net.hints.up[3].spatial[1].running_var.fill_(1e6)
+    save_weights(net, tmp_path / "a.safetensors", {})
+    assert (load_net(tmp_path / "a.safetensors").hints.up[3].spatial[1].running_var == 1e6).all()
+
+
 def _rewritten(path, change, weights_format="mono_depth nano 3"):
     save_weights(NanoNet(), path, {})
     tensors = load_file(path)

@@ -12,7 +12,7 @@ def test_the_pictures_of_the_card_are_drawn(shared_data, tmp_path, capsys):
         cv2.imread(str(tmp_path / name)) for name in ("completion.jpg", "ground.jpg", "films.jpg")
     )
     assert completion.shape[1] == 3 * 400  # picture, depth of the sensor, completed
-    assert ground.shape[1] > 4 * 400  # picture, image alone, with the ground, sensor and a bar
+    assert ground.shape[1] == 4 * 400  # picture, image alone, height and gravity known, sensor
     assert films.shape[1] == 4 * 400
     sensor, completed = completion[:, 400:800], completion[:, 800:1100]  # without the colour bar
     assert without_hue(sensor) > 0.01  # grey: no depth
