@@ -1,7 +1,8 @@
 """Show what the built-in network makes of what it is told beside the image.
 
 `python -m mono_depth.evaluation.nano_hints_table --data DIR` prints one Markdown table. DIR holds
-the real recordings; without it only scenes that no training has seen are used. What is told comes
+the real recordings; without it only synthetic frames, of scenes that no training has seen, are
+used. Of drives among them it shows what height and gravity are worth. What is told comes
 from the truth: some of its points, its depth with patches taken out, or height and gravity, for
 real frames from the plane of the floor. Beside each answer stands that of the rules alone, without
 the network for hints. FastDepth has the best scale and shift that there is for each frame, from
@@ -30,7 +31,7 @@ from mono_depth.evaluation.nano_table import (
     MAX_SENSOR_DEPTH_M,
     MAX_SYNTHETIC_DEPTH_M,
     real_sets,
-    unseen_scenes,
+    synthetic_sets,
 )
 from mono_depth.evaluation.sequence import SequenceFrame
 from mono_depth.evaluation.temporal_metrics import confidence_ratio
@@ -45,6 +46,9 @@ _PLANE_TRIALS = 400
 _PLANE_M = 0.01  # distance from the plane, per metre of depth, up to which a point lies on it
 _LEAST_TRUTH = 0.05  # of an image, of which the depth must be known
 _BY_RULE = " (rules)"
+_IMAGE, _IMAGE_AND_GROUND = "image", "image, height, gravity"
+_DRIVE = "synthetic"  # how the names of drives begin
+_OF_A_DRIVE = (_IMAGE, _IMAGE_AND_GROUND, f"{_IMAGE}{_BY_RULE}", f"{_IMAGE_AND_GROUND}{_BY_RULE}")
 _FASTDEPTH = "FastDepth, best scale and shift"
 _LEAST_FALL = 0.5  # cosine between the normal of the floor and the y axis of the image
 
@@ -172,8 +176,8 @@ def best_fit(prediction: DepthImage, truth_m: DepthImage) -> DepthImage:
 def questions(model: Nano) -> dict[str, Ask]:
     """Return what a network is told, by name; None = it cannot be told for this frame."""
     table: dict[str, Ask] = {
-        "image": lambda case: _guided(model, case, Hints()),
-        "image, height, gravity": lambda case: _guided(model, case, _ground_hints(case)),
+        _IMAGE: lambda case: _guided(model, case, Hints()),
+        _IMAGE_AND_GROUND: lambda case: _guided(model, case, _ground_hints(case)),
     }
     for count in _POINTS:
         table[f"image, {count} points"] = partial(_with_points, model, count)
@@ -260,7 +264,9 @@ def all_cases(data: Path | None) -> dict[str, Iterator[Case]]:
         name: cases(frames, MAX_SENSOR_DEPTH_M, find_ground)
         for name, frames in (real_sets(data) if data else {}).items()
     }
-    return {**sets, "unseen scenes": cases(unseen_scenes(), MAX_SYNTHETIC_DEPTH_M, pose_ground)}
+    for name, frames in synthetic_sets().items():
+        sets[name] = cases(frames, MAX_SYNTHETIC_DEPTH_M, pose_ground)
+    return sets
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -286,7 +292,9 @@ def main(arguments: list[str] | None = None) -> None:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, told in all_cases(given.data).items():
-        rows = score(name, told, both)
+        is_drive = name.startswith(_DRIVE)
+        asked = {key: ask for key, ask in both.items() if not is_drive or key in _OF_A_DRIVE}
+        rows = score(name, told, asked)
         lines += [_line(name, key, rows) for key in table if key in rows]
     sys.stdout.write("\n".join(lines) + "\n")
 

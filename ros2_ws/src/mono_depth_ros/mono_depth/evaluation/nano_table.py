@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows += evaluate(name, frames, predictors, MAX_SENSOR_DEPTH_M)
     if rows:
         rows += mean_rows("mean of the real kinds", rows)
-    for name, frames in _synthetic_sets().items():
+    for name, frames in synthetic_sets().items():
         rows += evaluate(name, frames, predictors, MAX_SYNTHETIC_DEPTH_M)
     rows += mean_of_seeds(rows)
     sys.stdout.write(markdown(rows) + "\n")
@@ -210,7 +210,8 @@ def real_sets(data: Path) -> dict[str, Iterable[SequenceFrame]]:
     }
 
 
-def _synthetic_sets() -> dict[str, Iterable[SequenceFrame]]:
+def synthetic_sets() -> dict[str, Iterable[SequenceFrame]]:
+    """Return recordings and pictures of scenes that no training has seen, by what they show."""
     recordings = {
         f"synthetic {scene}": held_out_frames(scene, trajectory)
         for scene, trajectory in _HELD_OUT.items()

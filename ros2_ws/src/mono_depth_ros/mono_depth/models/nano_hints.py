@@ -19,7 +19,8 @@ _LEAST_WEIGHT = 1e-6
 _GROUND_REACH = 10.0
 _GROUND_QUANTILE = 0.3  # of the pixels that look at ground, the nearest: the others see walls
 _LEAST_GROUND = 0.06  # of the view, below which the ground says nothing; twice that is enough
-_LEAST_LIKELY = 0.12  # the same of what looks like ground to the network for hints
+# of the view, how much must look like ground to the network for hints, and how much is enough
+_LIKELY_SHARES = (0.05, 0.3)
 _MOST_POINTS = 128
 _POINT_NOISE = 0.02  # variance of an error that is not shared by its neighbours, of all
 _ABSENT = 1e6
@@ -139,7 +140,8 @@ def _ground_shift(off: torch.Tensor, on_ground: torch.Tensor) -> torch.Tensor:
     reached = weights.gather(1, order).cumsum(1)
     index = (reached < 0.5 * reached[:, -1:]).sum(1, keepdim=True)
     # little by little, lest the scale jumps when ground comes into view
-    trust = ((weights.mean(1, keepdim=True) - _LEAST_LIKELY) / _LEAST_LIKELY).clamp(0.0, 1.0)
+    least, enough = _LIKELY_SHARES
+    trust = ((weights.mean(1, keepdim=True) - least) / (enough - least)).clamp(0.0, 1.0)
     return (values.gather(1, index) * trust)[:, :, None]
 
 

@@ -219,19 +219,19 @@ def test_what_looks_like_ground_is_put_there_and_the_rest_moves_with_it():
     followed, ground = torch.zeros(1, 32, 32), unknown(32, 32)
     ground[:, 16:] = 0.3
     followed[:, 16:] = 0.1
-    said[:, 1, :24] = -20.0
-    said[:, 1, 24:] = 20.0  # the lowest quarter looks like ground
-    followed[:, 20, 5] = 0.25
+    said[:, 1, :20] = -20.0
+    said[:, 1, 20:] = 20.0  # the lowest three eighths look like ground
+    followed[:, 18, 5] = 0.25
     known = unknown(32, 32)
     log_depth, _ = with_hints(predicted, followed, known, ground, said)
-    torch.testing.assert_close(log_depth[0, 24:], ground[0, 24:])
+    torch.testing.assert_close(log_depth[0, 20:], ground[0, 20:])
     torch.testing.assert_close(log_depth[0, :16], followed[0, :16] + 0.2)
-    assert float(log_depth[0, 20, 5]) == pytest.approx(0.3)  # not 0.45, which is below the ground
+    assert float(log_depth[0, 18, 5]) == pytest.approx(0.3)  # not 0.45, which is below the ground
 
     known[0, 3, 3] = 0.0  # metres that are known are better than what looks like ground
     log_depth, _ = with_hints(predicted, followed, known, ground, said)
-    torch.testing.assert_close(log_depth[0, 24:], ground[0, 24:])
-    torch.testing.assert_close(log_depth[0, :24], followed[0, :24])
+    torch.testing.assert_close(log_depth[0, 20:], ground[0, 20:])
+    torch.testing.assert_close(log_depth[0, :20], followed[0, :20])
 
 
 # ---- the model
