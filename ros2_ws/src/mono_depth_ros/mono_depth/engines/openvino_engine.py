@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 def check(precision: str, device: torch.device) -> None:
     """Raise `EngineError` if OpenVINO cannot compute so on this machine."""
+    _openvino()
     if device.type != "cpu":
         raise EngineError(f"engine openvino runs on the CPU, not on {device}: set device to cpu")
     wanted = _CAPABILITIES.get(precision)

@@ -17,7 +17,7 @@ NEAR_THEN_FAR_M = np.repeat([[2.0] * 80 + [4.0] * 80], 120, axis=0).astype(np.fl
 FRAME = SequenceFrame(
     rgb=np.zeros((120, 160, 3), np.uint8),
     depth_m=NEAR_THEN_FAR_M,
-    intrinsics=Intrinsics(width=160, height=120, fx=120.0, fy=120.0, cx=79.5, cy=59.5),
+    intrinsics=Intrinsics(width=160, height=120, fx=100.0, fy=100.0, cx=79.5, cy=59.5),
     stamp_ns=0,
 )
 
