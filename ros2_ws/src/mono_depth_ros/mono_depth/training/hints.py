@@ -33,9 +33,9 @@ _CONTRASTS = (0.5, 1.4)
 class HintShares:
     """How often each kind of hint is given."""
 
-    points: float = 0.25  # some pixels
-    sensor: float = 0.15  # depth of a camera, with holes; else no depth
-    ground: float = 0.4  # height and gravity; independent of depth
+    points: float = 0.4  # some pixels
+    sensor: float = 0.3  # depth of a camera, with holes; else no depth
+    ground: float = 0.6  # height and gravity; independent of depth
 
 
 def random_known(

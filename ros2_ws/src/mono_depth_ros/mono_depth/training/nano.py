@@ -24,7 +24,6 @@ from tqdm import tqdm
 from mono_depth.errors import ConfigError
 from mono_depth.models.nano_weights import load_net, read_record, save_weights
 from mono_depth.models.weights import open_weights
-from mono_depth.training.hints import HintShares
 from mono_depth.training.pool import EXAMPLES_PER_SCENE, ExamplePool, Renderers
 from mono_depth.training.report import TrainingLog
 from mono_depth.training.source import ExampleSource
@@ -226,9 +225,6 @@ def main(arguments: list[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
-    hints = HintShares()
-    if given.part == "hints":  # an image without any would teach nothing
-        hints = HintShares(points=0.4, sensor=0.3, ground=0.6)
     config = replace(
         TrainingConfig(),
         minutes=given.minutes,
@@ -237,7 +233,6 @@ def main(arguments: list[str] | None = None) -> None:
         start_sha256=_sha256(given.start) if given.start else "",
         part=given.part,
         trainers=given.trainers,
-        hint_shares=hints,
         batch_size=given.batch,
         learning_rate=given.learning_rate,
         average_decay=given.average_decay,
