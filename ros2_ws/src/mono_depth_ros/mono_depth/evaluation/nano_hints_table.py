@@ -181,7 +181,9 @@ def questions(model: Nano) -> dict[str, Ask]:
     }
     for count in _POINTS:
         table[f"image, {count} points"] = partial(_with_points, model, count)
-    table[f"image, depth with {_PATCH_SHARE:.0%} holes: in them"] = partial(_in_holes, model)
+    for place, is_hole in (("in them", True), ("elsewhere", False)):
+        name = f"image, depth with {_PATCH_SHARE:.0%} holes: {place}"
+        table[name] = partial(_with_holes, model, is_hole)
     return table
 
 
@@ -209,13 +211,13 @@ def _with_points(model: Nano, count: int, case: Case) -> Answer | None:
     return _guided(model, case, Hints(depth_m=_drawn(known_m, size)))
 
 
-def _in_holes(model: Nano, case: Case) -> Answer | None:
+def _with_holes(model: Nano, is_hole: bool, case: Case) -> Answer | None:
     hole = random_patches(case.truth_m.shape, case.chance(8))
     told = torch.from_numpy(np.where(hole, np.nan, case.truth_m).astype(np.float32))
     answer = _guided(model, case, Hints(depth_m=told, keeps_depth=True))
     if answer is None:
         return None
-    return replace(answer, depth_m=np.where(hole, answer.depth_m, np.float32(np.nan)))
+    return replace(answer, depth_m=np.where(hole == is_hole, answer.depth_m, np.float32(np.nan)))
 
 
 def score(name: str, told: Iterable[Case], table: dict[str, Ask]) -> dict[str, Score]:

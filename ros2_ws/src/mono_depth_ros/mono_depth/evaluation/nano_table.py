@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from mono_depth.evaluation.baselines import DepthPrior, FastDepth, learn_prior
 from mono_depth.evaluation.metrics import DepthScores, depth_scores, mean_scores
 from mono_depth.evaluation.real_frames import lingbot_frames, realsense_frames
 from mono_depth.evaluation.sequence import SequenceFrame
+from mono_depth.evaluation.synthetic_sequence import as_sequence_frame
 from mono_depth.evaluation.tum import open_tum
 from mono_depth.models.nano import Nano
 from mono_depth.resources import share_dir
@@ -223,7 +224,7 @@ def unseen_scenes(count: int = _SCENES) -> Iterator[SequenceFrame]:
     """Yield two pictures, as training renders them, of each of many scenes that it never draws."""
     for number in range(count):
         for view in training_views(HELD_OUT_SEED + number, *_SIZE, 2):
-            yield _as_sequence_frame(view)
+            yield _without_points(view)
 
 
 def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[SequenceFrame]:
@@ -233,17 +234,12 @@ def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[Se
     width, height = _SIZE
     camera = SyntheticCamera(HELD_OUT_SEED, scene, trajectory, width=width, height=height)
     for index in np.linspace(0, len(camera) - 1, count).astype(int):
-        yield _as_sequence_frame(camera[int(index)])
+        yield _without_points(camera[int(index)])
 
 
-def _as_sequence_frame(frame: SyntheticFrame) -> SequenceFrame:
-    return SequenceFrame(
-        rgb=frame.rgb,
-        depth_m=frame.depth_m,
-        intrinsics=frame.intrinsics,
-        stamp_ns=frame.stamp_ns,
-        T_odom_camera=frame.T_odom_camera,
-    )
+def _without_points(frame: SyntheticFrame) -> SequenceFrame:
+    """Return a rendered frame of which a model is told the image alone."""
+    return replace(as_sequence_frame(frame), sparse_points_m=None)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.sequence import FrameSequence, SequenceFrame
 from mono_depth.synthetic.camera import SyntheticCamera
+from mono_depth.synthetic.frame import SyntheticFrame
 
 _SOURCE = re.compile(r"synthetic:([a-z]+)/([a-z]+)/(\d+)(?:/(\d+)x(\d+))?")
 _SIZE = (640, 480)
@@ -26,17 +27,21 @@ def open_synthetic(source: str) -> FrameSequence:
     camera = SyntheticCamera(int(seed), scene, trajectory, *size)
 
     def load(index: int) -> SequenceFrame:
-        frame = camera[index]
-        return SequenceFrame(
-            rgb=frame.rgb,
-            depth_m=frame.depth_m,
-            intrinsics=frame.intrinsics,
-            stamp_ns=frame.stamp_ns,
-            T_odom_camera=frame.T_odom_camera,
-            mover_mask=frame.mover_mask,
-            sparse_points_m=frame.sparse_points_m,
-        )
+        return as_sequence_frame(camera[index])
 
     return FrameSequence(
         name=source.removeprefix("synthetic:"), indices=range(len(camera)), load=load
+    )
+
+
+def as_sequence_frame(frame: SyntheticFrame) -> SequenceFrame:
+    """Return a rendered frame as one of a recording."""
+    return SequenceFrame(
+        rgb=frame.rgb,
+        depth_m=frame.depth_m,
+        intrinsics=frame.intrinsics,
+        stamp_ns=frame.stamp_ns,
+        T_odom_camera=frame.T_odom_camera,
+        mover_mask=frame.mover_mask,
+        sparse_points_m=frame.sparse_points_m,
     )

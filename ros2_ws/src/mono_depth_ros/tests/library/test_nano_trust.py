@@ -55,3 +55,4 @@ def test_of_each_unseen_scene_there_are_two_pictures_with_their_depth():
     assert first.rgb.shape == (240, 320, 3)
     assert first.depth_m.shape == (240, 320)
     assert not np.array_equal(first.depth_m, second.depth_m)
+    assert first.sparse_points_m is None  # a model is told the image alone
