@@ -97,11 +97,11 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "mono-depth = mono_depth.cli:main",
-            "depth_node = mono_depth_ros.depth_node:main",
-            "camera_node = mono_depth_ros.camera_node:main",
-            "synthetic_camera = mono_depth_ros.synthetic_camera:main",
-            "recorder = mono_depth_ros.recorder:main",
+            "mono-depth = mono_depth.commands.main:main",
+            "depth_node = mono_depth_ros.depth_node.node:main",
+            "camera_node = mono_depth_ros.cameras.camera_node:main",
+            "synthetic_camera = mono_depth_ros.cameras.synthetic_camera:main",
+            "recorder = mono_depth_ros.recorder.node:main",
         ]
     },
 )

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from mono_depth.config import CloudConfig, Param, PipelineConfig, check_limits
+from mono_depth.display.colormap import COLORMAPS
 from mono_depth.errors import ConfigError
-from mono_depth.visualize import COLORMAPS
 
 
 @dataclass(frozen=True, kw_only=True)

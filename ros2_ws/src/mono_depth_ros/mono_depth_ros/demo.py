@@ -18,11 +18,11 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from mono_depth.resources import share_dir
-from mono_depth_ros.children import Child, Children
-from mono_depth_ros.domain import free_domain, local_environment
-from mono_depth_ros.monitor import Monitor
-from mono_depth_ros.report import describe, list_files
+from mono_depth.system.resources import share_dir
+from mono_depth_ros.processes.children import Child, Children
+from mono_depth_ros.processes.domain import free_domain, local_environment
+from mono_depth_ros.processes.monitor import Monitor
+from mono_depth_ros.recorder.summary_table import describe, list_files
 
 _IMAGE, _INFO = "/camera/image_raw", "/camera/camera_info"
 _ASSUMED_FOV_DEG = 65.0  # usual for webcams and phones; wrong by 10 deg, x and y are off by 20 %

@@ -114,8 +114,8 @@ def completing_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import torch
 
-    from mono_depth.models import pseudo_random
-    from mono_depth.models.lingbot import LingBotConfig, LingBotNet
+    from mono_depth.models.checks import pseudo_random
+    from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
 
     golden = Path(__file__).parents[1] / "models" / "golden" / "lingbot_depth.json"
     config = json.loads(golden.read_text())["model_config"]

@@ -18,14 +18,14 @@ from mono_depth.engines import openvino_engine
 from mono_depth.engines.cache import EngineCache, write_notes
 from mono_depth.engines.capture import Capture
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.frames import Pictures
-from mono_depth.engines.pictures import check_pictures
 from mono_depth.engines.protocol import OPENVINO_FILE, Plan
 from mono_depth.engines.quantise import Arrays, quantise
-from mono_depth.machine import device_name
+from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import DepthModel
-from mono_depth.models.registry import read_registry, with_short_side
+from mono_depth.models.store.registry import read_registry, with_short_side
+from mono_depth.recordings.pictures import Pictures
+from mono_depth.system.machine import device_name
 
 _CPU = torch.device("cpu")
 _INT8 = Plan(engine="openvino", precision="int8")

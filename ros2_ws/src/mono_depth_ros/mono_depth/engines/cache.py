@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth.engines.protocol import EngineError, EngineKey, Plan
-from mono_depth.models.weights import sha256_of
-from mono_depth.resources import weights_dir
+from mono_depth.models.store.weights import sha256_of
+from mono_depth.system.resources import weights_dir
 
 _LOG = logging.getLogger(__name__)
 

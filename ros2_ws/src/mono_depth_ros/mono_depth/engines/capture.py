@@ -10,7 +10,7 @@ from torch import nn
 from mono_depth.data import Intrinsics, RgbImage
 from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.models.protocol import DepthModel
-from mono_depth.models.registry import ModelEntry
+from mono_depth.models.store.registry import ModelEntry
 
 Arguments = tuple[object, ...]
 

@@ -11,14 +11,14 @@ from torch import nn
 
 from mono_depth.engines import choice
 from mono_depth.engines.cache import EngineCache
-from mono_depth.engines.pictures import check_pictures
 from mono_depth.engines.protocol import BuildContext, EngineError, Plan
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.runner import EngineRunner
-from mono_depth.machine import device_name
+from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.models.protocol import DepthCompleter, DepthModel
-from mono_depth.models.registry import ModelEntry
-from mono_depth.threads import on_one_thread, usable_cores
+from mono_depth.models.store.registry import ModelEntry
+from mono_depth.system.machine import device_name
+from mono_depth.system.threads import on_one_thread, usable_cores
 
 _TORCH = Plan(engine="torch", precision="fp32")
 _ONNX = Plan(engine="onnxruntime", precision="fp32")

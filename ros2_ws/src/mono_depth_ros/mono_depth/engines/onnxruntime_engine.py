@@ -21,6 +21,7 @@ from mono_depth.engines.protocol import (
     Plan,
     Tensors,
 )
+from mono_depth.models.onnx_session import runtime_errors, session_options
 
 _LOG = logging.getLogger(__name__)
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -71,32 +72,6 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         raise EngineError(f"ONNX Runtime fell back from {wanted} to {used}; its log says why")
     call = _CpuCall(session) if context.device.type == "cpu" else _CudaCall(session, context.device)
     return Engine(call=call, detail=f"ONNX Runtime {onnxruntime.__version__}, {used}")
-
-
-def session_options(threads: int) -> Any:  # noqa: ANN401
-    """Return options of a session that shares the machine with others.
-
-    Args:
-        threads: CPU threads of one operator, 0 = one for each core.
-    """
-    options = _onnxruntime().SessionOptions()
-    options.intra_op_num_threads = threads
-    # Waiting threads sleep: spinning took half of the CPU time, and on a machine that has
-    # more to do the network was slower for it.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors only: warnings are about graph details
-    return options
-
-
-def runtime_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of ONNX Runtime, which have no common base of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return tuple(
-        item
-        for item in vars(state).values()
-        if isinstance(item, type) and issubclass(item, Exception)
-    )
 
 
 class _CpuCall:

@@ -35,7 +35,7 @@ from mono_depth.engines.protocol import (
 )
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.truth import deviation, tolerance
-from mono_depth.threads import torch_threads
+from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
 _MAX_SHAPES = 4  # input sizes that are kept ready; further ones run on the reference

@@ -20,8 +20,8 @@ from mono_depth.engines.protocol import (
     Plan,
     Tensors,
 )
-from mono_depth.machine import cpu_computes_bf16
-from mono_depth.threads import torch_threads
+from mono_depth.system.machine import cpu_computes_bf16
+from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -1,1 +1,1 @@
-"""Depth compared with ground truth."""
+"""How good depth is, measured against the truth."""

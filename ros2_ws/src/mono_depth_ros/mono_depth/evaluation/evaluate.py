@@ -10,12 +10,9 @@ from tqdm import tqdm
 
 from mono_depth.config import PipelineConfig
 from mono_depth.errors import ConfigError
-from mono_depth.evaluation.lag import Lag
-from mono_depth.evaluation.metrics import DepthScores, depth_scores, mean_scores
-from mono_depth.evaluation.run import Recorded, fitted_scale, run_modes
-from mono_depth.evaluation.sequence import FrameSequence
-from mono_depth.evaluation.tae import tae_published, tae_zbuffered
-from mono_depth.evaluation.temporal_metrics import (
+from mono_depth.evaluation.measures.metrics import DepthScores, depth_scores, mean_scores
+from mono_depth.evaluation.measures.tae import tae_published, tae_zbuffered
+from mono_depth.evaluation.measures.temporal_metrics import (
     NEAR_M,
     TemporalScores,
     flicker_of_frames,
@@ -24,8 +21,11 @@ from mono_depth.evaluation.temporal_metrics import (
     near_limit_m,
     temporal_scores,
 )
-from mono_depth.evaluation.tracks import Maps, Track, TrueScene, tracks
-from mono_depth.factory import build_pipeline
+from mono_depth.evaluation.measures.tracks import Maps, Track, TrueScene, tracks
+from mono_depth.evaluation.promises.lag import Lag
+from mono_depth.evaluation.run import Recorded, fitted_scale, run_modes
+from mono_depth.pipeline.build import build_pipeline
+from mono_depth.recordings.sequence import FrameSequence
 
 MODES = ("none", "static", "flow", "pose", "auto")
 

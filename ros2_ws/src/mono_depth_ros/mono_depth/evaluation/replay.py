@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from mono_depth.config import PipelineConfig, updated
-from mono_depth.data import DepthImage, DepthResult, Frame, Intrinsics, Prediction
+from mono_depth.data import DepthImage, Frame, Intrinsics, Prediction
 from mono_depth.errors import ConfigError
 from mono_depth.models.protocol import DepthModel
-from mono_depth.pipeline import DepthPipeline
+from mono_depth.outputs.depth_result import DepthResult
+from mono_depth.pipeline.pipeline import DepthPipeline
 
 
 class ReplayedModel:

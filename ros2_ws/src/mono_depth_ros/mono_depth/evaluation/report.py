@@ -10,7 +10,7 @@ from typing import Any
 
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.evaluate import Evaluation, ModeScores
-from mono_depth.machine import hardware, versions
+from mono_depth.system.machine import hardware, versions
 
 REFERENCE = "none"
 _PERCENT = 100.0

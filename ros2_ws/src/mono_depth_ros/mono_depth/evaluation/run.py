@@ -12,7 +12,9 @@ from tqdm import tqdm
 from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import Frame, OutputKind, Prediction
 from mono_depth.errors import ConfigError
-from mono_depth.evaluation.lag import (
+from mono_depth.evaluation.measures.thinning import stride_of, thinned_camera
+from mono_depth.evaluation.measures.tracks import TrueScene
+from mono_depth.evaluation.promises.lag import (
     ENDS,
     Lag,
     frame_with_obstacle,
@@ -22,10 +24,8 @@ from mono_depth.evaluation.lag import (
     shows_obstacle,
 )
 from mono_depth.evaluation.replay import ReplayedPipeline, predict
-from mono_depth.evaluation.sequence import FrameSequence, SequenceFrame
-from mono_depth.evaluation.thinning import stride_of, thinned_camera
-from mono_depth.evaluation.tracks import TrueScene
 from mono_depth.models.protocol import DepthModel
+from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 
 _FIT_FRAMES = 16
 _PROPORTIONAL = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)

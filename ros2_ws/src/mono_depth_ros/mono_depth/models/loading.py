@@ -7,19 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from mono_depth.config import CompletionConfig
 from mono_depth.errors import ModelError
 from mono_depth.models.mirrored import MirrorAveraged
-from mono_depth.models.protocol import DepthModel
-from mono_depth.models.registry import ModelEntry, Registry, read_registry, shrunk, with_short_side
-from mono_depth.resources import weights_dir
-
-if TYPE_CHECKING:
-    from mono_depth.engines.engines import Engines
+from mono_depth.models.protocol import DepthModel, NetworkEngines
+from mono_depth.models.store.registry import (
+    ModelEntry,
+    Registry,
+    read_registry,
+    shrunk,
+    with_short_side,
+)
+from mono_depth.system.resources import weights_dir
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class _Request:
     threads: int | None
     completion: CompletionConfig
     load_guess: Callable[[str], DepthModel]
-    engines: Engines | None
+    engines: NetworkEngines | None
 
 
 def load_model(
@@ -49,7 +51,7 @@ def load_model(
     shrink: float = 1.0,
     threads: int | None = None,
     completion: CompletionConfig | None = None,
-    engines: Engines | None = None,
+    engines: NetworkEngines | None = None,
 ) -> DepthModel:
     """Load a model of the registry. Downloads nothing.
 
@@ -170,15 +172,15 @@ def _usable(device: torch.device | str) -> torch.device:
 
 
 def _nano(request: _Request) -> DepthModel:
-    from mono_depth.models.nano import Nano
-    from mono_depth.models.weights import open_weights
+    from mono_depth.models.nano.model import Nano
+    from mono_depth.models.store.weights import open_weights
 
     with open_weights(request.weights, request.sha256) as (_, sha256):
         return Nano.load(request.weights, request.device, name=request.entry.name, sha256=sha256)
 
 
 def _onnx(request: _Request) -> DepthModel:
-    from mono_depth.models.onnx import OnnxDepth
+    from mono_depth.models.families.onnx import OnnxDepth
 
     return OnnxDepth.load(
         request.entry,
@@ -190,51 +192,51 @@ def _onnx(request: _Request) -> DepthModel:
 
 
 def _depth_anything(request: _Request) -> DepthModel:
-    from mono_depth.models.depth_anything import DepthAnything
+    from mono_depth.models.families.depth_anything import DepthAnything
 
     return DepthAnything.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
 def _depth_anything_3(request: _Request) -> DepthModel:
-    from mono_depth.models.depth_anything_3 import DepthAnything3
+    from mono_depth.models.families.depth_anything_3 import DepthAnything3
 
     entry, weights = request.entry, request.weights
     return DepthAnything3.load(entry, weights, request.device, sha256=request.sha256)
 
 
 def _midas(request: _Request) -> DepthModel:
-    from mono_depth.models.midas import Midas
+    from mono_depth.models.families.midas import Midas
 
     return Midas.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
 def _leres(request: _Request) -> DepthModel:
-    from mono_depth.models.leres import Leres
+    from mono_depth.models.families.leres import Leres
 
     return Leres.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
 def _midas_dpt(request: _Request) -> DepthModel:
-    from mono_depth.models.midas_dpt import MidasDpt
+    from mono_depth.models.families.midas_dpt import MidasDpt
 
     return MidasDpt.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
 def _zoedepth(request: _Request) -> DepthModel:
-    from mono_depth.models.zoedepth import ZoeDepth
+    from mono_depth.models.families.zoedepth import ZoeDepth
 
     return ZoeDepth.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
 def _moge(request: _Request) -> DepthModel:
-    from mono_depth.models.moge import Moge
+    from mono_depth.models.families.moge import Moge
 
     return Moge.load(request.entry, request.weights, request.device, sha256=request.sha256)
 
 
 def _lingbot(request: _Request) -> DepthModel:
-    from mono_depth.completion import GuessedCompletion
-    from mono_depth.models.lingbot import LingBot
+    from mono_depth.models.families.lingbot import LingBot
+    from mono_depth.models.guessed_completion import GuessedCompletion
 
     entry, config = request.entry, request.completion
     if config.guess_model == entry.name:

@@ -9,8 +9,8 @@ from torch import nn
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models.registry import ModelEntry
-from mono_depth.preprocess import InputSpec, Preprocess
+from mono_depth.models.preprocess import InputSpec, Preprocess
+from mono_depth.models.store.registry import ModelEntry
 
 Net = TypeVar("Net", bound=nn.Module)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.models.store.registry import ModelEntry
 
 
 class DepthModel(Protocol):
@@ -118,4 +119,12 @@ class GuidedModel(DepthModel, Protocol):
         Raises:
             FrameError: the model cannot take this image.
         """
+        ...
+
+
+class NetworkEngines(Protocol):
+    """What runs the networks of models in place of PyTorch."""
+
+    def fit(self, model: DepthModel | DepthCompleter, entry: ModelEntry) -> None:
+        """Let an engine run the network of `model`, if it has one of its own."""
         ...

@@ -11,7 +11,7 @@ from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
 from mono_depth.synthetic.render import Rendered, render
-from mono_depth.synthetic.scene import make_scene
+from mono_depth.synthetic.scenes import make_scene
 from mono_depth.synthetic.sensor import SensorEffects, auto_gain
 from mono_depth.synthetic.trajectory import make_trajectory
 

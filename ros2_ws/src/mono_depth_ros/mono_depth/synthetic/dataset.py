@@ -13,7 +13,8 @@ from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.clutter import tops
 from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
 from mono_depth.synthetic.render import render
-from mono_depth.synthetic.scene import Scene, make_scene
+from mono_depth.synthetic.scene import Scene
+from mono_depth.synthetic.scenes import make_scene
 from mono_depth.synthetic.sensor import SensorEffects
 from mono_depth.synthetic.solids import unit_maps
 from mono_depth.synthetic.trajectory import camera_pose

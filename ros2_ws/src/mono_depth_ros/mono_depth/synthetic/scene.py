@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.light import ContactMap, Lighting, ShadowMap
 from mono_depth.synthetic.materials import MaterialTable
@@ -106,37 +104,6 @@ class Scene:
         border = np.minimum(points_m - self.low_m, self.high_m - points_m)[:, :axes].min(axis=1)
         nearest = (outside + inside).min(axis=1, initial=np.inf)
         return np.asarray(np.minimum(nearest, border))
-
-
-def make_scene(kind: str, rng: np.random.Generator, map_size: int = 768) -> Scene:
-    """Return a random scene.
-
-    Args:
-        kind: one of SCENE_KINDS.
-        rng: decides everything.
-        map_size: pixels of shadow and contact maps; less is faster and coarser.
-
-    Raises:
-        ConfigError: the kind is not known.
-    """
-    makers = _makers()
-    if kind not in makers:
-        raise ConfigError(f"scene '{kind}' is not one of {', '.join(makers)}")
-    return makers[kind](rng, map_size)
-
-
-def _makers() -> dict[str, Callable[[np.random.Generator, int], Scene]]:
-    # they build on Scene, so they come in late
-    from mono_depth.synthetic import indoor, outdoor
-
-    return {
-        "room": indoor.make_room,
-        "office": indoor.make_office,
-        "corridor": indoor.make_corridor,
-        "warehouse": indoor.make_warehouse,
-        "street": outdoor.make_street,
-        "yard": outdoor.make_yard,
-    }
 
 
 SCENE_KINDS = ("room", "office", "corridor", "warehouse", "street", "yard")

@@ -1,1 +1,1 @@
-"""Depth that stays calm over time: the past, moved along with the camera, joins the present."""
+"""Depth that is calm over time, and no farther for it."""

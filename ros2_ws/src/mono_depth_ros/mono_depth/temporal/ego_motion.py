@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mono_depth.camera.poses import Pose, rotation
 from mono_depth.data import Intrinsics
-from mono_depth.temporal.poses import Pose, rotation
 
 _CELLS = 192  # at most; the best corner of each is tracked
 _MIN_CELL_PX = 16

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from mono_depth.camera.poses import Pose
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
-from mono_depth.refine import resized
+from mono_depth.outputs.upsampling import resized
 from mono_depth.temporal.ego_motion import EgoMotionEstimator
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
@@ -30,7 +31,6 @@ from mono_depth.temporal.fusion import (
     spread,
 )
 from mono_depth.temporal.likeness import looks_alike
-from mono_depth.temporal.poses import Pose
 from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
 from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
 from mono_depth.temporal.warp import Warper

@@ -16,7 +16,7 @@ import torch
 
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
-from mono_depth.refine import resized
+from mono_depth.outputs.upsampling import resized
 from mono_depth.temporal.affine import Affine, Measure, align
 from mono_depth.temporal.approach import STILL, Approach, approach_of
 from mono_depth.temporal.dense_flow import DenseFlow, DenseFlowEstimator, no_flow

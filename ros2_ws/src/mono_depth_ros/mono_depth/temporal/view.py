@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from mono_depth.camera.poses import Pose
 from mono_depth.data import Intrinsics
-from mono_depth.temporal.poses import Pose
 
 _LONG_SIDE = 320  # of the maps [pixels]
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from mono_depth.data import Intrinsics
-from mono_depth.geometry import ray_grid
+from mono_depth.outputs.point_cloud import ray_grid
 from mono_depth.temporal.fusion import History, Warped
 
 _MIN_DEPTH_M = 1e-3

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano_weights import read_net, read_record, save_weights
+from mono_depth.models.nano.weights import read_net, read_record, save_weights
 
 
 def average(files: Sequence[Path], out: Path) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from mono_depth.models.nano_hints import ground_log
+from mono_depth.models.nano.hints import ground_log
 from mono_depth.training.views import Views
 
 _POINTS = (4.0, 1500.0)  # how many there are

@@ -22,8 +22,8 @@ import torch
 from tqdm import tqdm
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano_weights import load_net, read_record, save_weights
-from mono_depth.models.weights import open_weights
+from mono_depth.models.nano.weights import load_net, read_record, save_weights
+from mono_depth.models.store.weights import open_weights
 from mono_depth.training.pool import EXAMPLES_PER_SCENE, ExamplePool, Renderers
 from mono_depth.training.report import TrainingLog
 from mono_depth.training.source import ExampleSource

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano import normalise
-from mono_depth.models.nano_hints import evidence, follow, ground_share, with_hints
-from mono_depth.models.nano_net import EncoderDecoder, HintNet, NanoNet
+from mono_depth.models.nano.hints import evidence, follow, ground_share, with_hints
+from mono_depth.models.nano.model import normalise
+from mono_depth.models.nano.net import EncoderDecoder, HintNet, NanoNet
 from mono_depth.training.hints import (
     HintShares,
     Mistake,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from mono_depth.models.nano import CANONICAL_FOCAL_PX
+from mono_depth.models.nano.model import CANONICAL_FOCAL_PX
 from mono_depth.training.pool import Examples
 
 _MAX_ROLL_DEG = 8.0  # of a camera that is held level

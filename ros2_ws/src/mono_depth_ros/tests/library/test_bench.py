@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mono_depth.bench import load_images, soft_noise, summary
-from mono_depth.cli import main
+from mono_depth.bench.pipeline_bench import summary
+from mono_depth.commands.main import main
 from mono_depth.errors import ConfigError
+from mono_depth.recordings.pictures import load_images, soft_noise
 
 
 def test_a_benchmark_tells_machine_versions_model_and_the_time_of_each_stage(

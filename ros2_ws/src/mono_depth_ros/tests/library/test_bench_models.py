@@ -7,12 +7,19 @@ import pytest
 import torch
 import yaml
 
-from mono_depth.bench_models import REFERENCE, Task, bench_models, measure, models_table, read_plan
-from mono_depth.cli import main
+from mono_depth.bench.network_bench import (
+    REFERENCE,
+    Task,
+    bench_models,
+    measure,
+    models_table,
+    read_plan,
+)
+from mono_depth.commands.main import main
 from mono_depth.engines.protocol import Plan
 from mono_depth.errors import ConfigError, ModelError
-from mono_depth.models.random_weights import SHA256, random_model
-from mono_depth.models.registry import read_registry, with_short_side
+from mono_depth.models.checks.random_weights import SHA256, random_model
+from mono_depth.models.store.registry import read_registry, with_short_side
 
 QUICK = Task(plans=(REFERENCE,), seconds=0.05, threads=1)
 

@@ -8,13 +8,15 @@ import pytest
 import torch
 import yaml
 
-from mono_depth.completion import GuessedCompletion, doubtful, drawn, known_depth
 from mono_depth.config import CompletionConfig, PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.factory import build_pipeline, warm_up
-from mono_depth.hidden import Hidden
-from mono_depth.models import load_model, pseudo_random
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.guessed_completion import GuessedCompletion, doubtful
+from mono_depth.models.loading import load_model
+from mono_depth.outputs.holes import Hidden
+from mono_depth.pipeline.build import build_pipeline, warm_up
+from mono_depth.pipeline.predict import drawn, known_depth
 
 CAMERA = Intrinsics(width=128, height=96, fx=100.0, fy=100.0, cx=63.5, cy=47.5)
 RGB = pseudo_random.image(96, 128)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from mono_depth.data import DepthLimits, DepthResult, Intrinsics, OutputKind, ScaleStatus
+from mono_depth.data import Intrinsics, OutputKind, ScaleStatus
 from mono_depth.errors import FrameError
+from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 
 NAN, INF = math.nan, math.inf
 LIMITS = DepthLimits(min_m=0.5, max_m=10.0, beyond=NAN)

@@ -8,12 +8,17 @@ from safetensors.torch import save_file
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models import load_model, pseudo_random
-from mono_depth.models.depth_anything import DepthAnything, DepthAnythingNet, from_hub_layout
-from mono_depth.models.golden import depth_anything as golden
-from mono_depth.models.golden.case import built, read_golden
-from mono_depth.models.registry import read_registry, with_short_side
-from mono_depth.models.weights import load_strictly
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden import depth_anything as golden
+from mono_depth.models.checks.golden.case import built, read_golden
+from mono_depth.models.families.depth_anything import (
+    DepthAnything,
+    DepthAnythingNet,
+    from_hub_layout,
+)
+from mono_depth.models.loading import load_model
+from mono_depth.models.store.registry import read_registry, with_short_side
+from mono_depth.models.store.weights import load_strictly
 
 CPU = torch.device("cpu")
 

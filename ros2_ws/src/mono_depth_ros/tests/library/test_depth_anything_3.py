@@ -7,12 +7,12 @@ from safetensors.torch import save_file
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models import load_model
-from mono_depth.models.depth_anything_3 import DA3_CONFIGS, Da3Net, DepthAnything3
-from mono_depth.models.golden import depth_anything_3 as golden
-from mono_depth.models.golden.case import built, picture, read_golden, shapes_of
-from mono_depth.models.registry import read_registry, with_short_side
-from mono_depth.preprocess import Preprocess
+from mono_depth.models.checks.golden import depth_anything_3 as golden
+from mono_depth.models.checks.golden.case import built, picture, read_golden, shapes_of
+from mono_depth.models.families.depth_anything_3 import DA3_CONFIGS, Da3Net, DepthAnything3
+from mono_depth.models.loading import load_model
+from mono_depth.models.preprocess import Preprocess
+from mono_depth.models.store.registry import read_registry, with_short_side
 
 CPU = torch.device("cpu")
 METRIC, MONO = "depth_anything_3_metric_large", "depth_anything_3_mono_large"

@@ -9,16 +9,17 @@ from safetensors.torch import save_file
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models import load_model, pseudo_random
-from mono_depth.models.beit import offset_index
-from mono_depth.models.dpt_hub_names import from_hub_layout
-from mono_depth.models.golden.case import read_golden
-from mono_depth.models.golden.midas_dpt import LAST_BIAS, small
-from mono_depth.models.golden.midas_dpt import weights as weights_of
-from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDpt, MidasDptNet, without_unused
-from mono_depth.models.registry import read_registry
-from mono_depth.models.resnet_v2 import StandardisedConv2d
-from mono_depth.models.weights import load_strictly
+from mono_depth.models.backbones.beit import offset_index
+from mono_depth.models.backbones.resnet_v2 import StandardisedConv2d
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import read_golden
+from mono_depth.models.checks.golden.midas_dpt import LAST_BIAS, small
+from mono_depth.models.checks.golden.midas_dpt import weights as weights_of
+from mono_depth.models.families.dpt_hub_names import from_hub_layout
+from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDpt, MidasDptNet, without_unused
+from mono_depth.models.loading import load_model
+from mono_depth.models.store.registry import read_registry
+from mono_depth.models.store.weights import load_strictly
 
 CPU = torch.device("cpu")
 GOLDEN = read_golden("midas_dpt")

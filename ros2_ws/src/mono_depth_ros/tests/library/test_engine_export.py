@@ -8,22 +8,22 @@ import torch
 
 from mono_depth.engines.export import export_onnx
 from mono_depth.engines.protocol import EngineError, Network
-from mono_depth.models import pseudo_random
-from mono_depth.models.convolutional import fold_batch_norms
-from mono_depth.models.depth_anything import DepthAnythingNet
-from mono_depth.models.depth_anything_3 import Da3Net
-from mono_depth.models.dinov2 import VitConfig
-from mono_depth.models.golden import depth_anything_3 as depth_anything_3_golden
-from mono_depth.models.golden.case import read_golden
-from mono_depth.models.leres import LeresNet
-from mono_depth.models.lingbot import LingBotConfig, LingBotNet
-from mono_depth.models.midas import MidasNet
-from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDptNet, prepared
-from mono_depth.models.moge import MogeConfig, MogeNet
-from mono_depth.models.nano_net import NanoNet, fold_batch_norm
-from mono_depth.models.weights import load_strictly
-from mono_depth.models.zoedepth import ZoeNet, ZoeNetNK
-from mono_depth.models.zoedepth_heads import BinDistribution
+from mono_depth.models.backbones.dinov2 import VitConfig
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden import depth_anything_3 as depth_anything_3_golden
+from mono_depth.models.checks.golden.case import read_golden
+from mono_depth.models.families.convolutional import fold_batch_norms
+from mono_depth.models.families.depth_anything import DepthAnythingNet
+from mono_depth.models.families.depth_anything_3 import Da3Net
+from mono_depth.models.families.leres import LeresNet
+from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
+from mono_depth.models.families.midas import MidasNet
+from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet, prepared
+from mono_depth.models.families.moge import MogeConfig, MogeNet
+from mono_depth.models.families.zoedepth import ZoeNet, ZoeNetNK
+from mono_depth.models.families.zoedepth_heads import BinDistribution
+from mono_depth.models.nano.net import NanoNet, fold_batch_norm
+from mono_depth.models.store.weights import load_strictly
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the package onnxruntime runs the files")
 

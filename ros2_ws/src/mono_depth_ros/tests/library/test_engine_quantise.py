@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from mono_depth.cli import main
+from mono_depth.commands.main import main
 from mono_depth.data import OutputKind
 from mono_depth.engines.build import Request, build_int8, int8_model
 from mono_depth.engines.cache import EngineCache, read_notes
 from mono_depth.engines.capture import Capture
-from mono_depth.engines.frames import read_pictures
-from mono_depth.engines.pictures import check_pictures
 from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.engines.quantise import delicate_layers, difference, float_model, quantise
+from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.errors import ConfigError
-from mono_depth.evaluation.model_error import aligned_m
-from mono_depth.models import load_model
-from mono_depth.models.registry import read_registry
+from mono_depth.evaluation.measures.model_error import aligned_m
+from mono_depth.models.loading import load_model
+from mono_depth.models.store.registry import read_registry
+from mono_depth.recordings.pictures import read_pictures
 
 
 @pytest.fixture(scope="module")

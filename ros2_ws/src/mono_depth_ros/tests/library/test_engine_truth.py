@@ -8,13 +8,12 @@ import re
 import pytest
 import torch
 
-from mono_depth.engines.pictures import check_pictures
 from mono_depth.engines.protocol import EngineError, StaticNet, outputs_of
 from mono_depth.engines.torch_engine import FP32_ISLANDS, lowered
+from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.engines.truth import Deviation, deviation, tolerance
-from mono_depth.models import load_model
-from mono_depth.models.loading import FAMILIES
-from mono_depth.resources import share_dir
+from mono_depth.models.loading import FAMILIES, load_model
+from mono_depth.system.resources import share_dir
 
 RAMP = torch.linspace(0.0, 1.0, 101).repeat(10, 1)[None]  # (1, 10, 101), range 0.96
 
@@ -115,15 +114,15 @@ def test_no_family_is_forgotten():
 
 def _net_of(family: str) -> torch.nn.Module:
     """Return a network of a family, without weights."""
-    from mono_depth.models.depth_anything import DepthAnythingNet
-    from mono_depth.models.depth_anything_3 import DA3_CONFIGS, Da3Net
-    from mono_depth.models.leres import LeresNet
-    from mono_depth.models.lingbot import LingBotConfig, LingBotNet
-    from mono_depth.models.midas import MidasNet
-    from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDptNet
-    from mono_depth.models.moge import MogeConfig, MogeNet
-    from mono_depth.models.nano_net import NanoNet
-    from mono_depth.models.zoedepth import ZoeNet
+    from mono_depth.models.families.depth_anything import DepthAnythingNet
+    from mono_depth.models.families.depth_anything_3 import DA3_CONFIGS, Da3Net
+    from mono_depth.models.families.leres import LeresNet
+    from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
+    from mono_depth.models.families.midas import MidasNet
+    from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
+    from mono_depth.models.families.moge import MogeConfig, MogeNet
+    from mono_depth.models.families.zoedepth import ZoeNet
+    from mono_depth.models.nano.net import NanoNet
 
     makers = {
         "nano": NanoNet,

@@ -19,19 +19,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mono_depth.config import PipelineConfig
 from mono_depth.data import Frame, OutputKind, Prediction
-from mono_depth.engines import Engines, choice, onnxruntime_engine, openvino_engine
+from mono_depth.engines import choice, onnxruntime_engine, openvino_engine
 from mono_depth.engines.arguments import resized
 from mono_depth.engines.cache import EngineCache
-from mono_depth.engines.pictures import check_pictures
+from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import ONNX_FILE, OPENVINO_FILE, EngineError, EngineKey, Plan
+from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.errors import ModelError
-from mono_depth.factory import build_pipeline, choose_device, warm_up
-from mono_depth.machine import cpu_computes_bf16
-from mono_depth.models import load_model, pseudo_random
-from mono_depth.models.depth_anything import _SIZES, DepthAnythingNet
-from mono_depth.models.dinov2 import VIT_SIZES, VitConfig
-from mono_depth.models.registry import read_registry
-from mono_depth.threads import torch_threads
+from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.families.depth_anything import _SIZES, DepthAnythingNet
+from mono_depth.models.loading import load_model
+from mono_depth.models.store.registry import read_registry
+from mono_depth.pipeline.build import build_pipeline, choose_device, warm_up
+from mono_depth.system.machine import cpu_computes_bf16
+from mono_depth.system.threads import torch_threads
 
 openvino = pytest.importorskip("openvino", reason="the package openvino is not installed")
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")

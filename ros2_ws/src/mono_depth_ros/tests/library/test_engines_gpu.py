@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from mono_depth.config import PipelineConfig
-from mono_depth.engines import Engines, choice
-from mono_depth.engines.pictures import check_pictures
-from mono_depth.factory import build_pipeline
-from mono_depth.models import load_model
+from mono_depth.engines import choice
+from mono_depth.engines.engines import Engines
+from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.models.loading import load_model
+from mono_depth.pipeline.build import build_pipeline
 
 pytestmark = [
     pytest.mark.gpu,

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from mono_depth.commands.acceptance import Case, main, measure, standard_cases
 from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import Intrinsics, OutputKind, Prediction
-from mono_depth.evaluation.acceptance import Case, main, measure, standard_cases
-from mono_depth.evaluation.bounds import Row, missed, table
-from mono_depth.evaluation.cost import cost_rows
-from mono_depth.evaluation.cuts import cut_rows
-from mono_depth.evaluation.scale_proof import CASES, focal_rows, ground_rows, points_rows
-from mono_depth.evaluation.sequence import FrameSequence, SequenceFrame, open_sequence
-from mono_depth.factory import build_pipeline
+from mono_depth.evaluation.promises.bounds import Row, missed, table
+from mono_depth.evaluation.promises.cost import cost_rows
+from mono_depth.evaluation.promises.cuts import cut_rows
+from mono_depth.evaluation.promises.scale_proof import CASES, focal_rows, ground_rows, points_rows
+from mono_depth.pipeline.build import build_pipeline
+from mono_depth.recordings.open import open_sequence
+from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 
 WIDTH, HEIGHT = 64, 48
 ROOM, OFFICE = "synthetic:room/robot/1/160x120", "synthetic:office/robot/2/160x120"
@@ -86,7 +87,7 @@ def test_points_bring_a_network_near_its_best_scale_and_wrong_points_are_refused
 
 def test_the_best_scale_is_the_one_that_was_hidden(slope):
     """A wave of 5 % leaves a mean error of 5 % * 2 / pi whatever the scale."""
-    from mono_depth.evaluation.scale_proof import _thin
+    from mono_depth.evaluation.promises.scale_proof import _thin
 
     sequence, model = slope
     assert _thin(sequence[0], model).best == pytest.approx(0.05 * 2.0 / math.pi, rel=0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mono_depth.errors import ConfigError, FrameError
-from mono_depth.evaluation.sequence import open_sequence
+from mono_depth.recordings.open import open_sequence
 
 SECOND_NS = 10**9
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mono_depth.cli import main
+from mono_depth.commands.main import main
 
 SEQUENCE = "synthetic:room/robot/1/48x36"
 

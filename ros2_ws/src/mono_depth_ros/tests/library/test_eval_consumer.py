@@ -18,8 +18,8 @@ try:
 except (ImportError, OSError) as error:  # OSError: a system library is missing
     pytest.skip(f"Open3D does not import: {error}", allow_module_level=True)
 
-from mono_depth.evaluation import acceptance, consumer
-from mono_depth.evaluation.reconstruction import (
+from mono_depth.commands import acceptance, consumer
+from mono_depth.evaluation.consumer.reconstruction import (
     RgbdImage,
     fused_mesh,
     mesh_error,
@@ -27,8 +27,8 @@ from mono_depth.evaluation.reconstruction import (
     odometry,
     picture,
 )
-from mono_depth.evaluation.sequence import open_sequence
-from mono_depth.evaluation.streams import record
+from mono_depth.evaluation.consumer.streams import record
+from mono_depth.recordings.open import open_sequence
 
 CAMERA = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)
 GREY = np.full((48, 64, 3), 128, np.uint8)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mono_depth.errors import ConfigError
-from mono_depth.evaluation.image_files import read_poses, stamp_ns_of
-from mono_depth.evaluation.sequence import open_sequence
+from mono_depth.recordings.image_files import read_poses, stamp_ns_of
+from mono_depth.recordings.open import open_sequence
 
 RED_BGR = (0, 0, 200)
 

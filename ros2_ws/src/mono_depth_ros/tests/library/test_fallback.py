@@ -12,10 +12,11 @@ import yaml
 from mono_depth.config import PipelineConfig, TemporalConfig
 from mono_depth.data import Frame
 from mono_depth.errors import ModelError
-from mono_depth.factory import build_pipeline
-from mono_depth.fallback import Loaded, ModelLoader, Step, steps_for
-from mono_depth.models import load_model, pseudo_random
-from mono_depth.models.midas import MidasNet
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.families.midas import MidasNet
+from mono_depth.models.loading import load_model
+from mono_depth.pipeline.build import build_pipeline
+from mono_depth.pipeline.memory_fallback import Loaded, ModelLoader, Step, steps_for
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:1")
 

@@ -11,7 +11,7 @@ import torch
 
 from mono_depth.config import CloudConfig
 from mono_depth.data import Intrinsics
-from mono_depth.geometry import CloudBuilder, build_on_device, flying_pixels, ray_grid
+from mono_depth.outputs.point_cloud import CloudBuilder, build_on_device, flying_pixels, ray_grid
 
 NAN = math.nan
 CAMERA = Intrinsics(width=4, height=3, fx=2.0, fy=4.0, cx=1.0, cy=1.0)

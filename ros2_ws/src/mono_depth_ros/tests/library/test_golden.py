@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mono_depth.errors import ModelError
-from mono_depth.models import golden
-from mono_depth.models.golden.case import Case, check_rule, read_golden
+from mono_depth.models.checks import golden
+from mono_depth.models.checks.golden.case import Case, check_rule, read_golden
 from mono_depth.models.loading import FAMILIES
-from mono_depth.models.registry import read_registry
+from mono_depth.models.store.registry import read_registry
 
 OWN = {"nano", "onnx"}  # made here, or by a user: no original to compare with
 # The large networks of these hold half a gigabyte; their own tests run one image through them.

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mono_depth.gravity import GravityFilter
-from mono_depth.temporal.poses import rotation
+from mono_depth.camera.gravity import GravityFilter
+from mono_depth.camera.poses import rotation
 
 G = 9.81
 STEP_NS = 10_000_000  # 100 Hz

@@ -10,10 +10,10 @@ import yaml
 from mono_depth.config import CompletionConfig, PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth.factory import build_pipeline, warm_up
-from mono_depth.models import pseudo_random
-from mono_depth.models.nano_net import NanoNet
-from mono_depth.models.nano_weights import save_weights
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.nano.net import NanoNet
+from mono_depth.models.nano.weights import save_weights
+from mono_depth.pipeline.build import build_pipeline, warm_up
 
 CAMERA = Intrinsics(width=128, height=96, fx=100.0, fy=100.0, cx=63.5, cy=47.5)
 RGB = pseudo_random.image(96, 128)

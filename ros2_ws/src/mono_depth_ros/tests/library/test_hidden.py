@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from mono_depth.hidden import Hidden, split_holes
-from mono_depth.visualize import tint_hidden
+from mono_depth.display.colormap import tint_hidden
+from mono_depth.outputs.holes import Hidden, split_holes
 
 
 def test_a_mirror_is_a_hole_and_the_strip_beside_a_thing_is_an_edge():

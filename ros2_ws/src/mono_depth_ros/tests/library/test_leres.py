@@ -8,14 +8,15 @@ import torch
 from mono_depth.config import PipelineConfig
 from mono_depth.data import Frame, OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models import load_model, pseudo_random
-from mono_depth.models.convolutional import fold_batch_norms
-from mono_depth.models.golden import case
-from mono_depth.models.golden import leres as golden
-from mono_depth.models.golden.case import Case, built, read_golden
-from mono_depth.models.leres import Leres, LeresNet
-from mono_depth.models.registry import read_registry
-from mono_depth.pipeline import DepthPipeline
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden import case
+from mono_depth.models.checks.golden import leres as golden
+from mono_depth.models.checks.golden.case import Case, built, read_golden
+from mono_depth.models.families.convolutional import fold_batch_norms
+from mono_depth.models.families.leres import Leres, LeresNet
+from mono_depth.models.loading import load_model
+from mono_depth.models.store.registry import read_registry
+from mono_depth.pipeline.pipeline import DepthPipeline
 
 CPU = torch.device("cpu")
 GOLDEN = read_golden("leres")

@@ -6,21 +6,21 @@ import torch
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.models import pseudo_random
-from mono_depth.models.golden import lingbot as golden_lingbot
-from mono_depth.models.golden.case import built, read_golden
-from mono_depth.models.golden.lingbot import depth_map
-from mono_depth.models.golden.tokens import enlarged, spec_of
-from mono_depth.models.lingbot import (
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden import lingbot as golden_lingbot
+from mono_depth.models.checks.golden.case import built, read_golden
+from mono_depth.models.checks.golden.lingbot import depth_map
+from mono_depth.models.checks.golden.tokens import enlarged, spec_of
+from mono_depth.models.families.lingbot import (
     LingBot,
     LingBotConfig,
     LingBotNet,
     has_depth,
     with_our_names,
 )
-from mono_depth.models.registry import read_registry
-from mono_depth.models.weights import load_strictly
-from mono_depth.preprocess import InputSpec
+from mono_depth.models.preprocess import InputSpec
+from mono_depth.models.store.registry import read_registry
+from mono_depth.models.store.weights import load_strictly
 
 CPU = torch.device("cpu")
 GOLDEN = read_golden("lingbot_depth")

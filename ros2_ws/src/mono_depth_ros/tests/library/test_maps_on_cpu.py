@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from mono_depth.config import CloudConfig
-from mono_depth.data import DepthLimits, DepthResult, Intrinsics, OutputKind, ScaleStatus
-from mono_depth.geometry import CloudBuilder, build_on_device, ray_grid
+from mono_depth.data import Intrinsics, OutputKind, ScaleStatus
+from mono_depth.outputs.depth_result import DepthLimits, DepthResult
+from mono_depth.outputs.point_cloud import CloudBuilder, build_on_device, ray_grid
 
 CAMERA = Intrinsics(width=64, height=48, fx=50.0, fy=51.0, cx=31.2, cy=24.7)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mono_depth.evaluation.metrics import (
+from mono_depth.evaluation.measures.metrics import (
     abs_rel,
     delta,
     depth_scores,

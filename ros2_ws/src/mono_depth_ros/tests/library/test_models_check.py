@@ -5,13 +5,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mono_depth.cli import main
+from mono_depth.commands.main import main
 from mono_depth.data import OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.models import check, golden
-from mono_depth.models.check import check_golden, check_on_picture, synthetic_picture
-from mono_depth.models.golden import depth_anything
-from mono_depth.models.registry import read_registry
+from mono_depth.models.checks import check, golden
+from mono_depth.models.checks.check import check_golden, check_on_picture, synthetic_picture
+from mono_depth.models.checks.golden import depth_anything
+from mono_depth.models.store.registry import read_registry
 
 CPU = torch.device("cpu")
 V1 = "depth_anything_v1_small"

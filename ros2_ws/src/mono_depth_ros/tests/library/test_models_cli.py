@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mono_depth.cli import main
-from mono_depth.models.download import url_of
-from mono_depth.models.registry import WeightsSource, read_registry
+from mono_depth.commands.main import main
+from mono_depth.models.store.download import url_of
+from mono_depth.models.store.registry import WeightsSource, read_registry
 
 WEIGHTS = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -312,7 +312,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
 def test_a_disk_that_fills_up_on_the_way_keeps_what_came(hub, models, target):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
     ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    run = "import sys; from mono_depth.cli import main; sys.exit(main(sys.argv[1:]))"
+    run = "import sys; from mono_depth.commands.main import main; sys.exit(main(sys.argv[1:]))"
     models("list")  # writes the registry
 
     done = subprocess.run(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mono_depth.bench import readme_table as table
+from mono_depth.bench import sizes_table
 from mono_depth.errors import ConfigError
-from mono_depth.models import sizes_table, table
-from mono_depth.models.registry import PublishedScore, read_registry
+from mono_depth.models.store.registry import PublishedScore, read_registry
 
 PACKAGE = Path(__file__).resolve().parents[2]
 ENTRY = replace(
@@ -56,7 +57,7 @@ def test_the_readme_has_the_table_of_the_registry_and_the_measurements(capsys):
     between = readme.read_text().partition("<!-- models -->\n")[2]
     found = between.partition("<!-- /models -->")[0]
     assert found.strip() == capsys.readouterr().out.strip(), (
-        "run `python -m mono_depth.models.table --write README.md`"
+        "run `python -m mono_depth.bench.readme_table --write README.md`"
     )
 
 

@@ -6,15 +6,16 @@ import torch
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models import load_model, pseudo_random
-from mono_depth.models.golden import moge as golden_moge
-from mono_depth.models.golden.case import built, picture, read_golden
-from mono_depth.models.golden.moge import camera
-from mono_depth.models.golden.tokens import spec_of
-from mono_depth.models.moge import Moge, MogeConfig, MogeNet
-from mono_depth.models.point_map import shift_of
-from mono_depth.models.registry import read_registry
-from mono_depth.preprocess import InputSpec
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden import moge as golden_moge
+from mono_depth.models.checks.golden.case import built, picture, read_golden
+from mono_depth.models.checks.golden.moge import camera
+from mono_depth.models.checks.golden.tokens import spec_of
+from mono_depth.models.families.moge import Moge, MogeConfig, MogeNet
+from mono_depth.models.families.point_map import shift_of
+from mono_depth.models.loading import load_model
+from mono_depth.models.preprocess import InputSpec
+from mono_depth.models.store.registry import read_registry
 
 CPU = torch.device("cpu")
 GOLDEN = read_golden("moge2")

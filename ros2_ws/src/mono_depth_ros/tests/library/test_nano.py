@@ -10,17 +10,16 @@ from safetensors.torch import load_file, save_file
 
 from mono_depth.data import Intrinsics, OutputKind
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.evaluation.baselines import learn_prior
-from mono_depth.evaluation.metrics import depth_scores
-from mono_depth.evaluation.nano_table import (
+from mono_depth.evaluation.measures.metrics import depth_scores
+from mono_depth.evaluation.nano.baselines import learn_prior
+from mono_depth.evaluation.nano.table import (
     evaluate,
     held_out_frames,
     markdown,
     mean_of_seeds,
     synthetic_prior,
 )
-from mono_depth.evaluation.sequence import SequenceFrame
-from mono_depth.models.nano import (
+from mono_depth.models.nano.model import (
     CANONICAL_FOCAL_PX,
     Nano,
     confidence,
@@ -28,9 +27,10 @@ from mono_depth.models.nano import (
     network_size,
     ray_channels,
 )
-from mono_depth.models.nano_net import NanoNet
-from mono_depth.models.nano_weights import load_net, read_record, save_weights
-from mono_depth.resources import share_dir
+from mono_depth.models.nano.net import NanoNet
+from mono_depth.models.nano.weights import load_net, read_record, save_weights
+from mono_depth.recordings.sequence import SequenceFrame
+from mono_depth.system.resources import share_dir
 
 CPU = torch.device("cpu")
 RGB = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (120, 160, 3), dtype=np.uint8))

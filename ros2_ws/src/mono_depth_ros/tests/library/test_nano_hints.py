@@ -9,8 +9,7 @@ import torch
 
 from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth.models.nano import Nano, focal_factor, network_size, ray_channels
-from mono_depth.models.nano_hints import (
+from mono_depth.models.nano.hints import (
     above_ground,
     anchored,
     evidence,
@@ -18,7 +17,8 @@ from mono_depth.models.nano_hints import (
     spread_out,
     with_hints,
 )
-from mono_depth.models.nano_net import NanoNet
+from mono_depth.models.nano.model import Nano, focal_factor, network_size, ray_channels
+from mono_depth.models.nano.net import NanoNet
 from mono_depth.models.protocol import GuidedModel, Hints
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mono_depth.data import Intrinsics
-from mono_depth.evaluation.nano_hints_table import (
+from mono_depth.evaluation.nano.hints_table import (
     Answer,
     Case,
     best_fit,
@@ -17,7 +17,7 @@ from mono_depth.evaluation.nano_hints_table import (
     random_patches,
     score,
 )
-from mono_depth.evaluation.sequence import SequenceFrame
+from mono_depth.recordings.sequence import SequenceFrame
 
 CAMERA = Intrinsics(width=160, height=120, fx=120.0, fy=120.0, cx=79.5, cy=59.5)
 

@@ -13,9 +13,9 @@ import torch
 
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
-from mono_depth.models.nano import CANONICAL_FOCAL_PX
-from mono_depth.models.nano_net import NanoNet
-from mono_depth.models.nano_weights import load_net, read_net, read_record, save_weights
+from mono_depth.models.nano.model import CANONICAL_FOCAL_PX
+from mono_depth.models.nano.net import NanoNet
+from mono_depth.models.nano.weights import load_net, read_net, read_record, save_weights
 from mono_depth.synthetic.dataset import training_pairs
 from mono_depth.training.average import average
 from mono_depth.training.hints import (

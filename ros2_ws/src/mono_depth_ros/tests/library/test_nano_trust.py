@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mono_depth.data import Intrinsics
-from mono_depth.evaluation.nano_table import unseen_scenes
-from mono_depth.evaluation.nano_trust import markdown, measure
-from mono_depth.evaluation.sequence import SequenceFrame
-from mono_depth.models.nano import Nano
-from mono_depth.models.nano_net import NanoNet
+from mono_depth.evaluation.nano.table import unseen_scenes
+from mono_depth.evaluation.nano.trust import markdown, measure
+from mono_depth.models.nano.model import Nano
+from mono_depth.models.nano.net import NanoNet
+from mono_depth.recordings.sequence import SequenceFrame
 
 NEAR_THEN_FAR_M = np.repeat([[2.0] * 80 + [4.0] * 80], 120, axis=0).astype(np.float32)
 FRAME = SequenceFrame(

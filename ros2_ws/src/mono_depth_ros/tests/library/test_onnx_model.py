@@ -9,7 +9,7 @@ import torch
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.models import load_model
+from mono_depth.models.loading import load_model
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 

@@ -13,8 +13,8 @@ import torch
 from mono_depth.config import PipelineConfig, ScaleConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import ConfigError, FrameError
-from mono_depth.factory import build_pipeline, choose_device, warm_up
-from mono_depth.pipeline import DepthPipeline
+from mono_depth.pipeline.build import build_pipeline, choose_device, warm_up
+from mono_depth.pipeline.pipeline import DepthPipeline
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
 GREY = np.uint8(100 + 2 * COLUMNS + ROWS)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mono_depth.ply import write_ply
+from mono_depth.display.ply import write_ply
 
 HEADER = b"""ply
 format binary_little_endian 1.0

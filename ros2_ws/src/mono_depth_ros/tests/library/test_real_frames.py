@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mono_depth.errors import FrameError
-from mono_depth.evaluation.real_frames import lingbot_frames, realsense_frames
+from mono_depth.recordings.real_frames import lingbot_frames, realsense_frames
 
 
 def _realsense_folder(folder, depth):

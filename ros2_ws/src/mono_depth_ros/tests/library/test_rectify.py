@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mono_depth.camera.rectify import Lens, LensModel, Rectifier
 from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth.rectify import Lens, LensModel, Rectifier
 
 # TUM RGB-D freiburg1, as published.
 TUM = Intrinsics(width=640, height=480, fx=517.3, fy=516.5, cx=318.6, cy=255.3)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mono_depth.refine import picture_detail, resized
+from mono_depth.outputs.upsampling import picture_detail, resized
 
 SMALL, LARGE = (12, 16), (48, 64)
 

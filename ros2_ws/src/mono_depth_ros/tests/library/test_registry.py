@@ -6,12 +6,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError, ModelError
-from mono_depth.models import load_model
-from mono_depth.models.depth_anything import DepthAnythingNet
-from mono_depth.models.loading import FAMILIES, choose
-from mono_depth.models.midas import MidasNet
-from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDptNet
-from mono_depth.models.registry import WeightsSource, read_registry, with_short_side
+from mono_depth.models.families.depth_anything import DepthAnythingNet
+from mono_depth.models.families.midas import MidasNet
+from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
+from mono_depth.models.loading import FAMILIES, choose, load_model
+from mono_depth.models.store.registry import WeightsSource, read_registry, with_short_side
 
 OWN = """
 models:
@@ -116,7 +115,7 @@ def test_every_shipped_model_says_how_much_work_it_is():
 
 
 def test_the_registry_and_the_code_agree_about_nano():
-    from mono_depth.models.nano import Nano
+    from mono_depth.models.nano.model import Nano
 
     entry = read_registry()["nano"]
 

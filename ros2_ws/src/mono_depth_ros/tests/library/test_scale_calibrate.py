@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import yaml
 
-from mono_depth.cli import main
+from mono_depth.commands.main import main
 from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError
-from mono_depth.scale.calibrate import FixedScale, as_params_yaml, fit_fixed
+from mono_depth.scale.fixed_fit import FixedScale, as_params_yaml, fit_fixed
 
 OUTPUTS = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
 

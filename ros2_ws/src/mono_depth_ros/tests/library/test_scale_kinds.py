@@ -10,13 +10,8 @@ import torch
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ConfigError, FrameError
-from mono_depth.scale import (
-    check_informative,
-    check_source,
-    to_metres,
-    to_relative,
-    with_focal_rule,
-)
+from mono_depth.models.informative import check_informative
+from mono_depth.scale.kinds import check_source, to_metres, to_relative, with_focal_rule
 
 NAN, INF = math.nan, math.inf
 CAMERA = Intrinsics(width=4, height=1, fx=8.0, fy=8.0, cx=1.5, cy=0.0)

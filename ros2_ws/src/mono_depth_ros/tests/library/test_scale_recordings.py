@@ -9,10 +9,10 @@ import torch
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, OutputKind, Prediction
-from mono_depth.evaluation.sequence import open_sequence
-from mono_depth.models import load_model
-from mono_depth.scale import ScaleTracker
-from mono_depth.scale.calibrate import Samples
+from mono_depth.models.loading import load_model
+from mono_depth.recordings.open import open_sequence
+from mono_depth.scale.fixed_fit import Samples
+from mono_depth.scale.tracker import ScaleTracker
 
 SPARSE = ScaleConfig(source="sparse_points")
 FAR_RHO = 0.05  # depth beyond 20 m, or behind infinity, counts as 20 m

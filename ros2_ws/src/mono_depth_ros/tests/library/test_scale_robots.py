@@ -9,8 +9,8 @@ import torch
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, OutputKind, Prediction
-from mono_depth.models import load_model
-from mono_depth.scale import ScaleTracker
+from mono_depth.models.loading import load_model
+from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.synthetic.camera import SyntheticCamera
 
 ROBOTS = ((1, "office"), (3, "warehouse"), (1, "street"))

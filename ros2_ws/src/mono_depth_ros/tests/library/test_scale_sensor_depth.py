@@ -6,8 +6,8 @@ import torch
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
-from mono_depth.scale import ScaleTracker
 from mono_depth.scale.sparse_points import sampled
+from mono_depth.scale.tracker import ScaleTracker
 
 WIDTH, HEIGHT = 160, 120
 CAMERA = Intrinsics(width=WIDTH, height=HEIGHT, fx=140.0, fy=140.0, cx=79.5, cy=59.5)

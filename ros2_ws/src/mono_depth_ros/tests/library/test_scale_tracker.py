@@ -11,7 +11,8 @@ import torch
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ConfigError, FrameError
-from mono_depth.scale import ScaleTracker, with_focal_rule
+from mono_depth.scale.kinds import with_focal_rule
+from mono_depth.scale.tracker import ScaleTracker
 
 CAMERA = Intrinsics(width=64, height=48, fx=50.0, fy=50.0, cx=31.5, cy=23.5)
 STEP_NS = 100_000_000

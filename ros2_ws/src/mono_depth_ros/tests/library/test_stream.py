@@ -6,7 +6,7 @@ import pytest
 
 from mono_depth.config import StreamConfig
 from mono_depth.errors import FrameError
-from mono_depth.stream import StampGuard
+from mono_depth.stream.stamp_guard import StampGuard
 
 CONFIG = StreamConfig(reset_gap_s=1.0, late_s=0.5)
 SECOND = 1_000_000_000

@@ -11,18 +11,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mono_depth.errors import ModelError
-from mono_depth.models import depth_anything, leres, load_model, midas
-from mono_depth.models.depth_anything_3 import DA3_CONFIGS, Da3Net
-from mono_depth.models.dinov2 import VIT_SIZES, VitConfig
-from mono_depth.models.golden.case import read_golden, shapes_of
-from mono_depth.models.golden.midas_dpt import small
-from mono_depth.models.golden.zoedepth import BACKBONE, make
-from mono_depth.models.lingbot import LingBotConfig, LingBotNet
-from mono_depth.models.loading import FAMILIES
-from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDptNet
-from mono_depth.models.moge import MogeConfig, MogeNet
-from mono_depth.models.registry import read_registry
-from mono_depth.models.resnet import ResNetConfig
+from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
+from mono_depth.models.backbones.resnet import ResNetConfig
+from mono_depth.models.checks.golden.case import read_golden, shapes_of
+from mono_depth.models.checks.golden.midas_dpt import small
+from mono_depth.models.checks.golden.zoedepth import BACKBONE, make
+from mono_depth.models.families import depth_anything, leres, midas
+from mono_depth.models.families.depth_anything_3 import DA3_CONFIGS, Da3Net
+from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
+from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
+from mono_depth.models.families.moge import MogeConfig, MogeNet
+from mono_depth.models.loading import FAMILIES, load_model
+from mono_depth.models.store.registry import read_registry
 
 TINY = VitConfig(width=64, depth=12, heads=2)
 

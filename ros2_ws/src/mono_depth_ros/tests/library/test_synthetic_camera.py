@@ -11,7 +11,8 @@ from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.synthetic.dataset import training_sample, training_views
-from mono_depth.synthetic.scene import SCENE_KINDS, make_scene
+from mono_depth.synthetic.scene import SCENE_KINDS
+from mono_depth.synthetic.scenes import make_scene
 from mono_depth.synthetic.sensor import SensorEffects
 from mono_depth.synthetic.trajectory import (
     OPTICAL_IN_BODY,

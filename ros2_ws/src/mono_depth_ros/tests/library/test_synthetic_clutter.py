@@ -8,7 +8,7 @@ import pytest
 from mono_depth.synthetic.builder import Builder
 from mono_depth.synthetic.clutter import litter, tops
 from mono_depth.synthetic.furniture import table
-from mono_depth.synthetic.scene import make_scene
+from mono_depth.synthetic.scenes import make_scene
 from mono_depth.synthetic.solids import Shape
 
 

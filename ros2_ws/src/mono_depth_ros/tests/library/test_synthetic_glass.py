@@ -14,7 +14,8 @@ from mono_depth.synthetic.dataset import training_views
 from mono_depth.synthetic.light import KeyLight, Lighting
 from mono_depth.synthetic.materials import Material, MaterialTable
 from mono_depth.synthetic.render import Rendered, render
-from mono_depth.synthetic.scene import Scene, make_scene
+from mono_depth.synthetic.scene import Scene
+from mono_depth.synthetic.scenes import make_scene
 from mono_depth.synthetic.solids import Shape, Solids
 from mono_depth.synthetic.trajectory import camera_pose
 from mono_depth.synthetic.variety import rain, with_variety

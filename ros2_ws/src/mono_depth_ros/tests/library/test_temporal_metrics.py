@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from mono_depth.data import Intrinsics
-from mono_depth.evaluation.lag import APPEARS, ENDS, LEAVES, lag_of, share_up_to_date
-from mono_depth.evaluation.tae import tae_published, tae_zbuffered
-from mono_depth.evaluation.temporal_metrics import (
+from mono_depth.evaluation.measures.tae import tae_published, tae_zbuffered
+from mono_depth.evaluation.measures.temporal_metrics import (
     confidence_ratio,
     edge_band,
     flicker,
@@ -22,7 +21,8 @@ from mono_depth.evaluation.temporal_metrics import (
     temporal_scores,
     tepe,
 )
-from mono_depth.evaluation.tracks import Track, TrueScene, projected, tracks
+from mono_depth.evaluation.measures.tracks import Track, TrueScene, projected, tracks
+from mono_depth.evaluation.promises.lag import APPEARS, ENDS, LEAVES, lag_of, share_up_to_date
 
 CAMERA = Intrinsics(width=12, height=8, fx=10.0, fy=10.0, cx=5.5, cy=3.5)
 

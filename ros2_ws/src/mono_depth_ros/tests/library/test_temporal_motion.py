@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from mono_depth.camera.poses import rotation_vector
 from mono_depth.data import Intrinsics
 from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.temporal.affine import Affine, align
@@ -14,7 +15,6 @@ from mono_depth.temporal.approach import Approach, approach_of
 from mono_depth.temporal.dense_flow import DenseFlowEstimator
 from mono_depth.temporal.ego_motion import EgoMotionEstimator
 from mono_depth.temporal.fusion import alone
-from mono_depth.temporal.poses import rotation_vector
 from mono_depth.temporal.warp import Warper
 
 CAMERA = Intrinsics(width=12, height=8, fx=10.0, fy=10.0, cx=5.5, cy=3.5)

@@ -6,7 +6,7 @@ import torch
 
 from mono_depth.config import PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics
-from mono_depth.factory import build_pipeline
+from mono_depth.pipeline.build import build_pipeline
 
 CAMERA = Intrinsics(width=96, height=72, fx=90.0, fy=90.0, cx=47.5, cy=35.5)
 RAMP = np.linspace(60, 200, 96).astype(np.uint8)

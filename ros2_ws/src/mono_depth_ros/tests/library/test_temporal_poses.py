@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mono_depth.temporal.poses import PoseBuffer, interpolate, pose_from, rotation
+from mono_depth.camera.poses import PoseBuffer, interpolate, pose_from, rotation
 
 MS = 1_000_000
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from mono_depth.config import TemporalConfig
-from mono_depth.evaluation.sequence import open_sequence
-from mono_depth.evaluation.temporal_metrics import (
+from mono_depth.evaluation.measures.temporal_metrics import (
     confidence_ratio,
     flicker,
     log_errors,
@@ -17,11 +16,12 @@ from mono_depth.evaluation.temporal_metrics import (
     scale_spread,
     sequence_scale,
 )
-from mono_depth.evaluation.tracks import TrueScene, tracks
-from mono_depth.models import load_model
+from mono_depth.evaluation.measures.tracks import TrueScene, tracks
+from mono_depth.models.loading import load_model
+from mono_depth.recordings.open import open_sequence
+from mono_depth.system.threads import on_one_thread
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
-from mono_depth.threads import on_one_thread
 
 SIZE = (320, 240)
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from mono_depth.camera.poses import rotation
 from mono_depth.config import TemporalConfig
 from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.temporal.ego_motion import EgoMotionEstimator
 from mono_depth.temporal.filter import TemporalFilter
-from mono_depth.temporal.poses import rotation
 from mono_depth.temporal.unit import UnitOfDepth
 
 STEP_S = 1 / 15

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mono_depth.threads import on_one_thread, torch_threads, usable_cores
+from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 
 
 @pytest.fixture(autouse=True)

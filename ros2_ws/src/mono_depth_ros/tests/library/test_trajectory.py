@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from mono_depth.evaluation.trajectory import (
+from mono_depth.camera.poses import rotation
+from mono_depth.evaluation.consumer.trajectory import (
     rigid_fit,
     rigid_fit_of_poses,
     trajectory_error,
 )
-from mono_depth.temporal.poses import rotation
 
 
 def pose(x=0.0, y=0.0, z=0.0, turn=(0.0, 0.0, 0.0)):

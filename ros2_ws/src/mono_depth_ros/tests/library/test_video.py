@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mono_depth.display.video import VideoWriter
 from mono_depth.errors import MonoDepthError
-from mono_depth.video import VideoWriter
 
 
 def film(path, size=(64, 48)):

@@ -5,8 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from mono_depth.errors import ConfigError
-from mono_depth.visualize import (
+from mono_depth.display.colormap import (
     COLORMAPS,
     DisplayRange,
     add_color_bar,
@@ -14,6 +13,7 @@ from mono_depth.visualize import (
     colorize_depth,
     render_cloud_oblique,
 )
+from mono_depth.errors import ConfigError
 
 NAN, INF = np.nan, np.inf
 UNKNOWN = (62, 62, 66)

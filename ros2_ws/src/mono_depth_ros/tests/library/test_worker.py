@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mono_depth.worker import LatestWorker
+from mono_depth.stream.latest_worker import LatestWorker
 
 PATIENCE_S = 10.0
 

@@ -7,16 +7,17 @@ import torch
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ConfigError, FrameError, ModelError
-from mono_depth.models import load_model, pseudo_random
-from mono_depth.models.golden.case import read_golden
-from mono_depth.models.golden.midas_dpt import small
-from mono_depth.models.golden.zoedepth import BACKBONE, make
-from mono_depth.models.golden.zoedepth import weights as weights_of
-from mono_depth.models.midas_dpt import DPT_CONFIGS
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import read_golden
+from mono_depth.models.checks.golden.midas_dpt import small
+from mono_depth.models.checks.golden.zoedepth import BACKBONE, make
+from mono_depth.models.checks.golden.zoedepth import weights as weights_of
+from mono_depth.models.families.midas_dpt import DPT_CONFIGS
+from mono_depth.models.families.zoedepth import ZoeDepth
+from mono_depth.models.families.zoedepth_heads import Attractors, BinDistribution
+from mono_depth.models.loading import load_model
 from mono_depth.models.mirrored import MirrorAveraged
-from mono_depth.models.registry import read_registry
-from mono_depth.models.zoedepth import ZoeDepth
-from mono_depth.models.zoedepth_heads import Attractors, BinDistribution
+from mono_depth.models.store.registry import read_registry
 
 CPU = torch.device("cpu")
 GOLDEN = read_golden("zoedepth")

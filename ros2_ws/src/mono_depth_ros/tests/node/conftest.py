@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import pytest
 
-from mono_depth_ros.domain import free_domain, local_environment
+from mono_depth_ros.processes.domain import free_domain, local_environment
 
 try:
     import rclpy
@@ -40,7 +40,7 @@ try:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
     from std_srvs.srv import Trigger
 
-    from mono_depth_ros.stats import StatsReport
+    from mono_depth_ros.depth_node.frame_stats import StatsReport
 except ImportError:  # the library and its tests do without ROS
     collect_ignore_glob = ["test_*.py"]
 
@@ -177,7 +177,7 @@ class DepthBench:
         cli: Sequence[str] = (),
         **parameters: Any,
     ) -> None:
-        from mono_depth_ros.depth_node import DepthNode
+        from mono_depth_ros.depth_node.node import DepthNode
 
         self.ros = ros
         self.peer = ros.node("peer")
@@ -230,7 +230,7 @@ class DepthBench:
 
     def listen(self, *topics: str, qos: Any = 10) -> None:
         """Subscribe to outputs, such as "depth/image"."""
-        from mono_depth_ros.outputs import TOPICS
+        from mono_depth_ros.depth_node.publishers import TOPICS
 
         for topic in topics:
             name = f"/mono_depth/{topic}"

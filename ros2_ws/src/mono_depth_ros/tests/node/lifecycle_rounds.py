@@ -23,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from mono_depth_ros.depth_node import DepthNode
+from mono_depth_ros.depth_node.node import DepthNode
 
 DEADLINE_S = 20.0
 

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth_ros.calibration import calibration_from_info, camera_info_from
+from mono_depth_ros.codec.camera_info import calibration_from_info, camera_info_from
 
 pytestmark = pytest.mark.ros
 

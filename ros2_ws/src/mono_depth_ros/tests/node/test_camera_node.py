@@ -9,10 +9,11 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mono_depth.errors import ConfigError
-from mono_depth_ros.camera_calibration import camera_info_of_view, load_camera_info
-from mono_depth_ros.camera_node import CameraNode
-from mono_depth_ros.camera_sources import SourceError, open_source, times_of_names
-from mono_depth_ros.decode import decode_compressed, decode_image
+from mono_depth_ros.cameras.calibration_file import camera_info_of_view, load_camera_info
+from mono_depth_ros.cameras.camera_node import CameraNode
+from mono_depth_ros.cameras.source_types import SourceError
+from mono_depth_ros.cameras.sources import open_source, times_of_names
+from mono_depth_ros.codec.decode_image import decode_compressed, decode_image
 
 pytestmark = pytest.mark.ros
 
@@ -312,7 +313,9 @@ def test_a_bag_is_played_with_its_own_calibration(ros, tmp_path):
 
 
 def test_the_executable_says_what_is_wrong_in_one_sentence_and_fails(ros):
-    process = ros.run("-m", "mono_depth_ros.camera_node", "--ros-args", "-p", "source:=/nowhere")
+    process = ros.run(
+        "-m", "mono_depth_ros.cameras.camera_node", "--ros-args", "-p", "source:=/nowhere"
+    )
     assert process.wait(30.0) == 1
     assert ros.output(process).strip().startswith("source '/nowhere' does not exist")
 
@@ -320,7 +323,7 @@ def test_the_executable_says_what_is_wrong_in_one_sentence_and_fails(ros):
 def test_the_executable_ends_cleanly_on_interrupt(ros, folder):
     listener = Listener(ros)
     process = ros.run(
-        "-m", "mono_depth_ros.camera_node", "--ros-args", "-p", f"source:={folder}",
+        "-m", "mono_depth_ros.cameras.camera_node", "--ros-args", "-p", f"source:={folder}",
         "-p", "rate_hz:=30.0",
     )  # fmt: skip
     ros.wait_until(lambda: listener.images, 30.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from mono_depth_ros.encode import encode_depth
+from mono_depth_ros.codec.encode import encode_depth
 
 pytestmark = pytest.mark.ros
 

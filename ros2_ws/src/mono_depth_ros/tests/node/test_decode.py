@@ -12,8 +12,8 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from mono_depth.errors import FrameError
-from mono_depth_ros import bridge
-from mono_depth_ros.decode import decode_compressed, decode_depth, decode_image
+from mono_depth_ros.codec import cv_bridge_conversions as bridge
+from mono_depth_ros.codec.decode_image import decode_compressed, decode_depth, decode_image
 
 pytestmark = pytest.mark.ros
 

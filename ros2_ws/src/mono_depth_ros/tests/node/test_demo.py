@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mono_depth_ros.children import Child, Children
-from mono_depth_ros.domain import free_domain
-from mono_depth_ros.report import describe
+from mono_depth_ros.processes.children import Child, Children
+from mono_depth_ros.processes.domain import free_domain
+from mono_depth_ros.recorder.summary_table import describe
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 

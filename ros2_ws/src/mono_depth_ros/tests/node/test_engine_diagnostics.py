@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mono_depth.engines import Engines
 from mono_depth.engines.cache import MANIFEST, EngineCache
+from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import ONNX_FILE
-from mono_depth.models import load_model
+from mono_depth.models.loading import load_model
 
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
 

@@ -22,17 +22,17 @@ import yaml
 from safetensors.torch import save_file
 
 from mono_depth.data import OutputKind
-from mono_depth.models import pseudo_random
-from mono_depth.models.depth_anything import V1, DepthAnythingNet
-from mono_depth.models.depth_anything_3 import DA3_CONFIGS, Da3Net
-from mono_depth.models.dinov2 import VIT_SIZES, VitConfig
-from mono_depth.models.leres import LeresNet
-from mono_depth.models.lingbot import LingBotConfig, LingBotNet
-from mono_depth.models.midas import MidasNet
-from mono_depth.models.midas_dpt import DPT_CONFIGS, MidasDptNet
-from mono_depth.models.moge import MogeConfig, MogeNet
-from mono_depth.models.registry import ModelEntry, read_registry
-from mono_depth.models.zoedepth import ZoeNet, ZoeNetNK
+from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.families.depth_anything import V1, DepthAnythingNet
+from mono_depth.models.families.depth_anything_3 import DA3_CONFIGS, Da3Net
+from mono_depth.models.families.leres import LeresNet
+from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
+from mono_depth.models.families.midas import MidasNet
+from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
+from mono_depth.models.families.moge import MogeConfig, MogeNet
+from mono_depth.models.families.zoedepth import ZoeNet, ZoeNetNK
+from mono_depth.models.store.registry import ModelEntry, read_registry
 
 pytestmark = pytest.mark.ros
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mono_depth_ros.bench import FRESHNESS_RATE_HZ, freshness_complaints
-from mono_depth_ros.bench_run import Run, measure, ros_arguments
+from mono_depth_ros.bench.main import FRESHNESS_RATE_HZ, freshness_complaints
+from mono_depth_ros.bench.run import Run, measure, ros_arguments
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -35,11 +35,11 @@ def test_a_slow_network_behind_a_fast_camera_stays_fresh_and_loses_nothing(
     }
     run = Run(
         source=[
-            *("-m", "mono_depth_ros.bench_source", "--images", str(tmp_path)),
+            *("-m", "mono_depth_ros.bench.source", "--images", str(tmp_path)),
             *("--rate", str(FRESHNESS_RATE_HZ), "--seconds", str(SECONDS)),
         ],
         node=[
-            *("-m", "mono_depth_ros.bench_node", "--inference-ms", str(1e3 * INFERENCE_S)),
+            *("-m", "mono_depth_ros.bench.slow_node", "--inference-ms", str(1e3 * INFERENCE_S)),
             *ros_arguments(parameters),
         ],
         outputs=["depth/image", "depth/camera_info"],

@@ -13,16 +13,16 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.time import Time
 from sensor_msgs.msg import Imu
 
+from mono_depth.camera.poses import rotation
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, OutputKind, Prediction
 from mono_depth.errors import ConfigError
-from mono_depth.scale import ScaleTracker
+from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.synthetic.trajectory import OPTICAL_IN_BODY
-from mono_depth.temporal.poses import rotation
-from mono_depth_ros.imu import ImuGravity
-from mono_depth_ros.synthetic_camera import quaternion
-from mono_depth_ros.transforms import CameraPoses, FrameTree, parse_rotation
+from mono_depth_ros.cameras.synthetic_camera import quaternion
+from mono_depth_ros.sensors.camera_poses import CameraPoses, FrameTree, parse_rotation
+from mono_depth_ros.sensors.imu_gravity import ImuGravity
 
 pytestmark = pytest.mark.ros
 

@@ -15,8 +15,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image
 
-from mono_depth.models.onnx import OnnxDepth
-from mono_depth_ros import depth_node
+from mono_depth.models.families.onnx import OnnxDepth
+from mono_depth_ros.depth_node import node as depth_node
 
 pytestmark = pytest.mark.ros
 
@@ -248,7 +248,7 @@ def test_the_executable_stops_during_inference(ros, tiny_models, stop):
         "diagnostics.period_s": 0.1,
     }
     arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    process = ros.run("-m", "mono_depth_ros.depth_node", "--ros-args", *arguments)
+    process = ros.run("-m", "mono_depth_ros.depth_node.node", "--ros-args", *arguments)
     ros.wait_until(images.get_subscription_count, 60.0, what="the node")
     ros.wait_until(lambda: peer.count_publishers("/mono_depth/relative/image"))
     slow = PICTURE.copy()

@@ -26,10 +26,12 @@ from std_srvs.srv import Trigger
 
 from mono_depth.config import flatten, params
 from mono_depth.errors import ConfigError
-from mono_depth_ros import depth_node, encode, reference
+from mono_depth_ros.codec import encode
 from mono_depth_ros.config import NodeConfig
-from mono_depth_ros.depth_node import DepthNode
-from mono_depth_ros.transforms import CameraPoses
+from mono_depth_ros.depth_node import node as depth_node
+from mono_depth_ros.depth_node import parameter_table as reference
+from mono_depth_ros.depth_node.node import DepthNode
+from mono_depth_ros.sensors.camera_poses import CameraPoses
 
 pytestmark = pytest.mark.ros
 
@@ -937,7 +939,8 @@ def test_the_parameter_file_is_the_one_that_is_printed(capsys):
     reference.main(["--yaml"])
 
     assert (PACKAGE / "config" / "mono_depth.yaml").read_text() == capsys.readouterr().out, (
-        "write it anew: python -m mono_depth_ros.reference --yaml > config/mono_depth.yaml"
+        "write it anew: "
+        "python -m mono_depth_ros.depth_node.parameter_table --yaml > config/mono_depth.yaml"
     )
 
 
@@ -968,5 +971,6 @@ def test_the_table_in_the_readme_is_the_one_that_is_printed(capsys):
     between = readme.read_text().partition("<!-- parameters -->\n")[2]
     table = between.partition("<!-- /parameters -->")[0]
     assert table.strip() == capsys.readouterr().out.strip(), (
-        "put the output of `python -m mono_depth_ros.reference --markdown` between the markers"
+        "put the output of `python -m mono_depth_ros.depth_node.parameter_table --markdown` "
+        "between the markers"
     )

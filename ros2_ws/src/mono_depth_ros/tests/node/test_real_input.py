@@ -21,8 +21,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
-from mono_depth_ros.bench_run import ros_arguments
-from mono_depth_ros.outputs import TOPICS
+from mono_depth_ros.bench.run import ros_arguments
+from mono_depth_ros.depth_node.publishers import TOPICS
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -124,7 +124,7 @@ def recording(shared_ros: Any, shared_data: Path, pictures: Path) -> Recording:
         "diagnostics.period_s": 0.1,
         "cloud.max_jump": 0.0,  # a point for every pixel
     }
-    node = ros.run("-m", "mono_depth_ros.depth_node", *ros_arguments(parameters), **profiles)
+    node = ros.run("-m", "mono_depth_ros.depth_node.node", *ros_arguments(parameters), **profiles)
     ros.wait_until(
         lambda: said.get("lifecycle") == "active" or node.poll() is not None, 60.0, what="active"
     )
@@ -147,7 +147,9 @@ def recording(shared_ros: Any, shared_data: Path, pictures: Path) -> Recording:
         with lock:
             for messages in heard.values():
                 messages.clear()
-        process = ros.run("-m", "mono_depth_ros.camera_node", *ros_arguments(camera), **profiles)
+        process = ros.run(
+            "-m", "mono_depth_ros.cameras.camera_node", *ros_arguments(camera), **profiles
+        )
         ros.wait_until(lambda p=process: p.poll() is not None, 60.0, what="end of the recording")
         _wait_while_messages_come(heard)
         ros.wait_until(lambda: _in_work(said) == 0, what="the node done with every image")

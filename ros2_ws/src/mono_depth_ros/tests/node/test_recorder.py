@@ -12,12 +12,12 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from mono_depth.errors import ConfigError
-from mono_depth_ros.encode import encode_cloud, encode_depth, encode_mono_float, encode_rgb
-from mono_depth_ros.film import cloud_points
-from mono_depth_ros.qos import output_qos
-from mono_depth_ros.recorder import Recorder
-from mono_depth_ros.recording import Recording
-from mono_depth_ros.report import describe
+from mono_depth_ros.codec.encode import encode_cloud, encode_depth, encode_mono_float, encode_rgb
+from mono_depth_ros.rclpy_support.qos import output_qos
+from mono_depth_ros.recorder.film import cloud_points
+from mono_depth_ros.recorder.node import Recorder
+from mono_depth_ros.recorder.recording import Recording
+from mono_depth_ros.recorder.summary_table import describe
 
 pytestmark = pytest.mark.ros
 
@@ -260,7 +260,7 @@ def test_colours_of_a_cloud_come_out_as_red_green_blue():
 
 def test_an_interrupt_ends_the_executable_with_its_results(ros, robot, tmp_path):
     process = ros.run(
-        "-m", "mono_depth_ros.recorder", "--ros-args", "-p", f"output:={tmp_path / 'out'}"
+        "-m", "mono_depth_ros.recorder.node", "--ros-args", "-p", f"output:={tmp_path / 'out'}"
     )
     ros.wait_until(robot.depth.get_subscription_count, 30.0)
     ros.wait_until(robot.image.get_subscription_count, 30.0)

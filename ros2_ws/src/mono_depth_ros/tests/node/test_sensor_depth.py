@@ -13,13 +13,13 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from mono_depth.camera.rectify import Lens, LensModel, Rectifier
 from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth.rectify import Lens, LensModel, Rectifier
+from mono_depth_ros.codec.decode_compressed_depth import decode_compressed_depth
+from mono_depth_ros.codec.encode import encode_compressed_depth, encode_depth
 from mono_depth_ros.config import SensorDepthConfig
-from mono_depth_ros.decode_compressed_depth import decode_compressed_depth
-from mono_depth_ros.encode import encode_compressed_depth, encode_depth
-from mono_depth_ros.sensor_depth import SensorDepth
+from mono_depth_ros.sensors.sensor_depth import SensorDepth
 
 pytestmark = pytest.mark.ros
 

@@ -1,0 +1,1 @@
+"""The camera: its lens, where it is, and where down is."""

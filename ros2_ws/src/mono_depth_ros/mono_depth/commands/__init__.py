@@ -1,0 +1,1 @@
+"""The command lines, one file each; what is heavy is imported when a command runs."""

@@ -1,0 +1,127 @@
+"""The command `mono-depth calibrate`: fixed metres for a model, from known distances."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mono_depth.commands.options import add_model_options, model_config
+from mono_depth.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mono_depth.data import Intrinsics
+    from mono_depth.models.protocol import DepthModel
+    from mono_depth.scale.fixed_fit import FixedScale, Samples
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_command(commands: Subparsers) -> None:
+    """Add `calibrate`."""
+    text = "fit scale.factor and scale.shift to known distances and write them as parameters"
+    parser = commands.add_parser(
+        "calibrate",
+        help=text,
+        description=f"{text}. Distances are depth along the optical axis, of rectified images. "
+        "Without a shift one is enough; two or more, near and far, are better.",
+    )
+    parser.set_defaults(handler=_calibrate)
+    parser.add_argument(
+        "--distance",
+        nargs=4,
+        action="append",
+        default=[],
+        metavar=("IMAGE", "COLUMN", "ROW", "METRES"),
+        help="a pixel of an image whose depth you measured; repeat it",
+    )
+    parser.add_argument(
+        "--recording", default="", help="folder or bag with sensor depth, as `mono-depth eval`"
+    )
+    parser.add_argument("--format", default="auto", help="of the recording (default: auto)")
+    parser.add_argument(
+        "--frames", type=int, default=20, metavar="N", help="of the recording (default: 20)"
+    )
+    parser.add_argument(
+        "--camera",
+        nargs=4,
+        type=float,
+        metavar=("FX", "FY", "CX", "CY"),
+        help="of the images of --distance; needed by models with a focal rule",
+    )
+    parser.add_argument(
+        "--no-shift", action="store_true", help="models of metres: fit the factor alone"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="YAML", help="parameter file to write (default: stdout)"
+    )
+    add_model_options(parser)
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    # The command line is built for every command: what is heavy is imported when it runs.
+    from mono_depth.pipeline.build import build_pipeline
+    from mono_depth.scale.fixed_fit import Samples, as_params_yaml
+
+    if not args.distance and not args.recording:
+        raise ConfigError("nothing to calibrate with: give --distance or --recording")
+    model = build_pipeline(model_config(args)).model
+    samples = Samples(model.kind, with_shift=not args.no_shift)
+    _add_distances(samples, model, args)
+    if args.recording:
+        _add_recording(samples, model, args)
+    scale = samples.fitted()
+    sys.stderr.write(_summary(scale) + "\n")
+    text = as_params_yaml(scale, model.name)
+    if args.out is None:
+        sys.stdout.write(text)
+    else:
+        args.out.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _add_distances(samples: Samples, model: DepthModel, args: argparse.Namespace) -> None:
+    from mono_depth.recordings.image_files import read_rgb
+
+    picks: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    for image, *numbers in args.distance:
+        try:
+            column, row, metres = (float(number) for number in numbers)
+        except ValueError:
+            raise ConfigError(
+                f"--distance {image} {' '.join(numbers)}: COLUMN, ROW and METRES must be numbers"
+            ) from None
+        picks[image].append((column, row, metres))
+    for image, chosen in picks.items():
+        rgb = read_rgb(Path(image))
+        samples.add_pixel(model, rgb, _camera(args.camera, rgb.shape[1], rgb.shape[0]), chosen)
+
+
+def _camera(values: list[float] | None, width: int, height: int) -> Intrinsics | None:
+    from mono_depth.data import Intrinsics
+
+    if values is None:
+        return None
+    fx, fy, cx, cy = values
+    return Intrinsics(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
+
+
+def _add_recording(samples: Samples, model: DepthModel, args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from mono_depth.recordings.open import open_sequence
+
+    sequence = open_sequence(args.recording, args.format)
+    sequence = sequence.thinned(max(1, len(sequence) // max(1, args.frames)), args.frames)
+    for frame in tqdm(sequence, desc=sequence.name, unit="frame", file=sys.stderr):
+        samples.add_frame(model, frame.rgb, frame.intrinsics, frame.depth_m)
+
+
+def _summary(scale: FixedScale) -> str:
+    return (
+        f"factor {scale.factor:.5g} +- {scale.factor_sigma:.2g}, "
+        f"shift {scale.shift:.5g} +- {scale.shift_sigma:.2g}, from {scale.samples} distances; "
+        f"median error left {100.0 * scale.error_rel:.1f} %"
+    )

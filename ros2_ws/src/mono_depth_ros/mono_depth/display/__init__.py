@@ -1,0 +1,1 @@
+"""Depth for people to look at: colours, views of clouds, videos, files."""

@@ -1,0 +1,1 @@
+"""What a consumer makes of the depth: a trajectory and a mesh by Open3D."""

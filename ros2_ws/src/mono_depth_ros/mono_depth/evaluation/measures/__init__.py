@@ -1,0 +1,1 @@
+"""Measures of one depth map or one series against the truth."""

@@ -1,0 +1,1 @@
+"""The tables and pictures of the built-in network's card."""

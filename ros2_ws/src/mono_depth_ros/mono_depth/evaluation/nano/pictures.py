@@ -1,0 +1,133 @@
+"""Draw what the built-in network makes of real pictures, for its model card.
+
+`python -m mono_depth.evaluation.nano.pictures --data DIR --out FOLDER` writes `completion.jpg`,
+depth of a sensor with the holes of glass and mirrors and what the network puts into them,
+`ground.jpg`, what height and gravity change near the floor, and `films.jpg`, some frames of films
+without depth. Frames are evenly spaced, not chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mono_depth.bench.pipeline_bench import assumed_camera
+from mono_depth.data import DepthImage, RgbImage
+from mono_depth.display.colormap import add_color_bar, colorize_depth, draw_text
+from mono_depth.evaluation.nano.hints_table import find_ground
+from mono_depth.models.nano.model import Nano
+from mono_depth.models.protocol import Hints
+from mono_depth.recordings.pictures import read_pictures
+from mono_depth.recordings.real_frames import lingbot_frames, realsense_frames
+from mono_depth.system.resources import share_dir
+
+_WITH_HOLES = ("1", "6")  # examples with glass and mirrors
+_FILMS = (Path("highway") / "solidWhiteRight.mp4", Path("robot_lab_rgb"))
+_OF_A_FILM = 4
+_OF_THE_FLOOR = 2
+_WIDTH_PX = 400
+_JPEG_QUALITY = 88
+
+
+def completion(model: Nano, data: Path) -> RgbImage:
+    """Return a row for each example: picture, depth of the sensor, the same completed."""
+    rows = []
+    for frame in lingbot_frames(data / "lingbot_rgbd", _WITH_HOLES):
+        hints = Hints(depth_m=torch.from_numpy(frame.depth_m), keeps_depth=True)
+        rgb = torch.from_numpy(frame.rgb)
+        completed_m = model.infer_guided(rgb, frame.intrinsics, hints).values.numpy()
+        near_m, far_m = _range(completed_m)
+        hole = float(np.mean(~np.isfinite(frame.depth_m)))
+        sensor = _small(colorize_depth(frame.depth_m, near_m, far_m))
+        draw_text(sensor, f"sensor, {hole:.0%} without depth", (8, 18), 0.5)
+        filled = _small(colorize_depth(completed_m, near_m, far_m))
+        rows.append([_small(frame.rgb), sensor, add_color_bar(filled, near_m, far_m)])
+    return _sheet(rows)
+
+
+def ground(model: Nano, data: Path) -> RgbImage:
+    """Return a row for each view from the floor: picture, depth without and with it, the truth."""
+    rows = []
+    for number, frame in enumerate(realsense_frames(data / "realsense_floor")):
+        known = find_ground(frame, np.random.default_rng([number, 7]))
+        if known is None:
+            continue
+        hints = Hints(camera_height_m=known.height_m, down_camera=known.down_camera)
+        rgb = torch.from_numpy(frame.rgb)
+        alone_m = model.infer(rgb, frame.intrinsics).values.numpy()
+        told_m = model.infer_guided(rgb, frame.intrinsics, hints).values.numpy()
+        near_m, far_m = _range(frame.depth_m)
+        painted = [
+            _small(colorize_depth(depth_m, near_m, far_m))
+            for depth_m in (alone_m, told_m, frame.depth_m)
+        ]
+        texts = ("image alone", f"height {known.height_m:.2f} m and gravity", "sensor")
+        for image, text in zip(painted, texts, strict=True):
+            draw_text(image, text, (8, 18), 0.5)
+        painted[-1] = add_color_bar(painted[-1], near_m, far_m)
+        rows.append([_small(frame.rgb), *painted])
+    return _sheet(rows[:: len(rows) // _OF_THE_FLOOR or 1][:_OF_THE_FLOOR])
+
+
+def films(model: Nano, data: Path) -> RgbImage:
+    """Return two rows for each film: pictures, and their depth with a camera of usual width."""
+    rows = []
+    for film in _FILMS:
+        pictures = read_pictures(str(data / film), most=_OF_A_FILM).images
+        depths = [
+            model.infer(torch.from_numpy(rgb), assumed_camera(rgb)).values.numpy()
+            for rgb in pictures
+        ]
+        near_m, far_m = _range(np.concatenate([depth_m.ravel() for depth_m in depths]))
+        painted = [_small(colorize_depth(depth_m, near_m, far_m)) for depth_m in depths]
+        painted[-1] = add_color_bar(painted[-1], near_m, far_m)
+        rows += [[_small(rgb) for rgb in pictures], painted]
+    return _sheet(rows)
+
+
+def _range(depth_m: DepthImage) -> tuple[float, float]:
+    near_m, far_m = np.nanpercentile(depth_m, (1.0, 99.0))
+    return float(near_m), float(far_m)
+
+
+def _small(image: RgbImage) -> RgbImage:
+    height = round(image.shape[0] * _WIDTH_PX / image.shape[1])
+    interpolation = cv2.INTER_AREA if image.shape[1] > _WIDTH_PX else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (_WIDTH_PX, height), interpolation=interpolation), np.uint8)
+
+
+def _sheet(rows: Sequence[Sequence[RgbImage]]) -> RgbImage:
+    """Put pictures side by side, every row cut to its lowest and all to the narrowest."""
+    lines = []
+    for row in rows:
+        height = min(image.shape[0] for image in row)
+        lines.append(np.concatenate([image[:height] for image in row], axis=1))
+    width = min(line.shape[1] for line in lines)
+    return np.concatenate([line[:, :width] for line in lines])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with real recordings")
+    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    given = parser.parse_args(arguments)
+    weights = given.weights or share_dir() / "models" / "nano.safetensors"
+    model = Nano.load(weights, torch.device("cpu"))
+    given.out.mkdir(parents=True, exist_ok=True)
+    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": films}
+    for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
+        bgr = cv2.cvtColor(draw(model, given.data), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(given.out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What filter and scale promise, row by row, with its bound."""

@@ -1,0 +1,158 @@
+"""Whether a model works on this machine: with its weights, or without them its arithmetic."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mono_depth.data import Intrinsics, OutputKind, RgbImage
+from mono_depth.errors import ModelError
+from mono_depth.models.checks import golden
+from mono_depth.models.informative import check_informative
+from mono_depth.models.protocol import DepthModel
+from mono_depth.models.store.registry import ModelEntry
+
+_SEED = 1
+_WIDTH, _HEIGHT = 320, 240
+_RUNS = 3
+_METRIC = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)
+_FARTHEST_M = 1000.0  # nothing in a room is so far, whatever the network
+_NOT_SHOWN = 0.9  # share of pixels without depth from which on a check fails
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image with the truth behind it."""
+
+    rgb: RgbImage
+    depth_m: torch.Tensor  # (H, W) float32
+    intrinsics: Intrinsics
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckReport:
+    """What a model made of the picture. Values in the unit of its kind."""
+
+    size: tuple[int, int]  # width, height of the output
+    least: float
+    median: float
+    greatest: float
+    unknown: float  # share of pixels without a value
+    order: float  # rank correlation of depth with the truth, 1 = same order, 0 = none
+    ms: float  # median of some runs
+
+
+def synthetic_picture() -> Picture:
+    """Render the built-in picture: a room, the same on every machine."""
+    from mono_depth.synthetic.dataset import training_sample
+
+    frame = training_sample(_SEED, _WIDTH, _HEIGHT)
+    depth_m = torch.from_numpy(np.asarray(frame.depth_m, np.float32))
+    return Picture(rgb=frame.rgb, depth_m=depth_m, intrinsics=frame.intrinsics)
+
+
+def check_on_picture(model: DepthModel, entry: ModelEntry, picture: Picture) -> CheckReport:
+    """Run `model` on `picture`.
+
+    Raises:
+        ModelError: what comes out cannot be depth of the picture.
+        FrameError: it says nothing: no finite or positive value, or one value only.
+    """
+    rgb = torch.from_numpy(picture.rgb).to(model.device)
+    prediction = model.infer(rgb, picture.intrinsics)  # the first is slower
+    check_informative(prediction)
+    times_ms = [_time_ms(lambda: model.infer(rgb, picture.intrinsics)) for _ in range(_RUNS)]
+    values = prediction.values.float().cpu()
+    finite = values[values.isfinite()]
+    report = CheckReport(
+        size=(values.shape[1], values.shape[0]),
+        least=float(finite.min()),
+        median=float(finite.median()),
+        greatest=float(finite.max()),
+        unknown=1.0 - finite.numel() / values.numel(),
+        order=_order(values, picture.depth_m, prediction.kind),
+        ms=statistics.median(times_ms),
+    )
+    _refuse_nonsense(report, entry, picture)
+    return report
+
+
+def _refuse_nonsense(report: CheckReport, entry: ModelEntry, picture: Picture) -> None:
+    width, height = report.size
+    stretch = (width / height) / (picture.rgb.shape[1] / picture.rgb.shape[0])
+    is_square = entry.input is not None and entry.input.rule == "fixed"
+    if not is_square and not 0.7 < stretch < 1.4:
+        raise ModelError(
+            f"{entry.name} gives {width}x{height} for a picture of "
+            f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}: another field of view"
+        )
+    if report.unknown > _NOT_SHOWN:
+        raise ModelError(f"{entry.name} gives no value for {100 * report.unknown:.0f} % of it")
+    if entry.kind in _METRIC:
+        farthest_m = entry.max_depth_m or _FARTHEST_M
+        if report.least <= 0.0 or report.greatest > farthest_m * (1.0 + 1e-6):
+            raise ModelError(
+                f"{entry.name} gives {report.least:g} to {report.greatest:g} m, "
+                f"expected 0 to {farthest_m:g} m"
+            )
+    if not report.order > 0.0:
+        raise ModelError(
+            f"{entry.name} takes near for far: rank correlation {report.order:.2f} with the truth"
+        )
+
+
+def _order(values: torch.Tensor, depth_m: torch.Tensor, kind: OutputKind) -> float:
+    """Return Spearman's rank correlation of what `values` mean with the true depth."""
+    truth = F.interpolate(depth_m[None, None], values.shape, mode="nearest")[0, 0]
+    known = values.isfinite() & truth.isfinite()
+    farther = -values if kind is OutputKind.INVERSE_AFFINE else values
+    ranks = [part[known].argsort().argsort().double() for part in (farther, truth)]
+    if ranks[0].numel() < 2:
+        return math.nan
+    return float(torch.corrcoef(torch.stack(ranks))[0, 1])
+
+
+def _time_ms(run: Callable[[], object]) -> float:
+    start_s = time.perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - start_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenReport:
+    """How far one output is from that of the original code."""
+
+    name: str
+    deviation: float
+    tolerance: float
+
+    @property
+    def is_ok(self) -> bool:
+        """Tell whether the output is that of the original."""
+        return self.deviation <= self.tolerance
+
+
+def check_golden(entry: ModelEntry) -> Iterator[GoldenReport]:
+    """Yield how far the network of `entry` is from the original, with pseudo-random weights.
+
+    Raises:
+        ModelError: there is no original: the network is of this project, or of the user.
+    """
+    count = 0
+    for case in golden.cases(entry):
+        count += 1
+        yield GoldenReport(name=case.name, deviation=case.deviation(), tolerance=case.tolerance)
+    if not count:
+        raise ModelError(
+            f"{entry.name} (family {entry.family}) has no original to compare with; "
+            "check it with its weights"
+        )

@@ -1,0 +1,57 @@
+"""What the comparisons of the convolutional networks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import nn
+
+from mono_depth.models.checks.golden.case import Case, Numbers, built, noise, picture
+from mono_depth.models.families.convolutional import ConvolutionalDepth
+from mono_depth.models.store.registry import ModelEntry, with_short_side
+from mono_depth.models.store.weights import Tensors
+
+
+def cases_of(
+    entry: ModelEntry,
+    golden: Numbers,
+    values: Tensors,
+    make: Callable[[], nn.Module],
+    model: type[ConvolutionalDepth],
+) -> Iterator[Case]:
+    """Yield the comparisons of `golden`; each has a network of its own, for `model` changes it."""
+    for expected in golden.get("network_float64", ()):
+        yield Case(
+            name="network {}x{} in float64".format(*expected["size"]),
+            expected=expected,
+            tolerance=1e-9,
+            compute=partial(_network, values, make, expected["size"]),
+        )
+    for expected in golden["image_float32"]:
+        yield Case(
+            name="image {}x{} at {}".format(*expected["image"], expected["input_size"]),
+            expected=expected,
+            tolerance=1e-4,
+            compute=partial(_image, values, make, model, entry, expected),
+        )
+
+
+def _network(values: Tensors, make: Callable[[], nn.Module], size: list[int]) -> torch.Tensor:
+    net = built(make, values).double()
+    with torch.inference_mode():
+        output: torch.Tensor = net(noise(size[0], size[1], -2.0, 2.0).double())
+    return output
+
+
+def _image(
+    values: Tensors,
+    make: Callable[[], nn.Module],
+    model: type[ConvolutionalDepth],
+    entry: ModelEntry,
+    expected: Numbers,
+) -> torch.Tensor:
+    entry = with_short_side(entry, expected["input_size"])
+    depth = model(built(make, values), entry, torch.device("cpu"), sha256="")
+    return depth.infer(picture(*expected["image"]), None).values

@@ -1,0 +1,84 @@
+"""A network that completes a depth map, behind one that guesses what it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mono_depth.config import CompletionConfig
+from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.errors import ModelError
+from mono_depth.models.protocol import (
+    DepthCompleter,
+    DepthModel,
+)
+from mono_depth.outputs.holes import Hidden
+
+_GUESS_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL)
+
+
+class GuessedCompletion:
+    """A completing network and a model that guesses what it starts from.
+
+    Behind both the `DepthModel` and the `CompletionModel` protocol.
+    """
+
+    def __init__(
+        self, completer: DepthCompleter, guess: DepthModel, config: CompletionConfig
+    ) -> None:
+        """Take over two models on the same device.
+
+        Raises:
+            ModelError: the guess is not in metres.
+        """
+        if guess.kind not in _GUESS_KINDS:
+            raise ModelError(
+                f"completion.guess_model {guess.name} gives {guess.kind.value}; {completer.name} "
+                "starts from metres: choose a model of kind metric or metric_focal"
+            )
+        self.name = completer.name
+        self.kind: OutputKind = completer.kind
+        self.device = completer.device
+        self.weights_sha256 = completer.weights_sha256
+        self.completer = completer
+        self._guess = guess
+        self._config = config
+
+    @torch.inference_mode()
+    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
+        """Complete a first guess without its doubtful pixels. See `DepthModel.infer`."""
+        guess = self._guess.infer(rgb, intrinsics)
+        hidden = doubtful(guess, self._config)
+        prediction = self.complete(rgb, torch.where(hidden > 0, torch.nan, guess.values))
+        size = prediction.values.shape
+        reasons = F.interpolate(hidden[None, None].float(), size, mode="nearest")[0, 0]
+        return replace(prediction, reasons=reasons.to(torch.uint8))
+
+    def depth_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `DepthCompleter.depth_size`."""
+        return self.completer.depth_size(width, height)
+
+    def complete(self, rgb: torch.Tensor, depth_m: torch.Tensor) -> Prediction:
+        """See `DepthCompleter.complete`."""
+        return self.completer.complete(rgb, depth_m)
+
+
+def doubtful(guess: Prediction, config: CompletionConfig) -> torch.Tensor:
+    """Return (h, w) uint8 of `Hidden`: no depth, on a side of a jump, or of low confidence.
+
+    A network smears depth across the edge of a thing, and there it is wrong by the most.
+    """
+    logarithm = guess.values.log()
+    jump = float(np.log1p(config.max_jump))
+    across = (logarithm[:, 1:] - logarithm[:, :-1]).abs() > jump
+    down = (logarithm[1:] - logarithm[:-1]).abs() > jump
+    is_edge = F.pad(across, (1, 0)) | F.pad(across, (0, 1))
+    is_edge |= F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
+    hidden = is_edge.to(torch.uint8) * int(Hidden.EDGE)
+    if guess.confidence is not None:
+        is_unsure = (guess.confidence < config.min_confidence) & ~is_edge
+        hidden = hidden.masked_fill(is_unsure, int(Hidden.UNSURE))
+    return hidden.masked_fill(~logarithm.isfinite(), int(Hidden.HOLE))

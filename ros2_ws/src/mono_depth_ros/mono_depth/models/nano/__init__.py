@@ -1,0 +1,1 @@
+"""The built-in network: trained by this project, shipped with it."""

@@ -1,0 +1,245 @@
+"""The built-in depth network: small, trained on this project's synthetic scenes only.
+
+Focal rule. Two cameras that see an object with the same pixels may stand at different distances:
+only depth / focal length is visible. So the network answers for one canonical focal length, and
+
+    depth_m = exp(network output) * focal_px / CANONICAL_FOCAL_PX
+    focal_px = sqrt(fx * fy) of the camera after the resize to the network's input
+
+Source: Yin et al., "Metric3D", ICCV 2023, section 3.1 (canonical camera, label transformation).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.errors import FrameError
+from mono_depth.models.nano.hints import evidence, follow, ground_log, with_hints
+from mono_depth.models.nano.net import NanoNet, fold_batch_norm
+from mono_depth.models.nano.weights import read_net
+from mono_depth.models.protocol import Hints
+
+CANONICAL_FOCAL_PX = 200.0
+DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
+SIZE_MULTIPLE = 32
+NETWORK_AREA_PX = 224 * 160
+LONG_FOCAL_PX = 240.0  # at the network's input; little of what it was trained on has more
+LONG_LENS_AREA = 0.69  # of the network's area, through a longer lens
+
+_MIN_SIDE_PX = 32
+_LOG_SPREAD_RANGE = (-4.0, 2.0)
+
+
+class Nano:
+    """The built-in network behind the `DepthModel` and the `GuidedModel` protocol.
+
+    The kind is `METRIC_FOCAL`, and `infer` has applied the focal rule already: with intrinsics
+    `Prediction.values` are metres for that camera. Without them they are metres for a camera
+    with a field of view of 60 degrees along the longer side, which an unknown camera seldom is:
+    publish only relative depth then.
+    """
+
+    kind = OutputKind.METRIC_FOCAL
+
+    def __init__(
+        self, net: NanoNet, device: torch.device, *, name: str = "nano", sha256: str = ""
+    ) -> None:
+        self.name = name
+        self.device = device
+        self.weights_sha256 = sha256
+        net = net.to(device).eval()
+        fold_batch_norm(net)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net, self.hint_net = net, net.hints
+        self._rays: tuple[Intrinsics, torch.Tensor] | None = None
+
+    @classmethod
+    def load(
+        cls, weights: Path, device: torch.device, *, name: str = "nano", sha256: str = ""
+    ) -> Nano:
+        """Read a weights file that `save_weights` wrote.
+
+        Args:
+            weights: safetensors file.
+            device: where to run.
+            name: of the registry entry.
+            sha256: what the file must have, "" to take the file as it is.
+
+        Raises:
+            ModelError: the file is missing, damaged, another one, or of another network.
+        """
+        net, found_sha256 = read_net(weights, sha256)
+        return cls(net, device, name=name, sha256=found_sha256)
+
+    @torch.inference_mode()
+    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
+        """Predict depth in metres; see the class for what they are worth without intrinsics.
+
+        Args:
+            rgb: (H, W, 3) uint8, rectified, sides of 32 pixels or more.
+            intrinsics: camera of `rgb`, None if unknown.
+
+        Raises:
+            FrameError: shape or type of `rgb` is wrong, or `intrinsics` are of another size.
+        """
+        image, camera = self._prepared(rgb, intrinsics)
+        log_depth, log_spread = self.net(image, self._rays_of(camera))[0]
+        return self._prediction(log_depth, log_spread, camera)
+
+    def point_size(self, camera: Intrinsics) -> tuple[int, int]:
+        """See `GuidedModel.point_size`."""
+        return network_size(camera)
+
+    @torch.inference_mode()
+    def infer_guided(
+        self, rgb: torch.Tensor, intrinsics: Intrinsics | None, hints: Hints
+    ) -> Prediction:
+        """See `GuidedModel.infer_guided`. The ground is of use only with intrinsics.
+
+        By rule nothing is left below the ground, and the prediction is brought into agreement
+        with the depth that is known. A second network, where the weights have one, says how wrong
+        that still is, and what looks like ground and shall be put there.
+        """
+        has_ground = intrinsics is not None and hints.has_ground
+        if hints.depth_m is None and not has_ground:
+            return self.infer(rgb, intrinsics)
+        image, camera = self._prepared(rgb, intrinsics)
+        rays = self._rays_of(camera)
+        factor = image.new_tensor([focal_factor(camera)])
+        nothing = image.new_full((1, camera.height, camera.width), torch.nan)
+        ground = nothing
+        if has_ground:
+            height_m = image.new_tensor([hints.camera_height_m])
+            down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
+            ground = ground_log(rays, down[None], height_m, factor)
+        known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
+        predicted = self.net(image, rays)
+        log_depth = follow(predicted[:, 0], known_log, ground)
+        log_spread = predicted[:, 1]
+        if self.hint_net is not None:
+            seen = evidence(predicted, log_depth, known_log, ground)
+            said = self.hint_net(image, rays, seen)
+            log_depth, log_spread = with_hints(predicted, log_depth, known_log, ground, said)
+        if hints.depth_m is None:
+            return self._prediction(log_depth[0], log_spread[0], camera)
+        is_known = known_log.isfinite()
+        if hints.keeps_depth:
+            log_depth = torch.where(is_known, known_log, log_depth)
+        prediction = self._prediction(log_depth[0], log_spread[0], camera)
+        rating = prediction.confidence
+        if hints.keeps_depth and rating is not None:  # what was measured is no guess
+            rating = rating.masked_fill(is_known[0], 1.0)
+        return replace(prediction, confidence=rating, mask=~is_known[0])
+
+    def _known_log(self, depth_m: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
+        """Return (1, h, w) log depth at the canonical focal length, NaN = hole."""
+        seen_m = F.interpolate(
+            depth_m.to(self.device)[None, None], (camera.height, camera.width), mode="nearest-exact"
+        )[:, 0]
+        is_known = seen_m.isfinite() & (seen_m > 0.0)
+        return torch.where(is_known, (seen_m / focal_factor(camera)).log(), torch.nan)
+
+    def _prepared(
+        self, rgb: torch.Tensor, intrinsics: Intrinsics | None
+    ) -> tuple[torch.Tensor, Intrinsics]:
+        """Return the network's (1, 3, h, w) input and the camera of it."""
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != torch.uint8:
+            raise FrameError(f"image {tuple(rgb.shape)} {rgb.dtype}, expected (H, W, 3) uint8")
+        height, width = rgb.shape[:2]
+        if min(height, width) < _MIN_SIDE_PX:
+            raise FrameError(f"image of {width}x{height} pixels, expected {_MIN_SIDE_PX} or more")
+        if intrinsics is None:
+            intrinsics = default_intrinsics(width, height)
+        if (intrinsics.width, intrinsics.height) != (width, height):
+            raise FrameError(
+                f"intrinsics of {intrinsics.width}x{intrinsics.height} pixels for an image of "
+                f"{width}x{height}"
+            )
+        camera = intrinsics.scaled_to(*network_size(intrinsics))
+        image = rgb.to(self.device).permute(2, 0, 1)[None]
+        image = F.interpolate(
+            image.float(), (camera.height, camera.width), mode="bilinear", antialias=True
+        )
+        return normalise(image), camera
+
+    def _prediction(
+        self, log_depth: torch.Tensor, log_spread: torch.Tensor, camera: Intrinsics
+    ) -> Prediction:
+        return Prediction(
+            values=log_depth.exp() * focal_factor(camera),
+            kind=self.kind,
+            confidence=confidence(log_spread),
+        )
+
+    def _rays_of(self, camera: Intrinsics) -> torch.Tensor:
+        if self._rays is None or self._rays[0] != camera:
+            self._rays = camera, ray_channels(camera, self.device)[None]
+        return self._rays[1]
+
+
+def network_size(camera: Intrinsics) -> tuple[int, int]:
+    """Choose the (width, height) at which the network sees the image of a camera.
+
+    Multiples of 32 that keep the aspect ratio and the area of the network's input as well as
+    possible: 640x480 gives 224x160. What is left of the stretch is in the rays. Through a long
+    lens things look larger than they did in training, and come out some 5 % too far; so such an
+    image is seen smaller (`evaluation.nano_trust`).
+    """
+    focal_px = math.sqrt(camera.fx * camera.fy * NETWORK_AREA_PX / (camera.width * camera.height))
+    share = LONG_LENS_AREA if focal_px > LONG_FOCAL_PX else 1.0
+
+    def misfit(size: tuple[int, int]) -> float:
+        aspect = math.log(size[0] / size[1] / (camera.width / camera.height))
+        area = math.log(size[0] * size[1] / (share * NETWORK_AREA_PX))
+        return 0.5 * abs(aspect) + 0.3 * abs(area)
+
+    sides = range(SIZE_MULTIPLE, 16 * SIZE_MULTIPLE + 1, SIZE_MULTIPLE)
+    return min(((w, h) for w in sides for h in sides), key=misfit)
+
+
+def default_intrinsics(width: int, height: int) -> Intrinsics:
+    """Return the camera that is assumed for an uncalibrated image: `DEFAULT_FOV_DEG`, centred."""
+    focal = 0.5 * max(width, height) / math.tan(math.radians(0.5 * DEFAULT_FOV_DEG))
+    return Intrinsics(
+        width=width,
+        height=height,
+        fx=focal,
+        fy=focal,
+        cx=0.5 * (width - 1),
+        cy=0.5 * (height - 1),
+    )
+
+
+def focal_factor(camera: Intrinsics) -> float:
+    """Return metres per canonical metre for the camera of the network's input."""
+    return math.sqrt(camera.fx * camera.fy) / CANONICAL_FOCAL_PX
+
+
+def ray_channels(camera: Intrinsics, device: torch.device | None = None) -> torch.Tensor:
+    """Return (2, height, width) float32: x/z and y/z of the viewing ray of each pixel."""
+    x = (torch.arange(camera.width, dtype=torch.float32, device=device) - camera.cx) / camera.fx
+    y = (torch.arange(camera.height, dtype=torch.float32, device=device) - camera.cy) / camera.fy
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((columns, rows))
+
+
+def normalise(image: torch.Tensor) -> torch.Tensor:
+    """Map (B, 3, h, w) values 0..255 to about -2..2."""
+    return (image - 127.5) / 63.75
+
+
+def confidence(log_spread: torch.Tensor) -> torch.Tensor:
+    """Return the probability that depth is within 25 % of the truth, scale of the image aligned.
+
+    Args:
+        log_spread: log of the expected absolute error of log depth, the scale of a Laplace
+            distribution.
+    """
+    spread = log_spread.clamp(*_LOG_SPREAD_RANGE).exp()
+    return 1.0 - torch.exp(-math.log(1.25) / spread)

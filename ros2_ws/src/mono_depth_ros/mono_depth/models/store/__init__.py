@@ -1,0 +1,1 @@
+"""The zoo: what there is, where its weights are, how they are fetched and loaded."""

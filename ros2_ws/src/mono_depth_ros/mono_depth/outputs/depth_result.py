@@ -1,0 +1,131 @@
+"""Depth of one frame as it is given out, in the size of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch.nn.functional import interpolate
+
+from mono_depth.data import Intrinsics, OutputKind, RgbImage, ScaleStatus
+from mono_depth.outputs.holes import Hidden, split_holes
+from mono_depth.outputs.upsampling import picture_detail, resized
+from mono_depth.system.threads import on_one_thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthLimits:
+    """Which depth is given out, and what stands for depth beyond it."""
+
+    min_m: float
+    max_m: float
+    beyond: float  # NaN or +Inf, value of pixels farther than max_m (REP 117)
+
+    def apply(self, depth_m: torch.Tensor) -> torch.Tensor:
+        """Return (H, W) depth with NaN below min_m and `beyond` above max_m."""
+        if depth_m.device.type == "cpu":  # on a GPU the question would cost more than the work
+            nearest, farthest = torch.aminmax(depth_m)
+            if self.min_m <= nearest and farthest <= self.max_m:
+                return depth_m
+        far = torch.where(depth_m > self.max_m, self.beyond, depth_m)
+        return torch.where(depth_m < self.min_m, torch.nan, far)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthResult:
+    """Depth of one frame. Tensors lie on the pipeline's device.
+
+    `depth_m`, `relative` and `confidence` have the size of the image and are made when first
+    asked for, so that an output nobody wants costs nothing.
+    """
+
+    stamp_ns: int  # of the input image, unchanged
+    frame_id: str  # of the input image, unchanged
+    rgb: RgbImage  # (H, W, 3) uint8, the image that the depth pixels lie on
+    rgb_tensor: torch.Tensor  # the same on the pipeline's device
+    intrinsics: Intrinsics | None
+    scale: ScaleStatus
+    limits: DepthLimits
+    kind: OutputKind  # of the model; tells in which domain values are interpolated
+    is_visible: torch.Tensor | None = None  # (H, W) bool, False = no picture there
+    temporal: str = "none"  # where the camera's motion came from: "pose", "flow", "static"
+    temporal_reset: str = ""  # why the temporal filter forgot its past with this frame
+    is_guided: bool = False  # edges of larger maps follow those of the picture
+    network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
+    network_relative: torch.Tensor  # (h, w) float32
+    network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
+    network_mask: torch.Tensor | None = None  # (h, w) bool, see `mask`; None = no completion
+    network_reasons: torch.Tensor | None = None  # (h, w) uint8 of `Hidden`, None = all are holes
+    completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
+    stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
+
+    @cached_property
+    @on_one_thread
+    def depth_m(self) -> torch.Tensor | None:
+        """(H, W) float32 metres along z, > 0, NaN = unknown; None without a metric scale."""
+        if self.network_depth_m is None:
+            return None
+        if self.kind is OutputKind.INVERSE_AFFINE:
+            depth_m = 1.0 / self._resized(1.0 / self.network_depth_m)
+        else:
+            depth_m = self._resized(self.network_depth_m)
+        if self._needs_detail(self.network_depth_m):
+            depth_m = depth_m * picture_detail(self.network_depth_m.log(), self.rgb_tensor).exp()
+        return self._where_visible(self.limits.apply(depth_m), torch.nan)
+
+    @cached_property
+    @on_one_thread
+    def relative(self) -> torch.Tensor:
+        """(H, W) float32 inverse depth without unit, larger = nearer, NaN = unknown."""
+        relative = self._resized(self.network_relative)
+        if self._needs_detail(self.network_relative):
+            relative = relative + picture_detail(self.network_relative, self.rgb_tensor)
+        return self._where_visible(relative, torch.nan)
+
+    @cached_property
+    @on_one_thread
+    def confidence(self) -> torch.Tensor:
+        """(H, W) float32, 0..1; 1 where the model gives none, 0 where it gives no depth."""
+        known = self._resized((~self.network_relative.isnan()).float())
+        if self.network_confidence is None:
+            return self._where_visible(known, 0.0)
+        return self._where_visible(known * self._resized(self.network_confidence), 0.0)
+
+    @cached_property
+    @on_one_thread
+    def mask(self) -> torch.Tensor | None:
+        """(H, W) bool, True where completion had no depth to start from; None without it."""
+        if self.network_mask is None:
+            return None
+        mask = self.network_mask[None, None].float()
+        return interpolate(mask, self.rgb.shape[:2], mode="nearest")[0, 0].bool()
+
+    @cached_property
+    @on_one_thread
+    def hidden(self) -> torch.Tensor | None:
+        """(H, W) uint8 of `Hidden`: where and why completion had no depth; None without it."""
+        if self.network_mask is None:
+            return None
+        if self.network_reasons is not None:
+            codes = self.network_reasons * self.network_mask
+        elif self.completed == "sensor_depth":
+            codes = split_holes(self.network_mask)
+        else:
+            codes = self.network_mask.to(torch.uint8) * int(Hidden.HOLE)
+        size = self.rgb.shape[:2]
+        return interpolate(codes[None, None].float(), size, mode="nearest")[0, 0].to(torch.uint8)
+
+    def _where_visible(self, values: torch.Tensor, otherwise: float) -> torch.Tensor:
+        if self.is_visible is None:
+            return values
+        return torch.where(self.is_visible, values, otherwise)
+
+    def _needs_detail(self, values: torch.Tensor) -> bool:
+        return self.is_guided and values.shape != self.rgb.shape[:2]
+
+    def _resized(self, values: torch.Tensor) -> torch.Tensor:
+        """Resize (h, w) to the image."""
+        height, width = self.rgb.shape[:2]
+        return resized(values, (height, width))

@@ -1,0 +1,1 @@
+"""From a frame to its depth: the network, the metric scale, the temporal filter."""

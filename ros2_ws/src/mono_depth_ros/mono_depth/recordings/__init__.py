@@ -1,0 +1,1 @@
+"""What can be read: recordings with known depth, and images without."""

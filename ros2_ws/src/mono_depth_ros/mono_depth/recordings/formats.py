@@ -1,0 +1,3 @@
+"""The names of the formats that recordings come in."""
+
+FORMATS = ("auto", "tum", "folder", "synthetic", "bag")

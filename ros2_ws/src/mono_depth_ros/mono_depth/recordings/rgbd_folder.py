@@ -1,0 +1,126 @@
+"""Recordings as plain folders of colour and depth images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mono_depth.camera.poses import PoseBuffer
+from mono_depth.data import Intrinsics
+from mono_depth.errors import ConfigError
+from mono_depth.recordings.image_files import read_depth, read_poses, read_rgb, stamp_ns_of
+from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
+
+_RGB_TYPES = (".png", ".jpg", ".jpeg")
+_DEPTH_TYPES = (".png", ".npy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Camera:
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    depth_units_per_m: float = 1000.0
+    rate_hz: float = 15.0
+
+
+def open_folder(folder: Path) -> FrameSequence:
+    """Open a folder of rectified images with depth.
+
+    Args:
+        folder: holds
+            rgb/ (or color/): NAME.png or .jpg;
+            depth/: NAME.png, 16-bit, 0 = unknown, or NAME.npy, float metres; of the same size;
+            intrinsics.json: fx, fy, cx, cy, and if they differ from the defaults
+            depth_units_per_m (1000) and rate_hz (15); `intrinsic_matrix`, column by column, as
+            Open3D writes it, may stand for the first four. Or intrinsics.txt: the 3x3 matrix;
+            poses.txt, if poses are known: lines `t tx ty tz qx qy qz qw` of the optical frame.
+            A NAME with a point, such as 12.345, is a time in seconds; else frames follow each
+            other at rate_hz from t = 0.
+
+    Raises:
+        ConfigError: files are missing or do not fit.
+    """
+    camera, pairs = _camera(folder), _pairs(folder)
+    stamps_ns = [_stamp_ns(rgb, index, camera) for index, (rgb, _) in enumerate(pairs)]
+    poses_file = folder / "poses.txt"
+    poses = read_poses(poses_file) if poses_file.is_file() else PoseBuffer()
+
+    def load(index: int) -> SequenceFrame:
+        rgb_file, depth_file = pairs[index]
+        rgb, depth_m = read_rgb(rgb_file), read_depth(depth_file, camera.depth_units_per_m)
+        if rgb.shape[:2] != depth_m.shape:
+            raise ConfigError(
+                f"{rgb_file} is {rgb.shape[1]}x{rgb.shape[0]}, "
+                f"{depth_file} is {depth_m.shape[1]}x{depth_m.shape[0]}"
+            )
+        height, width = depth_m.shape
+        return SequenceFrame(
+            rgb=rgb,
+            depth_m=depth_m,
+            intrinsics=Intrinsics(
+                width=width, height=height, fx=camera.fx, fy=camera.fy, cx=camera.cx, cy=camera.cy
+            ),
+            stamp_ns=stamps_ns[index],
+            T_odom_camera=poses.at(stamps_ns[index]),
+        )
+
+    return FrameSequence(name=folder.resolve().name, indices=range(len(pairs)), load=load)
+
+
+def _pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Return the colour and depth file of each frame, by name."""
+    colour_folder = next((folder / n for n in ("rgb", "color") if (folder / n).is_dir()), None)
+    if colour_folder is None:
+        raise ConfigError(f"{folder} has no folder rgb/ or color/")
+    depth = {f.stem: f for f in (folder / "depth").glob("*") if f.suffix in _DEPTH_TYPES}
+    colour = [f for f in sorted(colour_folder.glob("*")) if f.suffix.lower() in _RGB_TYPES]
+    pairs = [(file, depth[file.stem]) for file in colour if file.stem in depth]
+    if not pairs:
+        raise ConfigError(
+            f"of {len(colour)} images in {colour_folder} and {len(depth)} in {folder / 'depth'} "
+            "none have the same name"
+        )
+    return pairs
+
+
+def _stamp_ns(rgb_file: Path, index: int, camera: _Camera) -> int:
+    if "." in rgb_file.stem:
+        try:
+            return stamp_ns_of(rgb_file.stem)
+        except ValueError:
+            pass
+    return round(index * 1e9 / camera.rate_hz)
+
+
+def _camera(folder: Path) -> _Camera:
+    table, matrix = folder / "intrinsics.json", folder / "intrinsics.txt"
+    try:
+        if table.is_file():
+            return _from_json(json.loads(table.read_text(encoding="utf-8")))
+        if matrix.is_file():
+            return _from_matrix(np.loadtxt(matrix).reshape(3, 3), {})
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the intrinsics in {folder} are not a camera: {error}") from error
+    raise ConfigError(f"{folder} has neither intrinsics.json nor intrinsics.txt")
+
+
+def _from_json(given: dict[str, Any]) -> _Camera:
+    optional = ("depth_units_per_m", "rate_hz")
+    other: dict[str, float] = {name: float(given[name]) for name in optional if name in given}
+    if "intrinsic_matrix" in given:
+        return _from_matrix(np.reshape(given["intrinsic_matrix"], (3, 3)).T, other)
+    missing = {"fx", "fy", "cx", "cy"} - given.keys()
+    if missing:
+        raise ValueError(f"{', '.join(sorted(missing))} missing")
+    return _Camera(**{name: float(given[name]) for name in ("fx", "fy", "cx", "cy")}, **other)
+
+
+def _from_matrix(K: np.ndarray[Any, Any], other: dict[str, float]) -> _Camera:
+    fx, fy, cx, cy = float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
+    return _Camera(fx=fx, fy=fy, cx=cx, cy=cy, **other)

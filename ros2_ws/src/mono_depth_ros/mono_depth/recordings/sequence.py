@@ -1,0 +1,70 @@
+"""Recordings with known depth, whatever they are stored as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mono_depth.camera.poses import Pose
+from mono_depth.data import DepthImage, Frame, Intrinsics, Mask, RgbImage
+from mono_depth.errors import ConfigError
+from mono_depth.synthetic.arrays import F32
+
+_LOOKED_AT = 8
+_FRAME_ID = "camera_optical_frame"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceFrame:
+    """A rectified image with what is known about it."""
+
+    rgb: RgbImage  # (H, W, 3) uint8
+    depth_m: DepthImage  # (H, W) true depth along z, NaN = not known
+    intrinsics: Intrinsics
+    stamp_ns: int
+    T_odom_camera: Pose | None = None  # of the optical frame (REP 103)
+    mover_mask: Mask | None = None  # (H, W) belongs to something that moves
+    sparse_points_m: F32 | None = None  # (n, 3) in the optical frame
+
+    def as_camera_frame(self) -> Frame:
+        """Return what a robot knows of it: everything but the true depth."""
+        return Frame(
+            rgb=self.rgb,
+            stamp_ns=self.stamp_ns,
+            frame_id=_FRAME_ID,
+            intrinsics=self.intrinsics,
+            T_odom_camera=self.T_odom_camera,
+            sparse_points_m=self.sparse_points_m,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSequence:
+    """Frames of one camera in order of time, read when asked for."""
+
+    name: str
+    indices: range  # which frames of the recording
+    load: Callable[[int], SequenceFrame]  # reads a frame of the recording
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> SequenceFrame:
+        return self.load(self.indices[index])
+
+    def __iter__(self) -> Iterator[SequenceFrame]:
+        return (self.load(index) for index in self.indices)
+
+    def knows_poses(self) -> bool:
+        """Tell whether any of a few frames, spread over the recording, has a pose."""
+        spread = range(0, len(self), max(1, len(self) // _LOOKED_AT))
+        return any(self[index].T_odom_camera is not None for index in spread)
+
+    def thinned(self, every: int = 1, most: int = 0) -> FrameSequence:
+        """Return every n-th frame, `most` of them at most; 0 = all."""
+        if every < 1 or most < 0:
+            raise ConfigError(f"every {every}. frame, {most} at most: expected >= 1 and >= 0")
+        chosen = self.indices[::every]
+        return FrameSequence(
+            name=self.name, indices=chosen[:most] if most else chosen, load=self.load
+        )

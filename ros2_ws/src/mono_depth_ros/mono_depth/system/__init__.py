@@ -1,0 +1,1 @@
+"""This machine: threads, hardware and memory, the files that ship beside the code."""

@@ -1,0 +1,1 @@
+"""How fast the node is, measured from another process."""

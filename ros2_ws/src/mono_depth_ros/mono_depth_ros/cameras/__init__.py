@@ -1,0 +1,1 @@
+"""Nodes that publish images: webcam, video, folder, bag, synthetic scene."""

@@ -1,0 +1,1 @@
+"""The depth node: image in, depth, clouds and diagnostics out."""

@@ -1,0 +1,198 @@
+"""The node's state as diagnostic_msgs, for robot_monitor, Nav2 and fleet tools."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from mono_depth.data import ScaleStatus
+from mono_depth.engines.report import EngineReport
+from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth_ros.depth_node.frame_stats import StatsReport
+from mono_depth_ros.depth_node.scale_topic import scale_values
+from mono_depth_ros.sensors.imu_gravity import ImuGravity
+from mono_depth_ros.sensors.sensor_depth import SensorDepthReport
+
+_SILENCE_S = 2.0  # without an image for this long the stream counts as dead
+_STALL_FACTOR = 10.0  # a frame in work for this many median times, and _STALL_MIN_S, is stuck
+_STALL_MIN_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What is told about the model in use."""
+
+    name: str
+    kind: str
+    device: str
+    sha256: str
+    engines: tuple[EngineReport, ...] = ()  # of each of its networks
+    memory_problem: str = ""  # what was given up for lack of memory
+
+    @classmethod
+    def of(cls, pipeline: DepthPipeline) -> ModelFacts:
+        """Return the facts of the model that a pipeline runs."""
+        model = pipeline.model
+        return cls(
+            name=model.name,
+            kind=model.kind.value,
+            device=str(model.device),
+            sha256=model.weights_sha256,
+            engines=tuple(pipeline.engine_reports()),
+            memory_problem=pipeline.memory_problem,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeState:
+    """Everything a diagnostic message is made from."""
+
+    lifecycle: str  # label of the lifecycle state: "active", "inactive", ...
+    problem: str  # last failure of a transition or of the worker, "" = none
+    image_topic: str
+    camera_info_age_s: float | None  # None = none received
+    model: ModelFacts | None
+    scale: ScaleStatus | None  # None until a frame went through
+    temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
+    completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
+    pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
+    gravity: ImuGravity | None = None  # None = no IMU is used
+    sensor_depth: SensorDepthReport | None = None  # None until the node is active
+    stats: StatsReport
+    skipped_before: int  # usable frames skipped up to the message before
+    nan_ratio_warn: float
+
+
+def statuses(node_name: str, state: NodeState) -> list[DiagnosticStatus]:
+    """Return the statuses `<node>: stream` and `<node>: model`."""
+    level, message = _judge(state)
+    return [
+        _status(f"{node_name}: stream", level, message, _stream_values(state)),
+        _status(f"{node_name}: model", *_judge_model(state), _model_values(state)),
+    ]
+
+
+def _judge(state: NodeState) -> tuple[bytes, str]:
+    stats = state.stats
+    if state.problem:
+        return DiagnosticStatus.ERROR, state.problem
+    if state.lifecycle != "active":
+        return DiagnosticStatus.OK, state.lifecycle
+    median_ms = stats.stage_p50_ms.get("infer", math.nan)
+    stall_s = max(_STALL_MIN_S, 0.0 if math.isnan(median_ms) else _STALL_FACTOR * median_ms * 1e-3)
+    if stats.busy_s > stall_s:
+        return DiagnosticStatus.ERROR, f"a frame is in work for {stats.busy_s:.1f} s"
+    if stats.silent_s > _SILENCE_S:
+        age = f"no image on {state.image_topic} for {stats.silent_s:.0f} s"
+        return DiagnosticStatus.WARN, f"{age}; see `ros2 topic info -v {state.image_topic}`"
+    skipped = stats.skipped - stats.idle - state.skipped_before
+    if skipped > 0:
+        return DiagnosticStatus.WARN, f"{skipped} frames skipped, the last: {stats.last_skip}"
+    if state.gravity is not None and state.gravity.problem and stats.published:
+        return DiagnosticStatus.WARN, state.gravity.problem
+    if state.sensor_depth is not None and state.sensor_depth.problem:
+        return DiagnosticStatus.WARN, state.sensor_depth.problem
+    if stats.nan_ratio > state.nan_ratio_warn:
+        return DiagnosticStatus.WARN, f"{100 * stats.nan_ratio:.0f} % of the pixels have no depth"
+    if state.scale is not None and not state.scale.is_metric:
+        return DiagnosticStatus.WARN, f"no metric depth: {state.scale.reason}"
+    if state.scale is not None and state.scale.conflict:
+        return DiagnosticStatus.WARN, f"the scale is in doubt: {state.scale.conflict}"
+    if state.scale is not None and state.scale.state != "valid":
+        return DiagnosticStatus.WARN, f"scale {state.scale.state}: {state.scale.reason}"
+    if stats.received and stats.received == stats.idle:
+        return DiagnosticStatus.OK, "idle: nothing subscribes to an output"
+    return DiagnosticStatus.OK, "running"
+
+
+def _judge_model(state: NodeState) -> tuple[bytes, str]:
+    if state.model is None:
+        return DiagnosticStatus.OK, "no model loaded"
+    model = state.model
+    if model.memory_problem:
+        return DiagnosticStatus.WARN, model.memory_problem
+    refused = [reason for report in model.engines for reason in report.refused]
+    if refused:
+        return DiagnosticStatus.WARN, f"not taken: {refused[0]}"
+    plans = ", ".join(str(report.plan) for report in model.engines)
+    return DiagnosticStatus.OK, f"{model.name} on {model.device}, {plans}".removesuffix(", ")
+
+
+def _stream_values(state: NodeState) -> dict[str, object]:
+    stats = state.stats
+    age_s = state.camera_info_age_s
+    scale = state.scale
+    values: dict[str, object] = {
+        "lifecycle": state.lifecycle,
+        "input_fps": f"{stats.input_fps:.2f}",
+        "output_fps": f"{stats.output_fps:.2f}",
+        "latency_p50_ms": f"{stats.latency_p50_ms:.2f}",
+        "latency_p99_ms": f"{stats.latency_p99_ms:.2f}",
+        "received": stats.received,
+        "published": stats.published,
+        "dropped": stats.dropped,
+        "skipped": stats.skipped,
+        "skipped_idle": stats.idle,
+        "last_skip": stats.last_skip,
+        "filter_resets": stats.resets,
+        "last_reset": stats.last_reset,
+        "nan_ratio": f"{stats.nan_ratio:.4f}",
+        "camera_info_age_s": "none received" if age_s is None else f"{age_s:.2f}",
+        **({} if scale is None else scale_values(scale)),
+        **_gravity_values(state.gravity),
+        **_sensor_depth_values(state.sensor_depth),
+        "temporal_mode": state.temporal_mode,
+        "completed": state.completed,
+        "pose_problem": state.pose_problem,
+        "last_error": state.problem,
+    }
+    return values | _stage_values(stats.stage_p50_ms, stats.stage_p99_ms)
+
+
+def _gravity_values(gravity: ImuGravity | None) -> dict[str, object]:
+    if gravity is None:
+        return {}
+    return {"gravity_source": gravity.source, "gravity_problem": gravity.problem}
+
+
+def _sensor_depth_values(report: SensorDepthReport | None) -> dict[str, object]:
+    if report is None or not report.received:
+        return {}
+    return {f"sensor_depth_{name}": value for name, value in asdict(report).items()}
+
+
+def _stage_values(p50_ms: Mapping[str, float], p99_ms: Mapping[str, float]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for stage in p50_ms:
+        values[f"{stage}_p50_ms"] = f"{p50_ms[stage]:.2f}"
+        values[f"{stage}_p99_ms"] = f"{p99_ms[stage]:.2f}"
+    return values
+
+
+def _model_values(state: NodeState) -> dict[str, object]:
+    model = state.model
+    if model is None:
+        return {}
+    return {
+        "model": model.name,
+        "kind": model.kind,
+        "device": model.device,
+        "model_sha256": model.sha256,
+        "memory_problem": model.memory_problem,
+    } | {
+        key if report.model == model.name else f"{key} of {report.model}": value
+        for report in model.engines
+        for key, value in report.summary().items()
+    }
+
+
+def _status(
+    name: str, level: bytes, message: str, values: Mapping[str, object]
+) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    return DiagnosticStatus(
+        level=level, name=name, message=message, hardware_id="none", values=pairs
+    )

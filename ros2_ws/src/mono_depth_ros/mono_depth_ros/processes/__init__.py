@@ -1,0 +1,1 @@
+"""Other processes of this package: started, watched and ended."""

@@ -1,0 +1,1 @@
+"""The recorder: what the depth node publishes, as files for people."""

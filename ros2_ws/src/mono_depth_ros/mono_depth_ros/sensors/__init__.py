@@ -1,0 +1,1 @@
+"""What other sensors and frames know at the stamp of an image."""
