@@ -19,7 +19,7 @@ def share_dir() -> Path:
         FileNotFoundError: the installation is incomplete.
     """
     module = Path(__file__).resolve()
-    candidates = [module.parents[1]]
+    candidates = [module.parents[2]]
     prefixes = [*module.parents, Path(sys.prefix)]
     candidates += [prefix / "share" / "mono_depth_ros" for prefix in prefixes]
     for folder in candidates:

@@ -161,7 +161,7 @@ def _is_settled(sink: BenchSink) -> bool:
 def _ros_environment(*, large_messages: bool) -> Iterator[dict[str, str]]:
     """Put this process, and what it starts, into a ROS domain of its own."""
     with free_domain() as domain:
-        package = str(Path(__file__).resolve().parents[1])
+        package = str(Path(__file__).resolve().parents[2])
         paths = filter(None, (package, os.environ.get("PYTHONPATH", "")))
         changes = {**local_environment(domain), "PYTHONPATH": os.pathsep.join(paths)}
         if large_messages:

@@ -42,7 +42,7 @@ try:
 
     from mono_depth_ros.depth_node.frame_stats import StatsReport
 except ImportError:  # the library and its tests do without ROS
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["*test_*.py"]
 
     def pytest_report_header() -> str:
         """Say why the tests of the node are missing."""

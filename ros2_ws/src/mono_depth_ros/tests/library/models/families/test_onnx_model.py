@@ -13,7 +13,7 @@ from mono_depth.models.loading import load_model
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-EXAMPLE = Path(__file__).parents[2] / "config" / "fastdepth_registry.example.yaml"
+EXAMPLE = Path(__file__).parents[4] / "config" / "fastdepth_registry.example.yaml"
 
 
 def field(number: int, value: int | bytes | str) -> bytes:

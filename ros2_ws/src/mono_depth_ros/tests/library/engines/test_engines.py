@@ -129,7 +129,7 @@ def test_nano_says_the_same_depth_on_every_engine(cache_folder, engine, precisio
 @pytest.fixture(scope="module")
 def fastdepth(shared_data, tmp_path_factory) -> Path:
     """Registry with FastDepth, an ONNX file of a really trained network."""
-    source = Path(__file__).parents[2] / "config" / "fastdepth_registry.example.yaml"
+    source = Path(__file__).parents[3] / "config" / "fastdepth_registry.example.yaml"
     folder = tmp_path_factory.mktemp("fastdepth")
     network = shared_data / "fastdepth" / "fastdepth_nyu_224.onnx"
     (folder / network.name).symlink_to(network)

@@ -39,15 +39,15 @@ DEFAULTS = flatten(NodeConfig())
 TABLE = params(NodeConfig())
 LIVE = [name for name, param in TABLE.items() if param.live]
 FIXED = [name for name, param in TABLE.items() if not param.live]
-PACKAGE = Path(reference.__file__).resolve().parents[1]
+PACKAGE = Path(reference.__file__).resolve().parents[2]
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
 GREY = np.uint8(100 + 2 * COLUMNS + ROWS)
 PICTURE = np.dstack([GREY] * 3)
 DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 
-# The effects of completion need a network that completes: tests/library/test_completion.py,
-# that of level_ground one that is guided: tests/library/test_guided.py;
+# The effects of completion need a network that completes: tests/library/pipeline/test_completion.py,
+# that of level_ground one that is guided: tests/library/pipeline/test_guided.py;
 # those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py.
 PROVED: set[str] = {
     "imu.camera_in_imu",
@@ -963,7 +963,7 @@ def test_ros_reads_the_parameter_file(ros):
 
 
 def test_the_table_in_the_readme_is_the_one_that_is_printed(capsys):
-    readme = PACKAGE.parents[2] / "README.md"
+    readme = PACKAGE.parents[3] / "README.md"
     if not readme.is_file():
         pytest.skip("the package is not in its repository")
     reference.main(["--markdown"])

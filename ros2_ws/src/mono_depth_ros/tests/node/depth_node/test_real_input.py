@@ -26,7 +26,7 @@ from mono_depth_ros.depth_node.publishers import TOPICS
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
-CONFIG = Path(__file__).resolve().parents[2] / "config"
+CONFIG = Path(__file__).resolve().parents[3] / "config"
 # Those that have the size of the image.
 OUTPUTS = (
     "depth/camera_info",

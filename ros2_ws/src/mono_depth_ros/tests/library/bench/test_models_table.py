@@ -11,7 +11,7 @@ from mono_depth.bench import sizes_table
 from mono_depth.errors import ConfigError
 from mono_depth.models.store.registry import PublishedScore, read_registry
 
-PACKAGE = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[3]
 ENTRY = replace(
     read_registry()["midas_v21_small"],
     parameters_m=21.4,
@@ -49,7 +49,7 @@ def cells(reports):
 
 
 def test_the_readme_has_the_table_of_the_registry_and_the_measurements(capsys):
-    readme = PACKAGE.parents[2] / "README.md"
+    readme = PACKAGE.parents[3] / "README.md"
     if not readme.is_file():
         pytest.skip("the package is not in its repository")
     table.main([])
@@ -158,7 +158,7 @@ def test_sizes_stand_beside_the_older_figures():
 
 
 def test_the_table_of_sizes_in_the_docs_is_the_one_that_is_printed(capsys):
-    docs = PACKAGE.parents[2] / "docs" / "benchmarks.md"
+    docs = PACKAGE.parents[3] / "docs" / "benchmarks.md"
     if not docs.is_file():
         pytest.skip("the package is not in its repository")
     sizes_table.main([])
