@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -183,6 +184,7 @@ class Nano:
         return self._rays[1]
 
 
+@lru_cache(maxsize=64)  # the search would be most of what Python does for a frame
 def network_size(camera: Intrinsics) -> tuple[int, int]:
     """Choose the (width, height) at which the network sees the image of a camera.
 

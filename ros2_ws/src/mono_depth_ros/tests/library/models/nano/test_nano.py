@@ -85,6 +85,14 @@ def test_through_a_long_lens_the_network_sees_the_image_smaller(focal_px, networ
     assert network_size(camera) == network
 
 
+def test_the_size_is_searched_for_once_for_each_camera(shipped):
+    camera = replace(CAMERA, fx=CAMERA.fx + 0.125)
+    before = network_size.cache_info().misses
+    for _ in range(3):
+        assert shipped.point_size(camera) == shipped.infer(RGB, camera).values.shape[::-1]
+    assert network_size.cache_info().misses == before + 1
+
+
 def test_folding_the_batch_norms_does_not_change_the_output():
     torch.manual_seed(0)
     net = NanoNet()
