@@ -35,9 +35,10 @@ from mono_depth.engines.protocol import (
     Plan,
 )
 from mono_depth.errors import ConfigError, MonoDepthError
-from mono_depth.models.checks.random_weights import random_model
+from mono_depth.models.family_table import FAMILIES
 from mono_depth.models.loading import load_model
-from mono_depth.models.protocol import DepthModel
+from mono_depth.models.protocol import LoadedModel
+from mono_depth.models.random_model import random_model
 from mono_depth.models.store.registry import ModelEntry, read_registry, with_short_side
 from mono_depth.recordings.pictures import soft_noise
 from mono_depth.system.machine import device_name, hardware, versions
@@ -162,11 +163,11 @@ def _has(model: Mapping[str, Any], plans: Sequence[Plan]) -> bool:
 
 def _network_of(entry: ModelEntry) -> tuple[object, ...]:
     """Return what the arithmetic of an entry depends on: versions of weights do not change it."""
-    family = "depth_anything" if entry.family.startswith("depth_anything_v") else entry.family
+    code = FAMILIES.get(entry.family, entry.family)
     spec = entry.input
     size = None if spec is None else (spec.width, spec.height, spec.rule, spec.multiple_of)
     variant = entry.variant or entry.name
-    return family, variant, size, entry.average_mirrored
+    return code, variant, size, entry.average_mirrored
 
 
 def _in_own_process(name: str, side: int, task: Task) -> dict[str, Any]:
@@ -224,7 +225,7 @@ def measure(name: str, side: int, task: Task) -> dict[str, Any]:
     }
 
 
-def _model(entry: ModelEntry, task: Task, side: int) -> DepthModel:
+def _model(entry: ModelEntry, task: Task, side: int) -> LoadedModel:
     return load_model(
         entry.name,
         device=task.device,

@@ -64,9 +64,9 @@ def _names(args: argparse.Namespace, registry: Registry, folder: Path) -> list[s
 
 
 def _has_original(entry: ModelEntry) -> bool:
-    from mono_depth.models.checks.golden import GOLDEN_FAMILIES
+    from mono_depth.models.family_table import FAMILIES, family_of
 
-    return entry.family in GOLDEN_FAMILIES
+    return entry.family in FAMILIES and family_of(entry).golden_cases is not None
 
 
 def _absent(entry: ModelEntry, folder: Path) -> str:
@@ -82,7 +82,7 @@ def _absent(entry: ModelEntry, folder: Path) -> str:
 
 
 def _golden(entry: ModelEntry) -> bool:
-    from mono_depth.models.checks.check import check_golden
+    from mono_depth.models.check import check_golden
 
     is_ok = True
     print(f"{entry.name}: largest deviation from the original code, and what is allowed")
@@ -94,7 +94,7 @@ def _golden(entry: ModelEntry) -> bool:
 
 
 def _picture(entry: ModelEntry, args: argparse.Namespace) -> bool:
-    from mono_depth.models.checks.check import check_on_picture, synthetic_picture
+    from mono_depth.models.check import check_on_picture, synthetic_picture
     from mono_depth.models.loading import load_model
 
     model = load_model(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,39 @@ def kept(arguments: Arguments) -> Arguments:
     """Return copies that nobody changes and that a tracer takes."""
     with torch.inference_mode(False):
         return tuple(item.clone() if isinstance(item, torch.Tensor) else item for item in arguments)
+
+
+def examples_like(like: Arguments, pictures: Sequence[Arguments]) -> list[Arguments]:
+    """Return an example of the shapes of `like` for each picture.
+
+    Args:
+        like: of a call, with one image or several.
+        pictures: of calls with one image each, maybe of another size. In an example with several
+            images they follow one another, so that no two are alike where there are enough.
+    """
+    count = max((len(item) for item in tensors(like) if item.ndim), default=1)
+    if count == 1:
+        return [resized(item, like) for item in pictures]
+    alone = tuple(item[:1] if _is_batch(item, count) else item for item in like)
+    singles = [resized(item, alone) for item in pictures]
+    turns = [[*singles[first:], *singles[:first]] for first in range(len(singles))]
+    return [
+        tuple(
+            _joined([turn[index % len(turn)][place] for index in range(count)])
+            if _is_batch(item, count)
+            else item
+            for place, item in enumerate(like)
+        )
+        for turn in turns
+    ]
+
+
+def _is_batch(item: object, count: int) -> TypeGuard[torch.Tensor]:
+    return isinstance(item, torch.Tensor) and item.ndim > 0 and len(item) == count
+
+
+def _joined(items: Sequence[object]) -> torch.Tensor:
+    return torch.cat([item for item in items if isinstance(item, torch.Tensor)])
 
 
 def resized(example: Arguments, like: Arguments) -> Arguments:

@@ -22,7 +22,7 @@ from mono_depth.engines.protocol import OPENVINO_FILE, Plan
 from mono_depth.engines.quantise import Arrays, quantise
 from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.models.loading import load_model
-from mono_depth.models.protocol import DepthModel
+from mono_depth.models.protocol import DepthModel, LoadedModel
 from mono_depth.models.store.registry import read_registry, with_short_side
 from mono_depth.recordings.pictures import Pictures
 from mono_depth.system.machine import device_name
@@ -43,7 +43,7 @@ class Request:
     input_size: int = 0
     max_error: float = DEFAULT_MAX_ERROR
 
-    def load(self, engines: Engines | None = None, device: torch.device = _CPU) -> DepthModel:
+    def load(self, engines: Engines | None = None, device: torch.device = _CPU) -> LoadedModel:
         """Load the model; without `engines` PyTorch runs it in fp32."""
         return load_model(
             self.model,
@@ -55,7 +55,7 @@ class Request:
             engines=engines,
         )
 
-    def capture(self, model: DepthModel) -> Capture:
+    def capture(self, model: LoadedModel) -> Capture:
         """Return what shows how `model`, loaded by `load`, calls its network."""
         entry = read_registry(self.registry)[model.name]
         return Capture(model, with_short_side(entry, self.input_size))

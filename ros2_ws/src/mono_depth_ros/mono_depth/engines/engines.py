@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from mono_depth.engines import choice
+from mono_depth.engines.background import BackgroundBuilder
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.protocol import BuildContext, EngineError, Plan
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.runner import EngineRunner
-from mono_depth.engines.trial_pictures import check_pictures
-from mono_depth.models.protocol import DepthCompleter, DepthModel
+from mono_depth.engines.trial_pictures import show_pictures
+from mono_depth.models.protocol import DepthModel, HasNetworks
+from mono_depth.models.replaceable_net import DEPTH, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
 from mono_depth.system.machine import device_name
 from mono_depth.system.threads import on_one_thread, usable_cores
@@ -27,7 +28,8 @@ _ONNX = Plan(engine="onnxruntime", precision="fp32")
 class Engines:
     """Puts engines under the networks of models, and knows what runs.
 
-    A model has one network, or several: one that completes depth and one that guesses.
+    A model has one network, or several: one that completes depth and one that guesses, or one for
+    images and one for hints.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Engines:
         """
         self._plans = choice.plans(engine, precision, device)
         self._is_auto = engine == "auto" and precision == "auto"
-        self._is_live = is_live
+        self._builder = BackgroundBuilder() if is_live else None
         self._why_alone = (
             "nothing faster is installed: pip install openvino"
             if self._is_auto
@@ -70,25 +72,21 @@ class Engines:
         )
         self._runners: list[EngineRunner] = []
 
-    def fit(self, model: DepthModel | DepthCompleter, entry: ModelEntry) -> None:
-        """Let the engines run the network of a model, if it has one of its own.
+    def fit(self, model: HasNetworks, entry: ModelEntry) -> None:
+        """Let the engines run the networks of a model.
 
         Raises:
             EngineError: the engine that is asked for cannot run an ONNX file.
         """
-        holder: Any = model
-        net = getattr(holder, "net", None)
-        if net is None:
-            return
-        is_module = isinstance(net, nn.Module)
-        identity = {
-            "name": entry.name,
-            "family": entry.family,
-            "sha256": model.weights_sha256,
-            "net": net if is_module else None,
-            "onnx_path": None if is_module else net.path,
-        }
-        reference = _TORCH if is_module else _ONNX
+        for net in model.networks:
+            runner = self._runner(net, entry, model.weights_sha256)
+            net.call = runner
+            self._runners.append(runner)
+
+    def _runner(
+        self, net: ReplaceableNet[nn.Module | OnnxFile], entry: ModelEntry, sha256: str
+    ) -> EngineRunner:
+        is_module = isinstance(net.module, nn.Module)
         plans = self._plans if is_module else _without_torch(self._plans)
         if not plans and not self._is_auto:
             wanted = ", ".join(map(str, self._plans))
@@ -96,17 +94,27 @@ class Engines:
                 f"{entry.name} is an ONNX file, which {wanted} cannot run: use engine openvino or "
                 "onnxruntime"
             )
-        holder.net = EngineRunner(
+        return EngineRunner(
             net,
-            identity,
-            plans,
-            reference,
+            entry,
+            sha256,
+            plans if net.name == DEPTH else self._in_floating_point(plans),
+            _TORCH if is_module else _ONNX,
             self._context,
             why_alone=self._why_alone,
             is_auto=self._is_auto,
-            is_live=self._is_live,
+            builder=self._builder,
         )
-        self._runners.append(holder.net)
+
+    def _in_floating_point(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Return what an engine that has int8 for the main network runs the others with."""
+        found: list[Plan] = []
+        for plan in plans:
+            if plan.precision == "int8":
+                found += choice.plans(plan.engine, "auto", self._context.device)
+            else:
+                found.append(plan)
+        return found
 
     @on_one_thread
     def prepare(self, model: DepthModel) -> None:
@@ -119,12 +127,11 @@ class Engines:
             runner.record()
         try:
             with torch.inference_mode():
-                for rgb in check_pictures():
-                    model.infer(torch.from_numpy(rgb).to(model.device), None)
+                show_pictures(model)
         finally:
             for runner in self._runners:
                 runner.stop_recording()
-        if self._is_live:
+        if self._builder is not None:
             for runner in self._runners:
                 runner.build()
 
@@ -141,8 +148,8 @@ class Engines:
 
     def close(self) -> None:
         """Wait for engines in the making."""
-        for runner in self._runners:
-            runner.close()
+        if self._builder is not None:
+            self._builder.close()
 
 
 def _without_torch(plans: Sequence[Plan]) -> list[Plan]:

@@ -12,6 +12,9 @@ import torch
 from torch import nn
 
 from mono_depth.errors import ModelError
+from mono_depth.models.family_table import family_of
+from mono_depth.models.replaceable_net import DEPTH, OnnxFile, ReplaceableNet
+from mono_depth.models.store.registry import ModelEntry
 
 ENGINES = ("torch", "openvino", "onnxruntime")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -45,6 +48,7 @@ class EngineKey:
     """Everything that a stored engine depends on: it is of no use if any of these differs."""
 
     model: str  # name of the registry entry
+    network: str = DEPTH  # which of the model's; the default reads what was stored without it
     model_sha256: str
     arguments: tuple[str, ...]  # of the network: "1x3x252x336", or the value of a constant
     plan: Plan
@@ -115,11 +119,17 @@ class Network:
     """A network that an engine shall run, for one set of input shapes."""
 
     name: str  # of the registry entry
-    family: str
+    part: str = DEPTH  # which network of the model
     sha256: str  # of the weights
+    fp32_layers: str = ""  # pattern of names of modules that stay in fp32, "" = none
     arguments: tuple[object, ...]  # an example: tensors and constants
     net: nn.Module | None  # None: a network that is an ONNX file
     onnx_path: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called where people read it: "nano", and "nano hints" for another network."""
+        return self.name if self.part == DEPTH else f"{self.name} {self.part}"
 
     @property
     def inputs(self) -> Tensors:
@@ -159,12 +169,39 @@ class Network:
         """Return what an engine for it is stored under."""
         return EngineKey(
             model=self.name,
+            network=self.part,
             model_sha256=self.sha256,
             arguments=tuple(described(item) for item in self.arguments),
             plan=plan,
             device=device,
             versions=tuple(sorted(versions.items())),
         )
+
+
+def network_of(
+    net: ReplaceableNet[nn.Module | OnnxFile],
+    entry: ModelEntry,
+    sha256: str,
+    arguments: tuple[object, ...],
+) -> Network:
+    """Return a network of a model, with an example of its arguments.
+
+    Args:
+        net: of the model.
+        entry: of the model.
+        sha256: of its weights.
+        arguments: tensors and constants that it is called with.
+    """
+    module = net.module
+    return Network(
+        name=entry.name,
+        part=net.name,
+        sha256=sha256,
+        fp32_layers=family_of(entry).fp32_layers,
+        arguments=arguments,
+        net=module if isinstance(module, nn.Module) else None,
+        onnx_path=None if isinstance(module, nn.Module) else module.path,
+    )
 
 
 def described(argument: object) -> str:

@@ -12,7 +12,7 @@ from mono_depth.engines.protocol import Plan
 class EngineReport:
     """What runs a network for one shape of its input, and why."""
 
-    model: str
+    model: str  # the registry entry, and which network of it but for the first: "nano hints"
     shapes: str  # of the input: "1x3x252x336"
     plan: Plan
     detail: str  # "OpenVINO 2026.4"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,17 +12,19 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import nn
 
 from mono_depth.engines import choice
 from mono_depth.engines.arguments import (
     Arguments,
     as_before,
+    examples_like,
     kept,
     pattern,
-    resized,
     shapes,
     tensors,
 )
+from mono_depth.engines.background import BackgroundBuilder
 from mono_depth.engines.protocol import (
     BuildContext,
     Engine,
@@ -31,10 +32,13 @@ from mono_depth.engines.protocol import (
     Plan,
     Tensors,
     gist,
+    network_of,
     outputs_of,
 )
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.truth import deviation, tolerance
+from mono_depth.models.replaceable_net import NetworkCall, OnnxFile, ReplaceableNet
+from mono_depth.models.store.registry import ModelEntry
 from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
@@ -49,6 +53,7 @@ _WORTH_IT = 0.95  # of the time of the reference
 class _Slot:
     """One shape of the input."""
 
+    title: str  # of the network
     shapes: str
     plan: Plan
     engine: Engine | None = None  # None: the reference
@@ -61,50 +66,42 @@ class _Slot:
 
 
 class EngineRunner:
-    """Takes the place of a network in its model.
-
-    Everything else of the network, such as how its outputs become depth, is as it was. One thread
-    calls it.
-    """
+    """Runs a network of a model, called as the network itself. One thread calls it."""
 
     def __init__(
         self,
-        network: Any,  # noqa: ANN401 - a module, or the session of an ONNX file
-        identity: dict[str, Any],
+        net: ReplaceableNet[nn.Module | OnnxFile],
+        entry: ModelEntry,
+        sha256: str,
         plans: Sequence[Plan],
         reference: Plan,
         context: BuildContext,
         *,
         why_alone: str,
         is_auto: bool,
-        is_live: bool,
+        builder: BackgroundBuilder | None,
     ) -> None:
-        """Wrap a network.
+        """Take over a network.
 
         Args:
-            network: of the model: positional arguments in, tensors out.
-            identity: name, family, sha256, net and onnx_path of `Network`.
+            net: of the model: positional arguments in, tensors out.
+            entry: of the model.
+            sha256: of its weights.
             plans: what is tried, in order.
-            reference: what `network` is by itself.
+            reference: what the network is by itself.
             context: what engines are built for.
             why_alone: told where nothing but the reference is tried.
             is_auto: an engine must also be faster than the reference.
-            is_live: calls must not wait for an engine: it is built meanwhile.
+            builder: calls must not wait for an engine: it builds them meanwhile. None = they do.
         """
-        self._network = network
-        self._identity = identity
+        self._net, self._entry, self._sha256 = net, entry, sha256
         self._plans, self._reference, self._context = plans, reference, context
         self._why_alone = why_alone
-        self._is_auto, self._is_live = is_auto, is_live
+        self._is_auto, self._builder = is_auto, builder
         self._slots: dict[tuple[object, ...], _Slot] = {}
         self._recorded: list[Arguments] | None = None
         self._pictures: list[Arguments] = []
-        self._builder: threading.Thread | None = None
         self._newest: _Slot | None = None
-        self._is_closed = False
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self.__dict__["_network"], name)
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
         """Return what the network returns."""
@@ -145,7 +142,7 @@ class EngineRunner:
         if slot is None:
             return None
         return EngineReport(
-            model=self._identity["name"],
+            model=slot.title,
             shapes=slot.shapes,
             plan=slot.plan,
             detail=slot.engine.detail if slot.engine else "",
@@ -156,51 +153,43 @@ class EngineRunner:
             is_building=slot.is_building,
         )
 
-    def close(self) -> None:
-        """Wait for an engine in the making, which is then of no use."""
-        self._is_closed = True
-        if self._builder is not None:
-            self._builder.join()
-
     def release(self) -> None:
-        """Let go of the network and its engines."""
-        self._network = self._newest = None
-        self._identity["net"] = None
+        """Let go of the engines, and of the network."""
+        self._newest = None
         self._slots, self._pictures = {}, []
+        self._net.release()
 
     def _by_reference(self, arguments: Arguments) -> Any:  # noqa: ANN401
+        network: NetworkCall = self._net.module
         with torch_threads(self._context.threads):
-            return self._network(*arguments)
+            return network(*arguments)
 
     def _opened(self, arguments: Arguments, *, waits: bool = False) -> _Slot:
         """Return a slot for arguments of a new shape, and see to its engine."""
-        network = Network(arguments=kept(arguments), **self._identity)
-        slot = _Slot(shapes=network.shapes, plan=self._reference)
+        network = network_of(self._net, self._entry, self._sha256, kept(arguments))
+        slot = _Slot(title=network.title, shapes=network.shapes, plan=self._reference)
         if len(self._slots) >= _MAX_SHAPES:
             slot.why = f"the {_MAX_SHAPES} input sizes before this one have engines"
             return slot
         if all(self._is_reference(plan) for plan in self._plans):
             slot.why = self._why_alone
-        elif waits or not self._is_live:
+        elif waits or self._builder is None:
             self._decide(slot, network)
-        elif self._builder is not None and self._builder.is_alive():
-            slot.why = "another engine is being built"
-            return slot  # not kept: its turn comes with a later frame
         else:
             slot.is_building = True
-            self._builder = threading.Thread(
-                target=self._decide, args=(slot, network), name="engine builder"
-            )
-            self._builder.start()
+            if not self._builder.start(partial(self._decide, slot, network)):
+                slot.is_building = False
+                slot.why = "another engine is being built"
+                return slot  # not kept: its turn comes with a later frame
         self._slots[shapes(arguments)] = slot
         return slot
 
     def _decide(self, slot: _Slot, network: Network) -> None:
         """Take the first engine that says what the reference says, and is worth it."""
-        examples = [resized(item, network.arguments) for item in self._pictures]
+        examples = examples_like(network.arguments, self._pictures) or [network.arguments]
         try:
             with torch.inference_mode():
-                self._compare(slot, network, examples or [network.arguments])
+                self._compare(slot, network, examples)
         except torch.cuda.OutOfMemoryError as error:
             if not slot.is_building:
                 raise
@@ -222,7 +211,8 @@ class EngineRunner:
             slot.why += ", which leaves little to gain"
             return
         for plan in self._plans:
-            if self._is_closed or self._is_reference(plan):
+            is_closed = self._builder is not None and self._builder.is_closed
+            if is_closed or self._is_reference(plan):
                 return
             if self._try(slot, network, plan, examples, answers):
                 return
@@ -241,7 +231,7 @@ class EngineRunner:
     ) -> bool:
         """Build one engine, compare it with the reference and take it; False = it is refused."""
         inputs = [tensors(item) for item in examples]
-        _LOG.info("%s at %s: trying %s", network.name, network.shapes, plan)
+        _LOG.info("%s at %s: trying %s", network.title, network.shapes, plan)
         try:
             engine = choice.build(network, plan, self._context)
             found = deviation([engine.call(*item) for item in inputs], answers)
@@ -250,7 +240,7 @@ class EngineRunner:
         except Exception as error:  # noqa: BLE001 - engines have errors of their own
             self._refuse(slot, plan, gist(error))
             return False
-        limit = tolerance(network.family, plan.precision)
+        limit = tolerance(plan.precision)
         if not found.is_within(limit):
             self._refuse(slot, plan, f"{found}, allowed is {limit}")
             return False
@@ -262,14 +252,13 @@ class EngineRunner:
         if self._is_auto and ms > _WORTH_IT * slot.ms:
             slot.passed_over = (*slot.passed_over, f"{told}: not faster")
             return False
-        _LOG.info("%s at %s: %s", network.name, network.shapes, told)
+        _LOG.info("%s at %s: %s", network.title, network.shapes, told)
         slot.plan, slot.ms, slot.why = plan, ms, told
         slot.engine = engine  # last: from here on frames take it
         return True
 
     def _refuse(self, slot: _Slot, plan: Plan, reason: str) -> None:
-        name = self._identity["name"]
-        _LOG.warning("%s at %s: %s is not taken: %s", name, slot.shapes, plan, reason)
+        _LOG.warning("%s at %s: %s is not taken: %s", slot.title, slot.shapes, plan, reason)
         slot.refused = (*slot.refused, f"{plan}: {reason}")
 
     def _race(self, *runs: Callable[[], object]) -> list[float]:

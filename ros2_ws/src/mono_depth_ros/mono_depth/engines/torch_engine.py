@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
@@ -27,21 +27,6 @@ _LOG = logging.getLogger(__name__)
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _WARM_UP_RUNS = 3
-
-# Parts that stay in fp32 whatever the precision, as patterns of module names: the last layers,
-# whose rounding is seen in the depth itself, and arithmetic of logarithms and exponentials.
-FP32_ISLANDS: Mapping[str, str] = {
-    "nano": r"head",
-    "midas": r"scratch\.output_conv\.4",
-    "midas_dpt": r"scratch\.output_conv\.4",
-    "leres": r"depth_model\.decoder_modules\.outconv",
-    "depth_anything_v1": r"depth_head\.scratch\.output_conv2",
-    "depth_anything_v2": r"depth_head\.scratch\.output_conv2",
-    "depth_anything_3": r"head\.scratch\.(sky_)?output_conv2",
-    "moge": r"scale_head|(points|mask)_head\.output_blocks",
-    "lingbot_depth": r"(depth|mask)_head\.output_blocks",
-    "zoedepth": r"conditional_log_binomial|attractors|seed_bin_regressors?",
-}
 
 
 def check(precision: str, device: torch.device) -> None:
@@ -67,7 +52,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         raise EngineError(f"{network.name} is an ONNX file, which torch cannot run")
     module: nn.Module = network.module
     if plan.precision != "fp32":
-        module = lowered(module, network.family, _TYPES[plan.precision], context.device)
+        module = lowered(module, network.fp32_layers, _TYPES[plan.precision], context.device)
     if context.device.type != "cuda":
         return Engine(call=_eager(module, context.threads), detail="eager")
     inputs = tuple(tensor.to(context.device) for tensor in network.inputs)
@@ -107,18 +92,23 @@ class _Lowered(nn.Module):
         return found
 
 
-def lowered(module: nn.Module, family: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """Return a copy whose layers compute in `dtype`, all but the islands of the family.
+def lowered(
+    module: nn.Module, fp32_layers: str, dtype: torch.dtype, device: torch.device
+) -> nn.Module:
+    """Return a copy of a `StaticNet` whose layers compute in `dtype`, but for some.
 
     Weights are rounded once, here: autocast alone would do it for each frame.
+
+    Args:
+        module: the network.
+        fp32_layers: pattern of names of modules in the network that stay in fp32, "" = none.
+        dtype: of the others.
+        device: of the network.
     """
     made = copy.deepcopy(module)
-    pattern = (
-        re.compile(rf"net\.({FP32_ISLANDS[family]})(\..*)?") if family in FP32_ISLANDS else None
-    )
+    pattern = re.compile(rf"net\.({fp32_layers})(\..*)?") if fp32_layers else None
     for name, part in made.named_modules():
-        is_island = pattern is not None and pattern.fullmatch(name) is not None
-        if is_island:
+        if pattern is not None and pattern.fullmatch(name):
             _make_island(part, device)
         elif isinstance(part, _WEIGHTED):
             part.to(dtype)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 
-from mono_depth.data import RgbImage
+from mono_depth.data import Intrinsics, RgbImage
+from mono_depth.models.nano.model import default_intrinsics
+from mono_depth.models.protocol import DepthModel, GuidedModel, Hints
 from mono_depth.system.resources import share_dir
 
 _NAMES = ("room.jpg", "street.jpg")
+_POINT_STEP_PX = 40
+_NEAREST_M, _FARTHEST_M = 1.5, 6.0  # of the points
+_CAMERA_HEIGHT_M = 1.2
 
 
 def check_pictures() -> list[RgbImage]:
@@ -19,6 +25,39 @@ def check_pictures() -> list[RgbImage]:
     """
     folder = share_dir() / "models" / "pictures"
     return [_read(str(folder / name)) for name in _NAMES]
+
+
+def trial_hints(rgb: RgbImage) -> tuple[Intrinsics, Hints]:
+    """Return a camera for a picture, and hints of all kinds that could be true of it.
+
+    Points in the left half only, farther towards the top; and level ground.
+    """
+    height, width = rgb.shape[:2]
+    depth_m = torch.full((height, width), torch.nan)
+    rows = torch.arange(_POINT_STEP_PX // 2, height, _POINT_STEP_PX)
+    known_m = torch.linspace(_FARTHEST_M, _NEAREST_M, len(rows))
+    for column in range(_POINT_STEP_PX // 2, width // 2, _POINT_STEP_PX):
+        depth_m[rows, column] = known_m
+    hints = Hints(
+        depth_m=depth_m,
+        down_camera=np.array([0.0, 1.0, 0.0]),
+        camera_height_m=_CAMERA_HEIGHT_M,
+    )
+    return default_intrinsics(width, height), hints
+
+
+def show_pictures(model: DepthModel) -> None:
+    """Let a model see the pictures so that each of its networks runs: with hints if it takes any.
+
+    Raises:
+        FrameError: the model fails on them.
+    """
+    for rgb in check_pictures():
+        image = torch.from_numpy(rgb).to(model.device)
+        if isinstance(model, GuidedModel):
+            model.infer_guided(image, *trial_hints(rgb))
+        else:
+            model.infer(image, None)
 
 
 def _read(path: str) -> RgbImage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from mono_depth.config import PipelineConfig, updated
 from mono_depth.data import DepthImage, Frame, Intrinsics, Prediction
 from mono_depth.errors import ConfigError
+from mono_depth.models.batch import one_by_one
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthResult
 from mono_depth.pipeline.pipeline import DepthPipeline
@@ -30,6 +32,12 @@ class ReplayedModel:
         if self.prediction is None:
             raise RuntimeError("infer without a prediction: set it first")
         return self.prediction
+
+    def infer_batch(
+        self, rgb: torch.Tensor, intrinsics: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        """Return `prediction` for each image."""
+        return one_by_one(self.infer, rgb, intrinsics)
 
 
 @dataclass(frozen=True, kw_only=True)

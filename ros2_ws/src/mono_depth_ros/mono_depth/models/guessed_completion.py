@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mono_depth.config import CompletionConfig
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ModelError
-from mono_depth.models.protocol import (
-    DepthCompleter,
-    DepthModel,
-)
+from mono_depth.models.batch import one_by_one
+from mono_depth.models.protocol import DepthModel, LoadedCompleter
+from mono_depth.models.replaceable_net import OnnxFile, ReplaceableNet
 from mono_depth.outputs.holes import Hidden
 
 _GUESS_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL)
@@ -27,7 +28,7 @@ class GuessedCompletion:
     """
 
     def __init__(
-        self, completer: DepthCompleter, guess: DepthModel, config: CompletionConfig
+        self, completer: LoadedCompleter, guess: DepthModel, config: CompletionConfig
     ) -> None:
         """Take over two models on the same device.
 
@@ -43,9 +44,14 @@ class GuessedCompletion:
         self.kind: OutputKind = completer.kind
         self.device = completer.device
         self.weights_sha256 = completer.weights_sha256
-        self.completer = completer
+        self._completer = completer
         self._guess = guess
         self._config = config
+
+    @property
+    def networks(self) -> Sequence[ReplaceableNet[nn.Module | OnnxFile]]:
+        """Those of the completing model; the model that guesses has its own."""
+        return self._completer.networks
 
     @torch.inference_mode()
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
@@ -57,13 +63,22 @@ class GuessedCompletion:
         reasons = F.interpolate(hidden[None, None].float(), size, mode="nearest")[0, 0]
         return replace(prediction, reasons=reasons.to(torch.uint8))
 
+    def infer_batch(
+        self, rgb: torch.Tensor, intrinsics: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        """Complete a first guess of each image, one after the other: each has its own holes.
+
+        See `DepthModel.infer_batch`.
+        """
+        return one_by_one(self.infer, rgb, intrinsics)
+
     def depth_size(self, width: int, height: int) -> tuple[int, int]:
         """See `DepthCompleter.depth_size`."""
-        return self.completer.depth_size(width, height)
+        return self._completer.depth_size(width, height)
 
     def complete(self, rgb: torch.Tensor, depth_m: torch.Tensor) -> Prediction:
         """See `DepthCompleter.complete`."""
-        return self.completer.complete(rgb, depth_m)
+        return self._completer.complete(rgb, depth_m)
 
 
 def doubtful(guess: Prediction, config: CompletionConfig) -> torch.Tensor:

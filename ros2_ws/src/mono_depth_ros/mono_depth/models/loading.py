@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +10,10 @@ import torch
 
 from mono_depth.config import CompletionConfig
 from mono_depth.errors import ModelError
+from mono_depth.models.family import LoadRequest
+from mono_depth.models.family_table import family_of
 from mono_depth.models.mirrored import MirrorAveraged
-from mono_depth.models.protocol import DepthModel, NetworkEngines
+from mono_depth.models.protocol import LoadedModel, NetworkEngines
 from mono_depth.models.store.registry import (
     ModelEntry,
     Registry,
@@ -24,20 +24,6 @@ from mono_depth.models.store.registry import (
 from mono_depth.system.resources import weights_dir
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Request:
-    """What a family needs to build its network."""
-
-    entry: ModelEntry
-    weights: Path
-    sha256: str  # "" = not known beforehand
-    device: torch.device
-    threads: int | None
-    completion: CompletionConfig
-    load_guess: Callable[[str], DepthModel]
-    engines: NetworkEngines | None
 
 
 def load_model(
@@ -52,7 +38,7 @@ def load_model(
     threads: int | None = None,
     completion: CompletionConfig | None = None,
     engines: NetworkEngines | None = None,
-) -> DepthModel:
+) -> LoadedModel:
     """Load a model of the registry. Downloads nothing.
 
     Args:
@@ -79,9 +65,7 @@ def load_model(
     else:
         entry = entries[name]
         _check_licence(entry, allow_noncommercial=allow_noncommercial)
-    if entry.family not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise ModelError(f"{entry.name}: family {entry.family!r} is not one of {known}")
+    family = family_of(entry)
     found = entry.find_weights(folder)
     if found is None:
         raise ModelError(_missing(entry, folder))
@@ -90,7 +74,7 @@ def load_model(
         _LOG.warning("the registry knows no sha256 of %s: unverified", weights)
     if threads:
         torch.set_num_threads(threads)
-    request = _Request(
+    request = LoadRequest(
         entry=shrunk(with_short_side(entry, input_size), shrink),
         weights=weights,
         sha256=source.sha256,
@@ -105,9 +89,8 @@ def load_model(
             allow_noncommercial=allow_noncommercial,
             engines=engines,
         ),
-        engines=engines,
     )
-    model = FAMILIES[entry.family](request)
+    model = family.load(request)
     if engines is not None:
         engines.fit(model, entry)
     if entry.average_mirrored:
@@ -169,95 +152,3 @@ def _usable(device: torch.device | str) -> torch.device:
         if (chosen.index or 0) >= count:
             raise ModelError(f"device {chosen}: torch sees {count} CUDA devices; use cpu")
     return chosen
-
-
-def _nano(request: _Request) -> DepthModel:
-    from mono_depth.models.nano.model import Nano
-    from mono_depth.models.store.weights import open_weights
-
-    with open_weights(request.weights, request.sha256) as (_, sha256):
-        return Nano.load(request.weights, request.device, name=request.entry.name, sha256=sha256)
-
-
-def _onnx(request: _Request) -> DepthModel:
-    from mono_depth.models.families.onnx import OnnxDepth
-
-    return OnnxDepth.load(
-        request.entry,
-        request.weights,
-        request.device,
-        sha256=request.sha256,
-        threads=request.threads,
-    )
-
-
-def _depth_anything(request: _Request) -> DepthModel:
-    from mono_depth.models.families.depth_anything import DepthAnything
-
-    return DepthAnything.load(request.entry, request.weights, request.device, sha256=request.sha256)
-
-
-def _depth_anything_3(request: _Request) -> DepthModel:
-    from mono_depth.models.families.depth_anything_3 import DepthAnything3
-
-    entry, weights = request.entry, request.weights
-    return DepthAnything3.load(entry, weights, request.device, sha256=request.sha256)
-
-
-def _midas(request: _Request) -> DepthModel:
-    from mono_depth.models.families.midas import Midas
-
-    return Midas.load(request.entry, request.weights, request.device, sha256=request.sha256)
-
-
-def _leres(request: _Request) -> DepthModel:
-    from mono_depth.models.families.leres import Leres
-
-    return Leres.load(request.entry, request.weights, request.device, sha256=request.sha256)
-
-
-def _midas_dpt(request: _Request) -> DepthModel:
-    from mono_depth.models.families.midas_dpt import MidasDpt
-
-    return MidasDpt.load(request.entry, request.weights, request.device, sha256=request.sha256)
-
-
-def _zoedepth(request: _Request) -> DepthModel:
-    from mono_depth.models.families.zoedepth import ZoeDepth
-
-    return ZoeDepth.load(request.entry, request.weights, request.device, sha256=request.sha256)
-
-
-def _moge(request: _Request) -> DepthModel:
-    from mono_depth.models.families.moge import Moge
-
-    return Moge.load(request.entry, request.weights, request.device, sha256=request.sha256)
-
-
-def _lingbot(request: _Request) -> DepthModel:
-    from mono_depth.models.families.lingbot import LingBot
-    from mono_depth.models.guessed_completion import GuessedCompletion
-
-    entry, config = request.entry, request.completion
-    if config.guess_model == entry.name:
-        raise ModelError(f"completion.guess_model is {entry.name} itself")
-    guess = request.load_guess(config.guess_model)
-    completer = LingBot.load(entry, request.weights, request.device, sha256=request.sha256)
-    if request.engines is not None:
-        request.engines.fit(completer, entry)
-    return GuessedCompletion(completer, guess, config)
-
-
-FAMILIES: dict[str, Callable[[_Request], DepthModel]] = {
-    "nano": _nano,
-    "onnx": _onnx,
-    "depth_anything_v1": _depth_anything,
-    "depth_anything_v2": _depth_anything,
-    "depth_anything_3": _depth_anything_3,
-    "midas": _midas,
-    "leres": _leres,
-    "moge": _moge,
-    "lingbot_depth": _lingbot,
-    "midas_dpt": _midas_dpt,
-    "zoedepth": _zoedepth,
-}

@@ -156,6 +156,20 @@ class Preprocess:
         planes = self._resized(planes, net_height, net_width)
         return torch.addcmul(self._offset, planes, self._factor)
 
+    def batch(self, rgb: torch.Tensor) -> torch.Tensor:
+        """Resize and normalise several images: to the bit what each alone becomes.
+
+        Args:
+            rgb: (B, H, W, 3) uint8 on any device.
+
+        Returns:
+            (B, 3, h, w) float32 on this object's device.
+
+        Raises:
+            FrameError: an image is too elongated.
+        """
+        return torch.cat([self(image) for image in rgb])
+
     def _resized(self, planes: torch.Tensor, height: int, width: int) -> torch.Tensor:
         if planes.shape[-2:] == (height, width):
             return planes

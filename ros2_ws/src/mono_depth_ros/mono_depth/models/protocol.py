@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.models.replaceable_net import OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
 
 
@@ -34,6 +37,26 @@ class DepthModel(Protocol):
 
         Raises:
             FrameError: the model cannot take this image.
+        """
+        ...
+
+    def infer_batch(
+        self, rgb: torch.Tensor, intrinsics: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        """Predict depth for several images of one size, of one camera or of several.
+
+        The network runs once for all of them where it can, else image by image; what comes out
+        is that of `infer`, up to rounding.
+
+        Args:
+            rgb: (B, H, W, 3) uint8 on any device, rectified.
+            intrinsics: B cameras, of each image; None if unknown.
+
+        Returns:
+            The output for each image, in order. Cameras may make them differ in resolution.
+
+        Raises:
+            FrameError: the model cannot take one of these images.
         """
         ...
 
@@ -122,9 +145,31 @@ class GuidedModel(DepthModel, Protocol):
         ...
 
 
+class HasNetworks(Protocol):
+    """A model that tells its networks, so that something else may run them."""
+
+    weights_sha256: str  # of the file that they all come from
+
+    @property
+    def networks(self) -> Sequence[ReplaceableNet[nn.Module | OnnxFile]]:
+        """The networks of its weights, first the one that every image goes through.
+
+        Those of another model that it makes use of are not among them.
+        """
+        ...
+
+
+class LoadedModel(DepthModel, HasNetworks, Protocol):
+    """A model of the registry."""
+
+
+class LoadedCompleter(DepthCompleter, HasNetworks, Protocol):
+    """A completing network of the registry."""
+
+
 class NetworkEngines(Protocol):
     """What runs the networks of models in place of PyTorch."""
 
-    def fit(self, model: DepthModel | DepthCompleter, entry: ModelEntry) -> None:
-        """Let an engine run the network of `model`, if it has one of its own."""
+    def fit(self, model: HasNetworks, entry: ModelEntry) -> None:
+        """Let engines run the networks of `model`."""
         ...

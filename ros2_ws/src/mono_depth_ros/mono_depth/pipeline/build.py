@@ -11,10 +11,10 @@ import torch
 
 from mono_depth.config import PipelineConfig
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_pictures import check_pictures, trial_hints
 from mono_depth.errors import ConfigError
 from mono_depth.models.loading import load_model
-from mono_depth.models.protocol import GuidedModel, Hints
+from mono_depth.models.protocol import GuidedModel
 from mono_depth.pipeline.memory_fallback import Loaded, ModelLoader, Step, steps_for
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth.scale.kinds import check_source
@@ -100,12 +100,12 @@ def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
     Returns:
         Time of the last run [ms].
     """
-    rgb = torch.from_numpy(check_pictures()[0]).to(pipeline.model.device)
+    picture = check_pictures()[0]
     model, start_s = pipeline.model, time.perf_counter()
+    rgb = torch.from_numpy(picture).to(model.device)
     with torch.inference_mode():
         if isinstance(model, GuidedModel):  # what hints need has its first run as well
-            everywhere_m = torch.full(rgb.shape[:2], 2.0, device=model.device)
-            model.infer_guided(rgb, None, Hints(depth_m=everywhere_m))
+            model.infer_guided(rgb, *trial_hints(picture))
         for _ in range(runs):
             start_s = time.perf_counter()
             model.infer(rgb, None).values.cpu()

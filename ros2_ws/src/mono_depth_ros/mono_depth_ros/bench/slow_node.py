@@ -10,6 +10,7 @@ import torch
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from mono_depth.data import Intrinsics, Prediction
+from mono_depth.models.batch import one_by_one
 from mono_depth.models.protocol import DepthModel
 from mono_depth_ros.depth_node import node as depth_node
 from mono_depth_ros.rclpy_support.transitions import logged
@@ -30,6 +31,12 @@ class RepeatedModel:
         while time.perf_counter() < end_s:
             prediction = self._model.infer(rgb, intrinsics)
         return prediction
+
+    def infer_batch(
+        self, rgb: torch.Tensor, intrinsics: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        """Predict depth for several images, each not before the time has passed."""
+        return one_by_one(self.infer, rgb, intrinsics)
 
 
 class SlowNode(depth_node.DepthNode):

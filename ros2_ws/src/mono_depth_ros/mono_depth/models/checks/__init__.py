@@ -1,1 +1,1 @@
-"""Whether a model works here: on a picture, or against the original's numbers."""
+"""What networks are held to: pseudo-random weights, and numbers of the original code."""

@@ -9,12 +9,19 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from mono_depth.data import RgbImage
+from mono_depth.models.store.weights import load_strictly
+
+SHA256 = "pseudo-random"  # what a model with such weights tells in place of the hash of its file
+
+Net = TypeVar("Net", bound=nn.Module)
 
 _SCALES = ("gamma", "norm.weight", "norm1.weight", "norm2.weight", "bn1.weight", "bn2.weight")
 _EMBEDDINGS = ("pos_embed", "cls_token", "mask_token")
@@ -35,6 +42,24 @@ def fill(
             final ReLU returns nothing but zeros.
     """
     return {name: _tensor(name, shape, name in positive) for name, shape in shapes.items()}
+
+
+def filled(make: Callable[[], Net], positive: Collection[str] = ()) -> Net:
+    """Return the network that `make` makes, with weights by the rule. See `fill`."""
+    with torch.device("meta"):
+        net = make()
+    load_strictly(net, fill(_shapes(net), positive), "the rule for pseudo-random weights")
+    return net
+
+
+def shapes_of(make: Callable[[], nn.Module]) -> dict[str, torch.Size]:
+    """Return the shape of each tensor of a network, without making any."""
+    with torch.device("meta"):
+        return _shapes(make())
+
+
+def _shapes(net: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in net.state_dict().items()}
 
 
 def _tensor(name: str, shape: torch.Size, is_positive: bool) -> torch.Tensor:

@@ -6,20 +6,35 @@ Source: Yang et al., "Depth Anything", CVPR 2024; LiheYoung/Depth-Anything (1d03
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import PATCH_PX, VIT_SIZES, DinoV2
 from mono_depth.models.backbones.dpt import DptHead
-from mono_depth.models.network_model import NetworkModel
-from mono_depth.models.store.registry import ModelEntry
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import (
+    FLOAT32_POSITIONS,
+    Case,
+    Numbers,
+    built,
+    check_rule,
+    in_float64,
+    noise,
+    picture,
+    read_golden,
+)
+from mono_depth.models.families.depth_anything_hub_names import from_hub_layout
+from mono_depth.models.family import Family, ModelRequest, from_file
+from mono_depth.models.network_model import MapModel
+from mono_depth.models.store.registry import ModelEntry, with_short_side
 from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
 
 
@@ -79,7 +94,7 @@ class DepthAnythingNet(nn.Module):
         return torch.sigmoid(out) * self._max_depth_m
 
 
-class DepthAnything(NetworkModel[DepthAnythingNet]):
+class DepthAnything(MapModel[DepthAnythingNet]):
     """Depth Anything behind the `DepthModel` protocol.
 
     The original enlarges its output to the image bilinearly, V2 with `align_corners=True`, V1
@@ -90,7 +105,7 @@ class DepthAnything(NetworkModel[DepthAnythingNet]):
         self, net: DepthAnythingNet, entry: ModelEntry, device: torch.device, sha256: str
     ) -> None:
         super().__init__(net, entry, device, sha256, step_px=PATCH_PX)
-        self.net.depth_head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.module.depth_head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(
@@ -126,78 +141,87 @@ class DepthAnything(NetworkModel[DepthAnythingNet]):
         load_strictly(net, tensors, str(weights))
         return cls(net, entry, device, found_sha256)
 
-    @torch.inference_mode()
-    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
-        """Predict depth for one image. See `DepthModel.infer`."""
-        del intrinsics
-        values = self.net(self._preprocess(rgb))[0]
-        return Prediction(values=values.float(), kind=self.kind)
+
+def make_random(request: ModelRequest) -> DepthAnything:
+    """Return the model with pseudo-random weights."""
+    entry = request.entry
+    is_v1 = entry.family == V1
+    net = pseudo_random.filled(
+        lambda: DepthAnythingNet(entry.variant, entry.max_depth_m, is_v1=is_v1)
+    )
+    return DepthAnything(net, entry, request.device, pseudo_random.SHA256)
 
 
-# Names in the `-hf` repositories (transformers DepthAnythingForDepthEstimation) -> original.
-_HUB_NAMES: tuple[tuple[str, str], ...] = (
-    (r"backbone\.embeddings\.(cls_token|mask_token)", r"pretrained.\1"),
-    (r"backbone\.embeddings\.position_embeddings", "pretrained.pos_embed"),
-    (r"backbone\.embeddings\.patch_embeddings\.projection", "pretrained.patch_embed.proj"),
-    (r"backbone\.encoder\.layer\.(\d+)\.(norm\d)", r"pretrained.blocks.\1.\2"),
-    (r"backbone\.encoder\.layer\.(\d+)\.mlp\.(fc\d)", r"pretrained.blocks.\1.mlp.\2"),
-    (
-        r"backbone\.encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)",
-        r"pretrained.blocks.\1.attn.\2",
-    ),
-    (
-        r"backbone\.encoder\.layer\.(\d+)\.attention\.output\.dense",
-        r"pretrained.blocks.\1.attn.proj",
-    ),
-    (
-        r"backbone\.encoder\.layer\.(\d+)\.layer_scale(\d)\.lambda1",
-        r"pretrained.blocks.\1.ls\2.gamma",
-    ),
-    (r"backbone\.layernorm", "pretrained.norm"),
-    (r"neck\.reassemble_stage\.layers\.(\d)\.projection", r"depth_head.projects.\1"),
-    (r"neck\.reassemble_stage\.layers\.(\d)\.resize", r"depth_head.resize_layers.\1"),
-    (r"neck\.convs\.(\d)", r"depth_head.scratch.layer{up}_rn"),
-    (
-        r"neck\.fusion_stage\.layers\.(\d)\.projection",
-        r"depth_head.scratch.refinenet{down}.out_conv",
-    ),
-    (
-        r"neck\.fusion_stage\.layers\.(\d)\.residual_layer(\d)\.convolution(\d)",
-        r"depth_head.scratch.refinenet{down}.resConfUnit\2.conv\3",
-    ),
-    (r"head\.conv1", "depth_head.scratch.output_conv1"),
-    (r"head\.conv2", "depth_head.scratch.output_conv2.0"),
-    (r"head\.conv3", "depth_head.scratch.output_conv2.2"),
+LAST_BIAS = "depth_head.scratch.output_conv2.2.bias"
+_GOLDEN_MAX_DEPTH_M = 20.0  # of the metric network
+
+
+def golden_numbers(entry: ModelEntry) -> Numbers:
+    """Return what the original gave, with a small network of the kind of `entry`."""
+    golden = read_golden(entry.family)
+    if entry.family == V1:
+        found: Numbers = golden["small"]
+    else:
+        found = golden["relative_small" if entry.max_depth_m is None else "metric_small_20m"]
+    return found
+
+
+def golden_net(entry: ModelEntry) -> DepthAnythingNet:
+    """Return the small network of the kind of `entry`."""
+    max_depth_m = None if entry.max_depth_m is None else _GOLDEN_MAX_DEPTH_M
+    return DepthAnythingNet("small", max_depth_m, is_v1=entry.family == V1)
+
+
+def golden_weights() -> Tensors:
+    """Return the weights that the original had in them; all small networks have the same names."""
+    shapes = pseudo_random.shapes_of(lambda: DepthAnythingNet("small", None))
+    return pseudo_random.fill(shapes, positive=[LAST_BIAS])
+
+
+def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+    """Yield the comparisons with the original for the kind of `entry`: its small network."""
+    golden = golden_numbers(entry)
+    values = check_rule(golden_weights(), golden)
+    net = built(partial(golden_net, entry), values)
+    for expected in golden["network_float64"]:
+        height, width = expected["size"]
+        yield Case(
+            name=f"network {height}x{width} in float64",
+            expected=expected,
+            tolerance=FLOAT32_POSITIONS,
+            is_relative=True,
+            compute=partial(_golden_network, net, values, height, width),
+        )
+    for expected in golden["image_float32"]:
+        height, width = expected["image"]
+        yield Case(
+            name=f"image {height}x{width} at {expected['input_size']}",
+            expected=expected,
+            tolerance=1e-4,
+            is_relative=True,
+            compute=partial(_golden_image, net, entry, expected),
+        )
+
+
+def _golden_network(
+    net: DepthAnythingNet, values: Tensors, height: int, width: int
+) -> torch.Tensor:
+    image = noise(height, width, -2.0, 2.0).double()
+    output: torch.Tensor = in_float64(net, values, lambda: net(image))
+    return output
+
+
+def _golden_image(net: DepthAnythingNet, entry: ModelEntry, expected: Numbers) -> torch.Tensor:
+    entry = with_short_side(entry, expected["input_size"])
+    model = DepthAnything(net, entry, torch.device("cpu"), sha256="")
+    output = model.infer(picture(*expected["image"]), None).values[None, None]
+    is_v2 = entry.family != V1
+    return F.interpolate(output, expected["image"], mode="bilinear", align_corners=is_v2)
+
+
+FAMILY = Family(
+    load=from_file(DepthAnything.load),
+    make_random=make_random,
+    golden_cases=golden_cases,
+    fp32_layers=r"depth_head\.scratch\.output_conv2",
 )
-
-
-def from_hub_layout(tensors: Tensors) -> Tensors:
-    """Rename the tensors of a `-hf` file; a name that it does not know stays as it is."""
-    renamed = {_original_name(name): tensor for name, tensor in tensors.items()}
-    parts: dict[str, dict[str, torch.Tensor]] = {}
-    result: Tensors = {}
-    for name, tensor in renamed.items():
-        match = re.fullmatch(r"(.*\.attn)\.(query|key|value)\.(weight|bias)", name)
-        if match:
-            parts.setdefault(f"{match[1]}.qkv.{match[3]}", {})[match[2]] = tensor
-        else:
-            result[name] = tensor
-    for name, part in parts.items():
-        if len(part) == 3:
-            result[name] = torch.cat([part["query"], part["key"], part["value"]])
-    return result
-
-
-def _original_name(name: str) -> str:
-    stem, dot, kind = name.rpartition(".")
-    if kind not in ("weight", "bias"):
-        stem, dot, kind = name, "", ""
-    for pattern, replacement in _HUB_NAMES:
-        match = re.fullmatch(pattern, stem)
-        if match:
-            original = match.expand(replacement)
-            if "{" in original:  # the hub counts from 0, and fuses from the coarsest on
-                index = int(match[1])
-                original = original.format(up=index + 1, down=4 - index)
-            return original + dot + kind
-    return name

@@ -7,7 +7,9 @@ Space from Any Views", 2025; ByteDance-Seed/Depth-Anything-3 `src/depth_anything
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -19,10 +21,24 @@ from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import PATCH_PX, VIT_SIZES, DinoV2, VitConfig
 from mono_depth.models.backbones.dpt import DptHead, last_layers
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import (
+    FLOAT32_POSITIONS,
+    Case,
+    Numbers,
+    built,
+    check_rule,
+    in_float64,
+    noise,
+    picture,
+    read_golden,
+)
+from mono_depth.models.checks.golden.tokens import one_of
+from mono_depth.models.family import Family, ModelRequest, from_file
 from mono_depth.models.nano.model import default_intrinsics
-from mono_depth.models.network_model import NetworkModel
-from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import load_strictly, read_tensors
+from mono_depth.models.network_model import ImageModel
+from mono_depth.models.store.registry import ModelEntry, with_short_side
+from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
 
 CANONICAL_FOCAL_PX = 300.0  # camera whose metres the metric network says
 SKY = 0.3  # from this output of the sky layers on
@@ -99,8 +115,10 @@ class _Head(DptHead):
         return cast("nn.Sequential", self.scratch.sky_output_conv2)(fused)  # type: ignore[no-any-return]
 
 
-class DepthAnything3(NetworkModel[Da3Net]):
+class DepthAnything3(ImageModel[Da3Net]):
     """Depth Anything 3 behind the `DepthModel` protocol.
+
+    Metres without intrinsics are those of an assumed camera.
 
     Where the network sees sky there is no depth: NaN. The original puts the sky at the 99th
     percentile of the depth elsewhere, a wall that a robot would stop at.
@@ -111,7 +129,7 @@ class DepthAnything3(NetworkModel[Da3Net]):
 
     def __init__(self, net: Da3Net, entry: ModelEntry, device: torch.device, sha256: str) -> None:
         super().__init__(net, entry, device, sha256, step_px=PATCH_PX)
-        self.net.head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.module.head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(
@@ -142,18 +160,97 @@ class DepthAnything3(NetworkModel[Da3Net]):
         load_strictly(net, tensors, str(weights))
         return cls(net, entry, device, found_sha256)
 
-    @torch.inference_mode()
-    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
-        """Predict depth for one image; metres without intrinsics are those of an assumed camera.
+    def _predict(
+        self, images: torch.Tensor, size: Sequence[int], cameras: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        predictions = []
+        for depth, sky, camera in zip(*self.net(images), cameras, strict=True):
+            values = depth.float()
+            if self.kind is OutputKind.METRIC_FOCAL:
+                values = values * _metres_of_unit(camera, size, images.shape[-2:])
+            values = torch.where(sky < SKY, values, torch.nan)
+            predictions.append(Prediction(values=values, kind=self.kind))
+        return predictions
 
-        See `DepthModel.infer`.
-        """
-        image = self._preprocess(rgb)
-        depth, sky = self.net(image)
-        values = depth[0].float()
-        if self.kind is OutputKind.METRIC_FOCAL:
-            height, width = rgb.shape[:2]
-            camera = intrinsics or default_intrinsics(width, height)
-            seen = camera.scaled_to(image.shape[-1], image.shape[-2])
-            values = values * (0.5 * (seen.fx + seen.fy) / CANONICAL_FOCAL_PX)
-        return Prediction(values=torch.where(sky[0] < SKY, values, torch.nan), kind=self.kind)
+
+def _metres_of_unit(
+    camera: Intrinsics | None, size: Sequence[int], seen_size: Sequence[int]
+) -> float:
+    """Return metres per metre of the canonical camera, for the view of `camera` resized."""
+    (height, width), (seen_height, seen_width) = size, seen_size
+    seen = (camera or default_intrinsics(width, height)).scaled_to(seen_width, seen_height)
+    return 0.5 * (seen.fx + seen.fy) / CANONICAL_FOCAL_PX
+
+
+def make_random(request: ModelRequest) -> DepthAnything3:
+    """Return the model with pseudo-random weights."""
+    net = pseudo_random.filled(lambda: Da3Net(DA3_CONFIGS[request.entry.variant]))
+    return DepthAnything3(net, request.entry, request.device, pseudo_random.SHA256)
+
+
+GOLDEN_CONFIG = Da3Config(
+    vit=VIT_SIZES["small"], layers=(2, 5, 8, 11), features=64, channels=(48, 96, 192, 384)
+)
+
+
+def golden_weights() -> Tensors:
+    """Return the weights that the original had in the comparisons."""
+    values = pseudo_random.fill(pseudo_random.shapes_of(lambda: Da3Net(GOLDEN_CONFIG)))
+    values["head.scratch.sky_output_conv2.2.bias"] += 0.3  # lest there is no sky
+    return values
+
+
+def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+    """Yield the comparisons with the original for the kind of `entry`: a small network."""
+    golden = read_golden("depth_anything_3")["small"]
+    values = check_rule(golden_weights(), golden)
+    net = built(lambda: Da3Net(GOLDEN_CONFIG), values)
+    for expected in golden["network_float64"]:
+        height, width = expected["size"]
+        outputs = cache(partial(_golden_network, net, values, height, width))
+        for index, name in enumerate(("depth", "sky")):
+            yield Case(
+                name=f"{name} of the network {height}x{width} in float64",
+                expected=expected[name],
+                tolerance=FLOAT32_POSITIONS,
+                compute=partial(one_of, outputs, index),
+            )
+    kind = "metric" if entry.kind is OutputKind.METRIC_FOCAL else "mono"
+    for expected in golden["image_float32"]:
+        if expected["kind"] == kind:
+            height, width = expected["image"]
+            yield Case(
+                name=f"image {height}x{width} at {expected['input_size']}, sky as 0",
+                expected=expected,
+                tolerance=1e-4,
+                compute=partial(_golden_image, net, entry, expected),
+            )
+
+
+def _golden_network(
+    net: Da3Net, values: Tensors, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    image = noise(height, width, -2.0, 2.0).double()
+    outputs: tuple[torch.Tensor, torch.Tensor] = in_float64(net, values, lambda: net(image))
+    return outputs
+
+
+def golden_camera(height: int, width: int) -> Intrinsics:
+    """Return the camera that the original was given in the comparisons."""
+    middle = {"cx": (width - 1) / 2, "cy": (height - 1) / 2}
+    return Intrinsics(width=width, height=height, fx=0.9 * width, fy=1.0 * width, **middle)
+
+
+def _golden_image(net: Da3Net, entry: ModelEntry, expected: Numbers) -> torch.Tensor:
+    entry = with_short_side(entry, expected["input_size"])
+    model = DepthAnything3(net, entry, torch.device("cpu"), sha256="")
+    size = expected["image"]
+    return model.infer(picture(*size), golden_camera(*size)).values.nan_to_num(0.0)
+
+
+FAMILY = Family(
+    load=from_file(DepthAnything3.load),
+    make_random=make_random,
+    golden_cases=golden_cases,
+    fp32_layers=r"head\.scratch\.(sky_)?output_conv2",
+)

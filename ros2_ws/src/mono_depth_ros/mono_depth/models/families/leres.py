@@ -15,6 +15,8 @@ of aim-uofa/AdelaiDepth `LeReS/Minist_Test` (d851819).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -25,9 +27,13 @@ from torch import nn
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.resnet import RESNET50, RESNET_CHANNELS, RESNEXT101_32X8D, ResNet
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import Case, check_rule, read_golden
+from mono_depth.models.checks.golden.convolutional import cases_of
 from mono_depth.models.families.convolutional import ConvolutionalDepth
+from mono_depth.models.family import Family, ModelRequest, from_file
 from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import load_strictly, read_tensors
+from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
 
 _BACKBONES = {"resnet50": RESNET50, "resnext101": RESNEXT101_32X8D}
 _FEATURES = 256
@@ -177,3 +183,31 @@ class _Output(nn.Module):
 
 def _double(plane: torch.Tensor) -> torch.Tensor:
     return F.interpolate(plane, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def make_random(request: ModelRequest) -> Leres:
+    """Return the model with pseudo-random weights."""
+    net = pseudo_random.filled(partial(LeresNet, request.entry.variant))
+    return Leres(net, request.entry, request.device, pseudo_random.SHA256)
+
+
+def golden_weights(variant: str) -> Tensors:
+    """Return the weights that the original had in the comparisons."""
+    shapes = pseudo_random.shapes_of(partial(LeresNet, variant))
+    norms = [name.replace("running_var", "weight") for name in shapes if "running_var" in name]
+    return pseudo_random.fill(shapes, positive=norms)
+
+
+def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+    """Yield the comparisons with the original for the variant of `entry`."""
+    golden = read_golden("leres")[entry.variant]
+    values = check_rule(golden_weights(entry.variant), golden)
+    return cases_of(entry, golden, values, partial(LeresNet, entry.variant), Leres)
+
+
+FAMILY = Family(
+    load=from_file(Leres.load),
+    make_random=make_random,
+    golden_cases=golden_cases,
+    fp32_layers=r"depth_model\.decoder_modules\.outconv",
+)

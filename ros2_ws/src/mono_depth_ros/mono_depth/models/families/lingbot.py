@@ -1,204 +1,52 @@
 """LingBot-Depth: fills in and repairs a depth map with the help of the image.
 
-Masked depth modelling: image and depth are cut into patches, and both kinds of tokens go through
-one DINOv2. Depth patches without any value are masked; the network says from the rest what depth
-they have. The original drops masked tokens. Here they stay and no token looks at them, which
-gives the same output with tensors of constant size.
-
-Parameters carry the published names. Source: Robbyant, "Masked Depth Modeling for Spatial
-Perception", arXiv 2601.17895, 2026; Robbyant/lingbot-depth `mdm/model` (47764da).
+Source: Robbyant, "Masked Depth Modeling for Spatial Perception", arXiv 2601.17895, 2026;
+Robbyant/lingbot-depth `mdm/model` (47764da).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from mono_depth.data import OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.models.backbones.dinov2 import PATCH_PX, DinoV2, VitConfig
-from mono_depth.models.families.conv_stack import ConvStack, StackConfig
-from mono_depth.models.families.moge_encoder import (
-    Encoder,
-    EncoderConfig,
-    warn_of_unknown,
-    with_view_plane,
+from mono_depth.models.backbones.dinov2 import PATCH_PX
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import (
+    FLOAT32_POSITIONS,
+    Case,
+    Numbers,
+    built,
+    check_rule,
+    in_float64,
+    picture,
+    read_golden,
 )
+from mono_depth.models.checks.golden.tokens import enlarged, one_of, seen_image, spec_of
+from mono_depth.models.families.lingbot_net import LingBotConfig, LingBotNet, is_value
+from mono_depth.models.families.moge_description import described
+from mono_depth.models.family import Family, LoadRequest, ModelRequest
+from mono_depth.models.guessed_completion import GuessedCompletion
 from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.store.registry import ModelEntry
 from mono_depth.models.store.weights import Tensors, load_strictly, read_configured
 
-_MIN_DEPTH_M = 0.01  # nearer is no value
-_KEY_RANGE = (-9.5, 200.0)  # of depth as the network sees it; a patch without any is masked
 _MASK_THRESHOLD = 0.5
 
 _UNUSED = "normal_head."  # in the files, but in no network of the original
 _EMBEDDING = "encoder.backbone.depth_patch_embed."
 _EMBEDDING_IN_FILES = "encoder.backbone.depth_mask_patch_embed."
 
-# Keys of `model_config` that only matter for training.
-_TRAINING = frozenset({"num_tokens_range", "remap_output", "normal_head", "scale_head"})
-_ENCODER_TRAINING = frozenset(
-    {"ignore_layers", "strict", "depth_mask_ratio", "pretrain", "pretrained"}
-)
-_ENCODER_FIXED = {
-    "in_chans": 3,
-    "img_depth_fuse_mode": "cat_token",
-    "depth_emb_mode": "conv_1c",
-    "img_mask_ratio": 0.0,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class LingBotConfig:
-    """The network that a weights file describes."""
-
-    encoder: EncoderConfig
-    neck: StackConfig
-    depth_head: StackConfig
-    mask_head: StackConfig | None
-    sees_logarithm: bool  # the network takes and gives the logarithm of depth, or depth itself
-    says_logarithm: bool
-
-    @classmethod
-    def read(cls, values: dict[str, Any], where: str) -> LingBotConfig:
-        """Take the configuration from a weights file.
-
-        Raises:
-            ModelError: it describes a network that this module does not know.
-        """
-        stacks = {"neck", "depth_head", "mask_head"}
-        known = _TRAINING | stacks | {"encoder", "remap_depth_in", "remap_depth_out"}
-        warn_of_unknown(values, known, where)
-        encoder = values.get("encoder")
-        for key, wanted in _ENCODER_FIXED.items():
-            found = encoder.get(key, wanted) if isinstance(encoder, dict) else wanted
-            if found != wanted:
-                raise ModelError(f"{where}: {key} is {found!r}, expected {wanted!r}")
-        mask_head = values.get("mask_head")
-        return cls(
-            encoder=EncoderConfig.read(
-                encoder, where, ignored=_ENCODER_TRAINING | _ENCODER_FIXED.keys()
-            ),
-            neck=StackConfig.read(values.get("neck"), f"{where}: neck"),
-            depth_head=StackConfig.read(values.get("depth_head"), f"{where}: depth_head"),
-            mask_head=(
-                StackConfig.read(mask_head, f"{where}: mask_head")
-                if mask_head is not None
-                else None
-            ),
-            # what the original takes where the file says nothing
-            sees_logarithm=_is_one(values, "remap_depth_in", "log", "linear", where),
-            says_logarithm=_is_one(values, "remap_depth_out", "exp", "linear", where),
-        )
-
-
-def _is_one(values: dict[str, Any], key: str, default: str, other: str, where: str) -> bool:
-    value = values.get(key, default)
-    if value not in (default, other):
-        raise ModelError(f"{where}: {key} is {value!r}, expected {default} or {other}")
-    return bool(value == default)
-
-
-class RgbdVit(DinoV2):
-    """DINOv2 over the patches of an image and of its depth."""
-
-    def __init__(self, config: VitConfig) -> None:
-        super().__init__(config)
-        self.depth_patch_embed = nn.Module()
-        self.depth_patch_embed.proj = nn.Conv2d(1, config.width, PATCH_PX, stride=PATCH_PX)
-
-    def of_both(
-        self, image: torch.Tensor, depth: torch.Tensor, layers: Sequence[int]
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return normalised (patch tokens of the image, class token) after each of `layers`.
-
-        Args:
-            image: (B, 3, h, w), h and w multiples of 14.
-            depth: (B, 1, h, w) as the network sees it, 0 = no value.
-            layers: indices of blocks, ascending.
-
-        Returns:
-            ((B, h / 14 * w / 14, width), (B, width)) for each layer.
-        """
-        seen = self.patch_embed.proj(image)
-        rows, columns = seen.shape[-2:]
-        positions = self.positions(rows, columns)
-        # 1 and 2 tell the network which token is which
-        seen = seen.flatten(2).transpose(1, 2) + (1.0 + positions[:, 1:])
-        felt = cast("nn.Module", self.depth_patch_embed.proj)(depth)
-        felt = felt.flatten(2).transpose(1, 2) + (2.0 + positions[:, 1:])
-        cls = (self.cls_token + positions[:, :1]).expand(seen.shape[0], -1, -1)
-        tokens = torch.cat([cls, seen, felt], dim=1)
-        count = seen.shape[1]
-        is_key = tokens.new_ones(tokens.shape[0], 1, 1, tokens.shape[1], dtype=torch.bool)
-        is_key[:, 0, 0, 1 + count :] = has_depth(depth).flatten(1)
-        kept = []
-        for index, block in enumerate(self.blocks[: max(layers) + 1]):
-            tokens = block(tokens, is_key)
-            if index in layers:
-                normed = self.norm(tokens[:, : 1 + count])
-                kept.append((normed[:, 1:], normed[:, 0]))
-        return kept
-
-
-def has_depth(depth: torch.Tensor) -> torch.Tensor:
-    """Return (B, 1, rows, columns) bool: which patches of (B, 1, h, w) hold any value."""
-    low, high = _KEY_RANGE
-    is_value = (depth != 0.0) & (depth >= low) & (depth <= high)
-    return F.max_pool2d(is_value.to(depth.dtype), PATCH_PX) > 0.0
-
-
-class LingBotNet(nn.Module):
-    """The network that a configuration describes, with the published parameter names."""
-
-    def __init__(self, config: LingBotConfig) -> None:
-        super().__init__()
-        self.encoder = Encoder(config.encoder, RgbdVit(config.encoder.vit))
-        self.neck = ConvStack(config.neck)
-        self.depth_head = ConvStack(config.depth_head)
-        self.mask_head = ConvStack(config.mask_head) if config.mask_head else None
-        self._config = config
-
-    def forward(
-        self, image: torch.Tensor, depth_m: torch.Tensor, aspect: float
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the logarithm of depth and how sure the network is that there is any.
-
-        Args:
-            image: (B, 3, h, w) RGB of 0..1, h and w multiples of 14.
-            depth_m: (B, 1, H, W), of the same field of view; not finite or <= 0.01 = no value.
-            aspect: width / height of the camera's image.
-
-        Returns:
-            (B, 1, h * 8 / 7, w * 8 / 7) logarithm of metres (or metres, if the weights were
-            trained so), and logits of the same shape, None if the weights have no mask.
-        """
-        height, width = image.shape[-2:]
-        depth = F.interpolate(depth_m, (height, width), mode="nearest")
-        depth = torch.where(depth.isfinite() & (depth > _MIN_DEPTH_M), depth, 0.0)
-        if self._config.sees_logarithm:
-            depth = torch.where(depth > 0.0, depth.log(), 0.0)
-        backbone = cast("RgbdVit", self.encoder.backbone)
-        layers = backbone.of_both(
-            self.encoder.normalised(image), depth, self._config.encoder.layers
-        )
-        grid = (height // PATCH_PX, width // PATCH_PX)
-        plane = self.encoder.project([patches for patches, _ in layers], grid)
-        plane = plane + layers[-1][1][..., None, None]
-        maps = self.neck(with_view_plane(plane, aspect))
-        mask = self.mask_head(maps)[-1] if self.mask_head is not None else None
-        return self.depth_head(maps)[-1], mask
-
-    def to_metres(self, output: torch.Tensor) -> torch.Tensor:
-        """Return metres from the first output of `forward`, which may have been resized."""
-        return output.exp() if self._config.says_logarithm else output
+_GOLDEN = "lingbot_depth"  # file of numbers of the original
+# of pseudo-random weights
+_POSITIVE = ("encoder.image_std", "mask_head.output_blocks.4.bias")
+_GOLDEN_POSITIVE = (*_POSITIVE, "depth_head.output_blocks.4.bias")
 
 
 class LingBot(NetworkModel[LingBotNet]):
@@ -251,8 +99,8 @@ class LingBot(NetworkModel[LingBotNet]):
         image = self._preprocess(rgb)
         depth_m = depth_m.to(self.device, torch.float32)[None, None]
         output, mask = self.net(image, depth_m, rgb.shape[1] / rgb.shape[0])
-        values = self.net.to_metres(output)[0, 0]
-        was_hole = ~F.interpolate(_is_value(depth_m).float(), values.shape, mode="nearest").bool()
+        values = self.net.module.to_metres(output)[0, 0]
+        was_hole = ~F.interpolate(is_value(depth_m).float(), values.shape, mode="nearest").bool()
         if mask is None:
             return Prediction(values=values, kind=self.kind, mask=was_hole[0, 0])
         probability = mask[0, 0].sigmoid()
@@ -260,10 +108,6 @@ class LingBot(NetworkModel[LingBotNet]):
         return Prediction(
             values=values, kind=self.kind, confidence=probability, mask=was_hole[0, 0]
         )
-
-
-def _is_value(depth_m: torch.Tensor) -> torch.Tensor:
-    return depth_m.isfinite() & (depth_m > _MIN_DEPTH_M)
 
 
 def with_our_names(tensors: Tensors, source: str) -> Tensors:
@@ -284,3 +128,106 @@ def with_our_names(tensors: Tensors, source: str) -> Tensors:
             raise ModelError(f"{source} has {ours} under two names")
         renamed[ours] = tensor
     return renamed
+
+
+def load(request: LoadRequest) -> GuessedCompletion:
+    """Return the model behind one that guesses what it starts from."""
+    entry = request.entry
+    if request.completion.guess_model == entry.name:
+        raise ModelError(f"completion.guess_model is {entry.name} itself")
+    guess = request.load_guess(request.completion.guess_model)
+    completer = LingBot.load(entry, request.weights, request.device, sha256=request.sha256)
+    return GuessedCompletion(completer, guess, request.completion)
+
+
+def make_random(request: ModelRequest) -> GuessedCompletion:
+    """Return the model with pseudo-random weights; the one that guesses has its own."""
+    entry = request.entry
+    values = described(entry.variant, depth_head=1, mask_head=1) | {"remap_depth_in": "linear"}
+    config = LingBotConfig.read(values, "the random weights")
+    net = pseudo_random.filled(lambda: LingBotNet(config), _POSITIVE)
+    completer = LingBot(net, entry, request.device, pseudo_random.SHA256)
+    guess = request.load_guess(request.completion.guess_model)
+    return GuessedCompletion(completer, guess, request.completion)
+
+
+def golden_config() -> LingBotConfig:
+    """Return the small network of the comparisons."""
+    return LingBotConfig.read(read_golden(_GOLDEN)["model_config"], "the golden file")
+
+
+def golden_weights() -> Tensors:
+    """Return the weights that the original had in them."""
+    shapes = pseudo_random.shapes_of(lambda: LingBotNet(golden_config()))
+    return pseudo_random.fill(shapes, positive=_GOLDEN_POSITIVE)
+
+
+def golden_depth(height: int, width: int, kind: str = "holes") -> torch.Tensor:
+    """Return the (height, width) metres that the original was given: with holes, full or none."""
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    depth_m = 1 + ((3 * rows + 2 * columns) % 37) / 10
+    if kind == "none":
+        depth_m[:] = 0
+    if kind == "holes":
+        depth_m[height // 4 : height // 2, width // 8 : width // 2] = 0
+        depth_m[:, -width // 5 :] = float("nan")
+        depth_m[0, 0] = float("inf")
+        depth_m[height // 2 :, :3] = 0.005
+    return depth_m
+
+
+def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+    """Yield the comparisons with the original: a small backbone and narrow heads."""
+    golden = read_golden(_GOLDEN)
+    values = check_rule(golden_weights(), golden)
+    net = built(lambda: LingBotNet(golden_config()), values)
+    for expected in golden["float64"]:
+        size = "{}x{}".format(*expected["size"])
+        outputs = cache(partial(_golden_network, net, values, expected))
+        for index, name in enumerate(("metres", "mask")):
+            yield Case(
+                name=f"{name} of the network {size} in float64, depth: {expected['depth']}",
+                expected=expected[name],
+                tolerance=FLOAT32_POSITIONS,
+                is_relative=True,
+                compute=partial(one_of, outputs, index),
+            )
+    for expected in golden["float32"]:
+        yield Case(
+            name="metres completed, {}x{}".format(*expected["size"]),
+            expected=expected["metres"],
+            tolerance=1e-4,
+            is_relative=True,
+            compute=partial(_golden_metres, values, entry, expected),
+        )
+
+
+def _golden_network(
+    net: LingBotNet, values: Tensors, expected: Numbers
+) -> tuple[torch.Tensor, torch.Tensor]:
+    height, width = expected["size"]
+    depth_m = golden_depth(height, width, expected["depth"]).double()[None, None]
+
+    def run() -> tuple[torch.Tensor, torch.Tensor]:
+        output, mask = net(seen_image(expected), depth_m, width / height)
+        return enlarged(output, expected).exp(), enlarged(mask, expected).sigmoid()
+
+    return in_float64(net, values, run)
+
+
+def _golden_metres(values: Tensors, entry: ModelEntry, expected: Numbers) -> torch.Tensor:
+    bias = "mask_head.output_blocks.4.bias"
+    everywhere = values | {bias: values[bias] + 100.0}  # no pixel without depth
+    net = built(lambda: LingBotNet(golden_config()), everywhere)
+    model = LingBot(net, replace(entry, input=spec_of(expected)), torch.device("cpu"), sha256="")
+    size = expected["size"]
+    metres = model.complete(picture(*size), golden_depth(*size)).values
+    return enlarged(metres.log()[None, None], expected).exp()
+
+
+FAMILY = Family(
+    load=load,
+    make_random=make_random,
+    golden_cases=golden_cases,
+    fp32_layers=r"(depth|mask)_head\.output_blocks",
+)

@@ -7,8 +7,9 @@ Cross-dataset Transfer", TPAMI 2022; isl-org/MiDaS `midas/midas_net.py`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -23,9 +24,13 @@ from mono_depth.models.backbones.efficientnet_lite import (
     EfficientNetLite3,
 )
 from mono_depth.models.backbones.resnet import RESNET_CHANNELS, RESNEXT101_32X8D, ResNet
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import Case, check_rule, read_golden
+from mono_depth.models.checks.golden.convolutional import cases_of
 from mono_depth.models.families.convolutional import ConvolutionalDepth
+from mono_depth.models.family import Family, ModelRequest, from_file
 from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import load_strictly, read_tensors
+from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
 
 _HEAD_CHANNELS = 32
 
@@ -206,3 +211,34 @@ class _ResidualConv(nn.Module):
         rectified = F.relu(plane)
         out = self.conv2(F.relu(self.conv1(rectified), inplace=True))
         return cast("torch.Tensor", out + (rectified if self._rectifies_skip else plane))
+
+
+def make_random(request: ModelRequest) -> Midas:
+    """Return the model with pseudo-random weights."""
+    net = pseudo_random.filled(partial(MidasNet, request.entry.variant))
+    return Midas(net, request.entry, request.device, pseudo_random.SHA256)
+
+
+LAST_BIAS = "scratch.output_conv.4.bias"
+
+
+def golden_weights(variant: str) -> Tensors:
+    """Return the weights that the original had in the comparisons."""
+    shapes = pseudo_random.shapes_of(partial(MidasNet, variant))
+    norms = [name.replace("running_var", "weight") for name in shapes if "running_var" in name]
+    return pseudo_random.fill(shapes, positive=[*norms, LAST_BIAS])
+
+
+def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+    """Yield the comparisons with the original for the variant of `entry`."""
+    golden = read_golden("midas_v21")[entry.variant]
+    values = check_rule(golden_weights(entry.variant), golden)
+    return cases_of(entry, golden, values, partial(MidasNet, entry.variant), Midas)
+
+
+FAMILY = Family(
+    load=from_file(Midas.load),
+    make_random=make_random,
+    golden_cases=golden_cases,
+    fp32_layers=r"scratch\.output_conv\.4",
+)

@@ -6,127 +6,47 @@ with Metric Scale and Sharp Details", NeurIPS 2025; microsoft/MoGe `moge/model/v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-from math import hypot
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ModelError
-from mono_depth.models.backbones.dinov2 import PATCH_PX, DinoV2
-from mono_depth.models.families.conv_stack import ConvStack, StackConfig
-from mono_depth.models.families.moge_encoder import (
-    Encoder,
-    EncoderConfig,
-    view_plane,
-    warn_of_unknown,
-    with_view_plane,
+from mono_depth.models.backbones.dinov2 import PATCH_PX, VIT_SIZES
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import (
+    FLOAT32_POSITIONS,
+    Case,
+    Numbers,
+    built,
+    check_rule,
+    in_float64,
+    picture,
+    read_golden,
 )
+from mono_depth.models.checks.golden.tokens import enlarged, one_of, seen_image, spec_of
+from mono_depth.models.families.moge_description import described
+from mono_depth.models.families.moge_encoder import view_plane
+from mono_depth.models.families.moge_net import MogeConfig, MogeNet
 from mono_depth.models.families.point_map import shift_of
-from mono_depth.models.network_model import NetworkModel
+from mono_depth.models.family import Family, ModelRequest, from_file
+from mono_depth.models.network_model import ImageModel
 from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import load_strictly, read_configured
+from mono_depth.models.store.weights import Tensors, load_strictly, read_configured
 
 _MASK_THRESHOLD = 0.5
 _SAMPLES = 64  # rows and columns of pixels that the shift is found from
 _UNUSED = "normal_head."  # surface normals, which depth does not need
-_IGNORED = frozenset({"normal_head", "num_tokens_range"})
-_REMAPPINGS = ("linear", "sinh", "exp", "sinh_exp")
+_GOLDEN = "moge2"  # file of numbers of the original
+_POSITIVE = ("mask_head.output_blocks.4.bias", "encoder.image_std")  # of pseudo-random weights
 
 
-@dataclass(frozen=True, kw_only=True)
-class MogeConfig:
-    """The network that a weights file describes."""
-
-    encoder: EncoderConfig
-    neck: StackConfig
-    points_head: StackConfig
-    mask_head: StackConfig
-    scale_dims: tuple[int, ...]  # channels of the layers that say the metric scale
-    remap: str  # from the output of the points head to points
-
-    @classmethod
-    def read(cls, values: dict[str, Any], where: str) -> MogeConfig:
-        """Take the configuration from a weights file.
-
-        Raises:
-            ModelError: it describes a network that this module does not know.
-        """
-        stacks = {name: values.get(name) for name in ("neck", "points_head", "mask_head")}
-        known = _IGNORED | stacks.keys() | {"encoder", "scale_head", "remap_output"}
-        warn_of_unknown(values, known, where)
-        scale_head = values.get("scale_head")
-        dims = scale_head.get("dims") if isinstance(scale_head, dict) else None
-        if not isinstance(dims, (list, tuple)) or not all(isinstance(dim, int) for dim in dims):
-            raise ModelError(f"{where}: scale_head is {scale_head!r}, expected a list of dims")
-        remap = values.get("remap_output", "linear")  # what the original takes, too
-        if remap not in _REMAPPINGS:
-            known_ones = ", ".join(_REMAPPINGS)
-            raise ModelError(f"{where}: remap_output {remap!r} is not one of {known_ones}")
-        return cls(
-            encoder=EncoderConfig.read(values.get("encoder"), where, ignored=frozenset()),
-            **{name: StackConfig.read(item, f"{where}: {name}") for name, item in stacks.items()},
-            scale_dims=tuple(dims),
-            remap=remap,
-        )
-
-
-class MogeNet(nn.Module):
-    """The network that a configuration describes, with the published parameter names."""
-
-    def __init__(self, config: MogeConfig) -> None:
-        super().__init__()
-        self.encoder = Encoder(config.encoder, DinoV2(config.encoder.vit))
-        self.neck = ConvStack(config.neck)
-        self.points_head = ConvStack(config.points_head)
-        self.mask_head = ConvStack(config.mask_head)
-        dims = config.scale_dims
-        layers = [
-            layer
-            for before, after in pairwise(dims)
-            for layer in (nn.Linear(before, after), nn.ReLU(inplace=True))
-        ]
-        self.scale_head = nn.Sequential(*layers[:-1])
-        self._config = config
-
-    def forward(
-        self, image: torch.Tensor, aspect: float
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return points before they are remapped, where they are valid, and their scale.
-
-        Args:
-            image: (B, 3, h, w) RGB of 0..1, h and w multiples of 14.
-            aspect: width / height of the camera's image.
-
-        Returns:
-            (B, 3, h * 8 / 7, w * 8 / 7); logits (B, 1, h * 8 / 7, w * 8 / 7); metres of one unit
-            of the points, (B,).
-        """
-        height, width = image.shape[-2:]
-        layers = self.encoder.backbone(self.encoder.normalised(image), self._config.encoder.layers)
-        grid = (height // PATCH_PX, width // PATCH_PX)
-        plane = self.encoder.project([patches for patches, _ in layers], grid)
-        maps = self.neck(with_view_plane(plane, aspect))
-        scale_m = self.scale_head(layers[-1][1])[:, 0].exp()
-        return self.points_head(maps)[-1], self.mask_head(maps)[-1], scale_m
-
-    def remapped(self, output: torch.Tensor) -> torch.Tensor:
-        """Return points, (B, 3, ...), from the first output of `forward`, maybe resized."""
-        remap = self._config.remap
-        if remap == "linear":
-            return output
-        if remap == "sinh":
-            return output.sinh()
-        xy, z = output[:, :2], output[:, 2:].exp()
-        return torch.cat([xy * z if remap == "exp" else xy.sinh(), z], dim=1)
-
-
-class Moge(NetworkModel[MogeNet]):
+class Moge(ImageModel[MogeNet]):
     """MoGe-2 behind the `DepthModel` protocol.
 
     With intrinsics the depth is that of a camera with their focal length, else that of the camera
@@ -168,21 +88,26 @@ class Moge(NetworkModel[MogeNet]):
         load_strictly(net, used, str(weights))
         return cls(net, entry, device, found_sha256)
 
-    @torch.inference_mode()
-    def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
-        """Predict depth for one image. See `DepthModel.infer`."""
-        image = self._preprocess(rgb)
-        height, width = rgb.shape[:2]
-        output, mask, scale_m = self.net(image, width / height)
-        shift = self._shift(output, mask, height, width, intrinsics)
-        depth = self.net.remapped(output)[0, 2] + shift.float()
-        probability = mask[0, 0].sigmoid()
-        is_known = (probability > _MASK_THRESHOLD) & (depth > 0.0)
-        return Prediction(
-            values=torch.where(is_known, depth * scale_m, torch.nan),
-            kind=self.kind,
-            confidence=probability,
-        )
+    def _predict(
+        self, images: torch.Tensor, size: Sequence[int], cameras: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        height, width = size
+        output, mask, scale_m = self.net(images, width / height)
+        predictions = []
+        for index, camera in enumerate(cameras):  # the shift is another for each image
+            one = slice(index, index + 1)
+            shift = self._shift(output[one], mask[one], height, width, camera)
+            depth = self.net.module.remapped(output[one])[0, 2] + shift.float()
+            probability = mask[index, 0].sigmoid()
+            is_known = (probability > _MASK_THRESHOLD) & (depth > 0.0)
+            predictions.append(
+                Prediction(
+                    values=torch.where(is_known, depth * scale_m[one], torch.nan),
+                    kind=self.kind,
+                    confidence=probability,
+                )
+            )
+        return predictions
 
     def _shift(
         self,
@@ -205,7 +130,7 @@ class Moge(NetworkModel[MogeNet]):
         samples = F.grid_sample(
             both, places[None].to(both.dtype), padding_mode="border", align_corners=False
         )
-        points = self.net.remapped(samples[:, :3])[0].flatten(1).T
+        points = self.net.module.remapped(samples[:, :3])[0].flatten(1).T
         uv = view_plane(height, width, width / height, points.dtype, points.device)
         uv = uv[0][:, rows[:, None], columns].flatten(1).T
         focal = None if intrinsics is None else _focal_in_half_diagonals(intrinsics)
@@ -214,4 +139,98 @@ class Moge(NetworkModel[MogeNet]):
 
 
 def _focal_in_half_diagonals(camera: Intrinsics) -> float:
-    return camera.fx / (0.5 * hypot(camera.width, camera.height))
+    return camera.fx / (0.5 * math.hypot(camera.width, camera.height))
+
+
+def make_random(request: ModelRequest) -> Moge:
+    """Return the model with pseudo-random weights."""
+    variant = request.entry.variant
+    width = VIT_SIZES[variant].width
+    values = described(variant, points_head=3, mask_head=1)
+    values |= {"scale_head": {"dims": [width, width, width, 1]}, "remap_output": "exp"}
+    config = MogeConfig.read(values, "the random weights")
+    net = pseudo_random.filled(lambda: MogeNet(config), _POSITIVE)
+    return Moge(net, request.entry, request.device, pseudo_random.SHA256)
+
+
+def golden_config() -> MogeConfig:
+    """Return the small network of the comparisons."""
+    return MogeConfig.read(read_golden(_GOLDEN)["model_config"], "the golden file")
+
+
+def golden_weights() -> Tensors:
+    """Return the weights that the original had: points lie near the rays of their pixels."""
+    values = pseudo_random.fill(
+        pseudo_random.shapes_of(lambda: MogeNet(golden_config())), positive=_POSITIVE
+    )
+    values["points_head.output_blocks.4.weight"] *= 0.1
+    for i in (0, 1):
+        values["neck.input_blocks.4.weight"][i, i, 0, 0] += 100.0
+        values["points_head.input_blocks.4.weight"][i, i, 0, 0] += 1.0
+        values["points_head.output_blocks.4.weight"][i, i, 0, 0] += 0.1
+    return values
+
+
+def golden_camera(expected: Numbers) -> Intrinsics | None:
+    """Return the camera that the original was given in them."""
+    if expected["fov_x_deg"] is None:
+        return None
+    height, width = expected["size"]
+    focal = width / 2 / math.tan(math.radians(expected["fov_x_deg"]) / 2)
+    middle = {"cx": (width - 1) / 2, "cy": (height - 1) / 2}
+    return Intrinsics(width=width, height=height, fx=focal, fy=focal, **middle)
+
+
+def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+    """Yield the comparisons with the original: a small backbone and narrow heads."""
+    golden = read_golden(_GOLDEN)
+    values = check_rule(golden_weights(), golden)
+    net = built(lambda: MogeNet(golden_config()), values)
+    for expected in golden["float64"]:
+        size = "{}x{}".format(*expected["size"])
+        outputs = cache(partial(_golden_network, net, values, expected))
+        for index, name in enumerate(("points", "mask")):
+            yield Case(
+                name=f"{name} of the network {size} in float64",
+                expected=expected[name],
+                tolerance=FLOAT32_POSITIONS,
+                compute=partial(one_of, outputs, index),
+            )
+    for expected in golden["float32"]:
+        seen = spec_of(expected)
+        if 7 * expected["size"][0] != 4 * 2 * seen.height:  # else metres are not at pixels
+            continue
+        view = "unknown camera" if expected["fov_x_deg"] is None else "known camera"
+        yield Case(
+            name="metres of {}x{}, {}".format(*expected["size"], view),
+            expected=expected["metres"],
+            tolerance=1e-4,
+            compute=partial(_golden_metres, net, entry, expected),
+        )
+
+
+def _golden_network(
+    net: MogeNet, values: Tensors, expected: Numbers
+) -> tuple[torch.Tensor, torch.Tensor]:
+    height, width = expected["size"]
+
+    def run() -> tuple[torch.Tensor, torch.Tensor]:
+        output, mask, _ = net(seen_image(expected), width / height)
+        points = net.remapped(enlarged(output, expected)).permute(0, 2, 3, 1)
+        return points, enlarged(mask, expected).sigmoid()
+
+    return in_float64(net, values, run)
+
+
+def _golden_metres(net: MogeNet, entry: ModelEntry, expected: Numbers) -> torch.Tensor:
+    entry = replace(entry, input=spec_of(expected))
+    model = Moge(net, entry, torch.device("cpu"), sha256="")
+    return model.infer(picture(*expected["size"]), golden_camera(expected)).values.nan_to_num(0.0)
+
+
+FAMILY = Family(
+    load=from_file(Moge.load),
+    make_random=make_random,
+    golden_cases=golden_cases,
+    fp32_layers=r"scale_head|(points|mask)_head\.output_blocks",
+)

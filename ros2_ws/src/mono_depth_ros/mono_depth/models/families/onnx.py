@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ import torch
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
+from mono_depth.models.batch import check_batch, one_by_one
+from mono_depth.models.family import Family, LoadRequest
 from mono_depth.models.onnx_session import runtime_errors, session_options
 from mono_depth.models.preprocess import InputSpec, Preprocess
+from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
 from mono_depth.models.store.weights import open_weights
 from mono_depth.system.threads import torch_threads
@@ -65,7 +69,13 @@ class OnnxDepth:
         self._preprocess = Preprocess(entry.input, device)
         self._output_name = _output_name(session, entry)
         input_name = _input_name(session, entry, entry.input)
-        self.net = OnnxNet(session, input_name, self._output_name, path)
+        self._takes_batches = _takes_batches(session, input_name, self._output_name)
+        self.net = ReplaceableNet(OnnxNet(session, input_name, self._output_name, path))
+
+    @property
+    def networks(self) -> Sequence[ReplaceableNet[OnnxNet]]:
+        """See `HasNetworks.networks`."""
+        return (self.net,)
 
     @classmethod
     def load(
@@ -112,20 +122,40 @@ class OnnxDepth:
         del intrinsics
         with torch_threads(1):  # not a second pool beside ONNX Runtime's
             image = self._preprocess(rgb).contiguous()
+        (prediction,) = self._predict(image, 1)
+        return prediction
+
+    def infer_batch(
+        self, rgb: torch.Tensor, intrinsics: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        """Predict depth for several images, one by one where the file takes no more at a time.
+
+        See `DepthModel.infer_batch`.
+        """
+        if not self._takes_batches:
+            return one_by_one(self.infer, rgb, intrinsics)
+        check_batch(rgb, intrinsics)
+        with torch_threads(1):
+            images = self._preprocess.batch(rgb)
+        return self._predict(images, len(rgb))
+
+    def _predict(self, images: torch.Tensor, count: int) -> list[Prediction]:
+        """Run the network on the (count, 3, h, w) input for so many images."""
         try:
-            values = self.net(image)
+            values = self.net(images)
         except runtime_errors() as error:
-            size = "x".join(map(str, image.shape))
+            size = "x".join(map(str, images.shape))
             raise FrameError(
                 f"{self.name}: ONNX Runtime failed on a {size} input: {error}"
             ) from error
-        if values.ndim < 2 or values.shape[:-2].numel() != 1:
+        if values.ndim < 2 or values.shape[:-2].numel() != count:
+            wanted = f"({count}, 1, h, w), ({count}, h, w)" + (" or (h, w)" if count == 1 else "")
             raise FrameError(
                 f"{self.name}: output {self._output_name} has shape {tuple(values.shape)}, "
-                "expected (1, 1, h, w), (1, h, w) or (h, w)"
+                f"expected {wanted}"
             )
-        values = values.reshape(values.shape[-2:]).to(self.device, torch.float32)
-        return Prediction(values=values, kind=self.kind)
+        values = values.reshape(count, *values.shape[-2:]).to(self.device, torch.float32)
+        return [Prediction(values=plane, kind=self.kind) for plane in values]
 
 
 def _providers(available: list[str], device: torch.device) -> list[Any]:
@@ -152,8 +182,7 @@ def _input_name(session: onnxruntime.InferenceSession, entry: ModelEntry, spec: 
     if spec.rule == "fixed":
         wanted[2:] = [spec.height, spec.width]
     for given, want in zip(node.shape, wanted, strict=True):
-        is_free = not isinstance(given, int) or given < 1
-        if not is_free and given != want:
+        if not _is_free(given) and given != want:
             raise ModelError(
                 f"{entry.name}: input {node.name} has shape {node.shape}, but the registry "
                 f"entry makes 1x3x{spec.height}x{spec.width} ({spec.rule})"
@@ -172,6 +201,19 @@ def _output_name(session: onnxruntime.InferenceSession, entry: ModelEntry) -> st
     return str(node.name)
 
 
+def _takes_batches(
+    session: onnxruntime.InferenceSession, input_name: str, output_name: str
+) -> bool:
+    """Tell whether the file says that it takes and gives any number of images."""
+    nodes = (*session.get_inputs(), *session.get_outputs())
+    shapes = [node.shape for node in nodes if node.name in (input_name, output_name)]
+    return all(len(shape) > 2 and _is_free(shape[0]) for shape in shapes)
+
+
+def _is_free(side: object) -> bool:
+    return not isinstance(side, int) or side < 1
+
+
 def _pick(nodes: list[onnxruntime.NodeArg], name: str, what: str) -> onnxruntime.NodeArg:
     names = ", ".join(node.name for node in nodes)
     if name:
@@ -182,3 +224,17 @@ def _pick(nodes: list[onnxruntime.NodeArg], name: str, what: str) -> onnxruntime
     if len(nodes) != 1:
         raise ModelError(f"{what} must be named in the registry entry, one of: {names}")
     return nodes[0]
+
+
+def load(request: LoadRequest) -> OnnxDepth:
+    """Return the model of a file."""
+    return OnnxDepth.load(
+        request.entry,
+        request.weights,
+        request.device,
+        sha256=request.sha256,
+        threads=request.threads,
+    )
+
+
+FAMILY = Family(load=load, make_random=None, golden_cases=None)

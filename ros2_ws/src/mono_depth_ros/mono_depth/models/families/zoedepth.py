@@ -10,191 +10,42 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.models.families.midas_dpt import (
-    DPT_CONFIGS,
-    STRIDE_PX,
-    DptConfig,
-    MidasDptNet,
-    prepared,
-    without_unused,
+from mono_depth.models.batch import check_batch, one_by_one
+from mono_depth.models.checks import pseudo_random
+from mono_depth.models.checks.golden.case import (
+    Case,
+    Numbers,
+    built,
+    check_rule,
+    in_float64,
+    noise,
+    picture,
+    read_golden,
 )
-from mono_depth.models.families.zoedepth_heads import (
-    BINS,
-    EMBEDDING,
-    MIN_DEPTH_M,
-    Attractors,
-    BinDistribution,
-    MetricHead,
-    Projector,
-)
+from mono_depth.models.families.midas_dpt import golden_config, without_unused
+from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS, STRIDE_PX, DptConfig, prepared
+from mono_depth.models.families.zoedepth_heads import MIN_DEPTH_M
+from mono_depth.models.families.zoedepth_net import ZoeNet, ZoeNetNK
+from mono_depth.models.family import Family, ModelRequest, from_file
+from mono_depth.models.mirrored import MirrorAveraged
 from mono_depth.models.preprocess import image_planes
-from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import load_strictly, read_tensors
+from mono_depth.models.protocol import LoadedModel
+from mono_depth.models.replaceable_net import ReplaceableNet
+from mono_depth.models.store.registry import ModelEntry, with_short_side
+from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
 
 VARIANTS = ("n", "k", "nk")
-_FEATURES = 256  # channels of the maps of the relative network
-_LAST = 32  # channels of its map before the last layer
-_ATTRACTORS = (16, 8, 4, 1)
-_NK_ATTRACTORS = (16, 16, 16, 16)  # the 16, 8, 4, 1 of its configuration never reach the layers
-_DOMAINS = ("nyu", "kitti")
+BACKBONE = "beit_l_384"
 _PAD_FACTOR = 3.0
-
-
-class ZoeNet(nn.Module):
-    """ZoeDepth with one head (N, K), with the published parameter names."""
-
-    def __init__(self, max_depth_m: float | None, config: DptConfig) -> None:
-        """Build it; `max_depth_m` is None for N, whose bins have no bound."""
-        super().__init__()
-        self.core = _Core(config)
-        self._max_depth_m = max_depth_m
-        is_bounded = max_depth_m is not None
-        self.conv2 = nn.Conv2d(_FEATURES, _FEATURES, 1)
-        self.seed_bin_regressor = _seed(256, is_bounded=is_bounded)
-        self.seed_projector = Projector(_FEATURES, EMBEDDING, 128)
-        self.projectors = nn.ModuleList(Projector(_FEATURES, EMBEDDING, 128) for _ in _ATTRACTORS)
-        self.attractors = nn.ModuleList(
-            Attractors(count, is_bounded=is_bounded) for count in _ATTRACTORS
-        )
-        self.conditional_log_binomial = BinDistribution(_LAST + 1, 2)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return depth in metres.
-
-        Args:
-            image: (B, 3, h, w) normalised, h and w multiples of 32.
-
-        Returns:
-            (B, h, w), positive.
-        """
-        relative, last, paths = self.core.core.features(image)
-        head = MetricHead(
-            seed=self.seed_bin_regressor,
-            attractors=list(self.attractors),
-            distribution=self.conditional_log_binomial,
-            max_depth_m=self._max_depth_m,
-        )
-        coarsest = self.conv2(paths[0])
-        embeddings = _embeddings(coarsest, paths[1:], self.seed_projector, self.projectors)
-        return head.depth_m(coarsest, embeddings, torch.cat((last, relative), dim=1))[:, 0]
-
-
-class ZoeNetNK(nn.Module):
-    """ZoeDepth with a head for rooms and one for roads, with the published parameter names."""
-
-    def __init__(self, config: DptConfig) -> None:
-        super().__init__()
-        self.core = _Core(config)
-        self.conv2 = nn.Conv2d(_FEATURES, _FEATURES, 1)
-        self.patch_transformer = _DomainTransformer()
-        self.mlp_classifier = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
-        self.seed_bin_regressors = nn.ModuleDict(
-            {domain: _seed(64, is_bounded=False) for domain in _DOMAINS}
-        )
-        self.seed_projector = Projector(_FEATURES, EMBEDDING, 64)
-        self.projectors = nn.ModuleList(Projector(_FEATURES, EMBEDDING, 64) for _ in _NK_ATTRACTORS)
-        self.attractors = nn.ModuleDict(
-            {
-                domain: nn.ModuleList(Attractors(n, is_bounded=False) for n in _NK_ATTRACTORS)
-                for domain in _DOMAINS
-            }
-        )
-        self.conditional_log_binomial = nn.ModuleDict(
-            {domain: BinDistribution(_LAST, 4) for domain in _DOMAINS}
-        )
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return depth in metres. See `ZoeNet.forward`; one head for the whole batch."""
-        _, last, paths = self.core.core.features(image)
-        coarsest = self.conv2(paths[0])
-        embeddings = _embeddings(coarsest, paths[1:], self.seed_projector, self.projectors)
-        chosen = self.domain_logits(coarsest).sum(dim=0).argmax()
-        if not _is_recorded():
-            return self._head(_DOMAINS[int(chosen)]).depth_m(coarsest, embeddings, last)[:, 0]
-        rooms, roads = (
-            self._head(domain).depth_m(coarsest, embeddings, last) for domain in _DOMAINS
-        )
-        return torch.where(chosen == 0, rooms, roads)[:, 0]
-
-    def _head(self, domain: str) -> MetricHead:
-        return MetricHead(
-            seed=self.seed_bin_regressors[domain],
-            attractors=list(cast("nn.ModuleList", self.attractors[domain])),
-            distribution=self.conditional_log_binomial[domain],
-            max_depth_m=None,
-        )
-
-    def domain_logits(self, coarsest: torch.Tensor) -> torch.Tensor:
-        """Return (B, 2): how much the images look like rooms and like roads.
-
-        Args:
-            coarsest: (B, 256, ...) after `conv2`.
-        """
-        return cast("torch.Tensor", self.mlp_classifier(self.patch_transformer(coarsest)))
-
-
-def _is_recorded() -> bool:
-    """Tell whether operations are recorded for later, when the choice of a head may be another."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return True
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-
-
-class _Core(nn.Module):
-    """Holds the relative network; the published names start with `core.core`."""
-
-    def __init__(self, config: DptConfig) -> None:
-        super().__init__()
-        self.core = MidasDptNet(config)
-
-
-def _seed(inner: int, *, is_bounded: bool) -> Projector:
-    return Projector(_FEATURES, BINS, inner, nn.ReLU() if is_bounded else nn.Softplus())
-
-
-def _embeddings(
-    coarsest: torch.Tensor,
-    paths: Sequence[torch.Tensor],
-    seed_projector: nn.Module,
-    projectors: nn.ModuleList,
-) -> list[torch.Tensor]:
-    finer = [project(path) for project, path in zip(projectors, paths, strict=True)]
-    return [seed_projector(coarsest), *finer]
-
-
-class _DomainTransformer(nn.Module):
-    """The coarsest map to 128 numbers that tell rooms from roads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layer = nn.TransformerEncoderLayer(128, 4, dim_feedforward=1024, batch_first=True)
-        self.transformer_encoder = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
-        self.embedding_convPxP = nn.Conv2d(_FEATURES, 128, 1)
-
-    def forward(self, plane: torch.Tensor) -> torch.Tensor:
-        tokens = self.embedding_convPxP(plane).flatten(2).transpose(1, 2)
-        tokens = F.pad(tokens, (0, 0, 1, 0))  # a class token of zeros
-        return cast("torch.Tensor", self.transformer_encoder(tokens + _positions(tokens))[:, 0])
-
-
-def _positions(tokens: torch.Tensor) -> torch.Tensor:
-    """Return the (N, C) sines and cosines that number the (B, N, C) `tokens`."""
-    count, width = tokens.shape[1:]
-    # In float32 whatever the network runs in, like the original.
-    position = torch.arange(count, dtype=torch.float32, device=tokens.device)[:, None]
-    index = torch.arange(0, width, 2, dtype=torch.float32, device=tokens.device)
-    angle = position * torch.exp(index * (-math.log(10000.0) / width))
-    return torch.cat((angle.sin(), angle.cos()), dim=1).to(tokens.dtype)
 
 
 class ZoeDepth:
@@ -216,10 +67,15 @@ class ZoeDepth:
         self.device = device
         self.weights_sha256 = sha256
         prepared(net.core.core)
-        self.net = net.eval().requires_grad_(False).to(device)
+        self.net = ReplaceableNet(net.eval().requires_grad_(False).to(device))
         self._spec = entry.input
         self._mean = torch.tensor(entry.input.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(entry.input.std, device=device).view(1, 3, 1, 1)
+
+    @property
+    def networks(self) -> Sequence[ReplaceableNet[ZoeNet | ZoeNetNK]]:
+        """See `HasNetworks.networks`."""
+        return (self.net,)
 
     @classmethod
     def load(
@@ -236,7 +92,8 @@ class ZoeDepth:
         Raises:
             ModelError: the file is not the network that `entry` describes.
         """
-        net = _net(entry)
+        with torch.device("meta"):
+            net = _checked_net(entry)
         tensors, found_sha256 = read_tensors(weights, sha256, part="model")
         tensors = {
             name: tensor
@@ -250,27 +107,57 @@ class ZoeDepth:
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
         """Predict depth for one image. See `DepthModel.infer`."""
         del intrinsics
+        (prediction,) = self._predict(self._input(rgb), rgb.shape[:2])
+        return prediction
+
+    @torch.inference_mode()
+    def infer_batch(
+        self, rgb: torch.Tensor, intrinsics: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        """Predict depth for several images. See `DepthModel.infer_batch`.
+
+        NK chooses one head for all that it sees at a time, so it sees one image at a time.
+        """
+        if isinstance(self.net.module, ZoeNetNK):
+            return one_by_one(self.infer, rgb, intrinsics)
+        check_batch(rgb, intrinsics)
+        return self._predict(torch.cat([self._input(image) for image in rgb]), rgb.shape[1:3])
+
+    def _input(self, rgb: torch.Tensor) -> torch.Tensor:
+        """Return the (1, 3, h, w) input of the network for an image."""
         planes = image_planes(rgb, self.device) / 255.0
-        height, width = rgb.shape[:2]
-        pad_y, pad_x = (int(math.sqrt(side / 2) * _PAD_FACTOR) for side in (height, width))
-        if pad_y >= height or pad_x >= width:
-            raise FrameError(f"image of {width}x{height} pixels, expected 5x5 or more")
+        pad_y, pad_x = _border(*rgb.shape[:2])
         planes = F.pad(planes, (pad_x, pad_x, pad_y, pad_y), mode="reflect")
-        padded = planes.shape[-2:]
-        net_width, net_height = self._spec.size_for(padded[1], padded[0])
+        net_width, net_height = self._spec.size_for(planes.shape[3], planes.shape[2])
         planes = F.interpolate(planes, (net_height, net_width), mode="bilinear", align_corners=True)
-        depth_m = self.net((planes - self._mean) / self._std)[:, None]
+        return (planes - self._mean) / self._std
+
+    def _predict(self, images: torch.Tensor, size: Sequence[int]) -> list[Prediction]:
+        height, width = size
+        pad_y, pad_x = _border(height, width)
+        padded = (height + 2 * pad_y, width + 2 * pad_x)
+        depth_m = self.net(images)[:, None]
         depth_m = F.interpolate(depth_m, padded, mode="bicubic", align_corners=False)
-        depth_m = depth_m[0, 0, pad_y : pad_y + height, pad_x : pad_x + width]
+        depth_m = depth_m[:, 0, pad_y : pad_y + height, pad_x : pad_x + width]
         # cubic interpolation can overshoot
-        return Prediction(values=depth_m.float().clamp(min=MIN_DEPTH_M), kind=self.kind)
+        values_m = depth_m.float().clamp(min=MIN_DEPTH_M)
+        return [Prediction(values=values, kind=self.kind) for values in values_m]
+
+
+def _border(height: int, width: int) -> tuple[int, int]:
+    """Return how many pixels are mirrored above and below, and on the left and right."""
+    pad_y, pad_x = (int(math.sqrt(side / 2) * _PAD_FACTOR) for side in (height, width))
+    if pad_y >= height or pad_x >= width:
+        raise FrameError(f"image of {width}x{height} pixels, expected 5x5 or more")
+    return pad_y, pad_x
 
 
 # The files also hold the numbers 0 to 63 and the number 63.
 _CONSTANT = re.compile(r"conditional_log_binomial\..*log_binomial_transform\.(k_idx|K_minus_1)")
 
 
-def _net(entry: ModelEntry) -> ZoeNet | ZoeNetNK:
+def _checked_net(entry: ModelEntry) -> ZoeNet | ZoeNetNK:
+    """Return the network that `entry` describes, if there is such a one."""
     if entry.variant not in VARIANTS:
         known = ", ".join(VARIANTS)
         raise ModelError(f"{entry.name}: variant {entry.variant!r} is not one of {known}")
@@ -278,6 +165,88 @@ def _net(entry: ModelEntry) -> ZoeNet | ZoeNetNK:
         raise ModelError(f"{entry.name}: kind {entry.kind.value}, not metric")
     if (entry.variant == "k") != (entry.max_depth_m is not None):
         raise ModelError(f"{entry.name}: variant k needs max_depth_m, n and nk have none")
-    config = DPT_CONFIGS["beit_l_384"]
-    with torch.device("meta"):
-        return ZoeNetNK(config) if entry.variant == "nk" else ZoeNet(entry.max_depth_m, config)
+    return make_net(entry.variant, DPT_CONFIGS[BACKBONE], entry.max_depth_m)
+
+
+def make_net(variant: str, config: DptConfig, max_depth_m: float | None) -> ZoeNet | ZoeNetNK:
+    """Return the network of `variant` on a backbone; `max_depth_m` is that of K."""
+    return ZoeNetNK(config) if variant == "nk" else ZoeNet(max_depth_m, config)
+
+
+def make_random(request: ModelRequest) -> ZoeDepth:
+    """Return the model with pseudo-random weights."""
+    entry = request.entry
+    config = DPT_CONFIGS[BACKBONE]
+    net = pseudo_random.filled(lambda: make_net(entry.variant, config, entry.max_depth_m))
+    return ZoeDepth(net, entry, request.device, pseudo_random.SHA256)
+
+
+LAST_BIAS = "core.core.scratch.output_conv.4.bias"
+_GOLDEN_SHORT_SIDE = 64
+_GOLDEN_MAX_DEPTH_M = 80.0  # of K
+
+
+def golden_net(variant: str, config: DptConfig) -> ZoeNet | ZoeNetNK:
+    """Return the network of `variant` on a backbone, as in the comparisons."""
+    return make_net(variant, config, _GOLDEN_MAX_DEPTH_M if variant == "k" else None)
+
+
+def golden_weights(variant: str) -> Tensors:
+    """Return the weights that the original had in the comparisons."""
+    make = partial(golden_net, variant, golden_config(BACKBONE))
+    return pseudo_random.fill(pseudo_random.shapes_of(make), positive=[LAST_BIAS])
+
+
+def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+    """Yield the comparisons with the original for the variant of `entry`: four blocks of it.
+
+    Of nk with the head for each domain.
+    """
+    golden = read_golden("zoedepth")
+    values = check_rule(golden_weights(entry.variant), golden[entry.variant])
+    yield from _golden_of(entry, golden[entry.variant], values, "")
+    if entry.variant == "nk":
+        indoor = values | {"mlp_classifier.2.bias": torch.tensor([10.0, -10.0])}
+        yield from _golden_of(entry, golden["nk_nyu"], indoor, ", indoors")
+
+
+def _golden_of(entry: ModelEntry, golden: Numbers, values: Tensors, where: str) -> Iterator[Case]:
+    for expected in golden["network_float64"]:
+        yield Case(
+            name="network {}x{} in float64".format(*expected["size"]) + where,
+            expected=expected,
+            tolerance=1e-9,
+            compute=partial(_golden_network, entry.variant, values, expected["size"]),
+        )
+    for expected in golden["image_float32"]:
+        look = ", with its mirror image" if expected["flip"] else ""
+        yield Case(
+            name="image {}x{}".format(*expected["image"]) + look + where,
+            expected=expected,
+            tolerance=1e-3,  # of a spread of some 3 % of the values
+            compute=partial(_golden_image, entry, values, expected),
+        )
+
+
+def _golden_network(variant: str, values: Tensors, size: list[int]) -> torch.Tensor:
+    net = built(lambda: golden_net(variant, golden_config(BACKBONE)), values)
+    image = noise(size[0], size[1], 0.0, 1.0).double()
+    output: torch.Tensor = in_float64(net, values, lambda: net((image - 0.5) / 0.5))
+    return output
+
+
+def _golden_image(entry: ModelEntry, values: Tensors, expected: Numbers) -> torch.Tensor:
+    entry = with_short_side(entry, _GOLDEN_SHORT_SIDE)
+    net = built(partial(golden_net, entry.variant, golden_config(BACKBONE)), values)
+    model: LoadedModel = ZoeDepth(net, entry, torch.device("cpu"), sha256="")
+    if expected["flip"]:
+        model = MirrorAveraged(model)
+    return model.infer(picture(*expected["image"]), None).values
+
+
+FAMILY = Family(
+    load=from_file(ZoeDepth.load),
+    make_random=make_random,
+    golden_cases=golden_cases,
+    fp32_layers=r"conditional_log_binomial|attractors|seed_bin_regressors?",
+)

@@ -12,19 +12,23 @@ Source: Yin et al., "Metric3D", ICCV 2023, section 3.1 (canonical camera, label 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError
+from mono_depth.models.batch import check_batch
 from mono_depth.models.nano.hints import evidence, follow, ground_log, with_hints
 from mono_depth.models.nano.net import NanoNet, fold_batch_norm
 from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
+from mono_depth.models.replaceable_net import ReplaceableNet
 
 CANONICAL_FOCAL_PX = 200.0
 DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
@@ -57,8 +61,14 @@ class Nano:
         net = net.to(device).eval()
         fold_batch_norm(net)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.net, self.hint_net = net, net.hints
+        self.net = ReplaceableNet(net)
+        self.hint_net = None if net.hints is None else ReplaceableNet(net.hints, "hints")
         self._rays: tuple[Intrinsics, torch.Tensor] | None = None
+
+    @property
+    def networks(self) -> Sequence[ReplaceableNet[nn.Module]]:
+        """See `HasNetworks.networks`."""
+        return (self.net,) if self.hint_net is None else (self.net, self.hint_net)
 
     @classmethod
     def load(
@@ -92,6 +102,30 @@ class Nano:
         image, camera = self._prepared(rgb, intrinsics)
         log_depth, log_spread = self.net(image, self._rays_of(camera))[0]
         return self._prediction(log_depth, log_spread, camera)
+
+    @torch.inference_mode()
+    def infer_batch(
+        self, rgb: torch.Tensor, intrinsics: Sequence[Intrinsics | None]
+    ) -> list[Prediction]:
+        """Predict depth in metres for several images. See `DepthModel.infer_batch`.
+
+        Through a long lens the network sees an image smaller: it runs once for the images of each
+        size.
+        """
+        check_batch(rgb, intrinsics)
+        prepared = [self._prepared(*pair) for pair in zip(rgb, intrinsics, strict=True)]
+        by_size: dict[torch.Size, list[int]] = {}
+        for index, (image, _) in enumerate(prepared):
+            by_size.setdefault(image.shape, []).append(index)
+        found: dict[int, Prediction] = {}
+        for indices in by_size.values():
+            images = torch.cat([prepared[index][0] for index in indices])
+            cameras = [prepared[index][1] for index in indices]
+            rays = torch.cat([self._rays_of(camera) for camera in cameras])
+            outputs = self.net(images, rays)
+            for index, said, camera in zip(indices, outputs, cameras, strict=True):
+                found[index] = self._prediction(said[0], said[1], camera)
+        return [found[index] for index in range(len(prepared))]
 
     def point_size(self, camera: Intrinsics) -> tuple[int, int]:
         """See `GuidedModel.point_size`."""

@@ -18,7 +18,8 @@ from mono_depth.bench.network_bench import (
 from mono_depth.commands.main import main
 from mono_depth.engines.protocol import Plan
 from mono_depth.errors import ConfigError, ModelError
-from mono_depth.models.checks.random_weights import SHA256, random_model
+from mono_depth.models.checks.pseudo_random import SHA256
+from mono_depth.models.random_model import random_model
 from mono_depth.models.store.registry import read_registry, with_short_side
 
 QUICK = Task(plans=(REFERENCE,), seconds=0.05, threads=1)

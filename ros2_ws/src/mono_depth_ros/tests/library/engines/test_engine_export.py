@@ -10,18 +10,17 @@ from mono_depth.engines.export import export_onnx
 from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.models.backbones.dinov2 import VitConfig
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.checks.golden import depth_anything_3 as depth_anything_3_golden
 from mono_depth.models.checks.golden.case import read_golden
 from mono_depth.models.families.convolutional import fold_batch_norms
 from mono_depth.models.families.depth_anything import DepthAnythingNet
-from mono_depth.models.families.depth_anything_3 import Da3Net
+from mono_depth.models.families.depth_anything_3 import GOLDEN_CONFIG, Da3Net
 from mono_depth.models.families.leres import LeresNet
-from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
+from mono_depth.models.families.lingbot_net import LingBotConfig, LingBotNet
 from mono_depth.models.families.midas import MidasNet
-from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet, prepared
-from mono_depth.models.families.moge import MogeConfig, MogeNet
-from mono_depth.models.families.zoedepth import ZoeNet, ZoeNetNK
+from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS, MidasDptNet, prepared
+from mono_depth.models.families.moge_net import MogeConfig, MogeNet
 from mono_depth.models.families.zoedepth_heads import BinDistribution
+from mono_depth.models.families.zoedepth_net import ZoeNet, ZoeNetNK
 from mono_depth.models.nano.net import NanoNet, fold_batch_norm
 from mono_depth.models.store.weights import load_strictly
 
@@ -66,7 +65,7 @@ def depth_anything(max_depth_m, **version):
 
 
 def depth_anything_3():
-    return filled(lambda: Da3Net(depth_anything_3_golden.SMALL)), (image(56, 84),)
+    return filled(lambda: Da3Net(GOLDEN_CONFIG)), (image(56, 84),)
 
 
 def folded(make):
@@ -130,7 +129,7 @@ EXPORTED = {
 
 def network(make):
     net, arguments = make()
-    return Network(name="test", family="test", sha256="", arguments=arguments, net=net)
+    return Network(name="test", sha256="", arguments=arguments, net=net)
 
 
 def run(path, inputs):
@@ -182,7 +181,7 @@ def test_the_file_of_two_heads_chooses_by_the_image_and_not_by_the_example(tmp_p
     net(other)
     assert logits[2].argmax() != logits[3].argmax()
 
-    made = Network(name="test", family="test", sha256="", arguments=(example,), net=net)
+    made = Network(name="test", sha256="", arguments=(example,), net=net)
     check(made, tmp_path / "net.onnx", traced=True)
 
     (found,) = run(tmp_path / "net.onnx", (other,))

@@ -102,7 +102,7 @@ def test_the_last_fifth_of_the_pictures_is_held_out(folder):
 
 def test_the_arguments_of_a_network_are_seen_without_running_it():
     model = load_model("nano")
-    net, calls = model.net, []
+    net, calls = model.net.module, []
     net.register_forward_hook(lambda *call: calls.append(call))
     capture = Capture(model, read_registry()["nano"])
 
@@ -110,7 +110,7 @@ def test_the_arguments_of_a_network_are_seen_without_running_it():
 
     assert [tuple(item.shape) for item in arguments[:2]] == [(1, 3, 160, 224), (1, 2, 160, 224)]
     assert not calls
-    assert model.net is net
+    assert model.net.call is net
 
 
 def test_the_difference_is_in_shares_of_the_range_of_each_channel():
@@ -164,7 +164,7 @@ def test_layers_go_back_to_floating_point_until_the_error_is_small_enough():
     pytest.importorskip("openvino", reason="the package openvino runs int8")
     images = torch.rand(24, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     inputs = [[image.numpy()] for image in images]
-    network = Network(name="uneven", family="test", sha256="", arguments=(images[0],), net=Uneven())
+    network = Network(name="uneven", sha256="", arguments=(images[0],), net=Uneven())
 
     first = quantise(network, inputs[:16], inputs[16:], max_error=1.0)
     second = quantise(network, inputs[:16], inputs[16:], max_error=0.01)
@@ -189,7 +189,7 @@ def test_the_layer_before_the_last_stays_in_floating_point_where_it_is_cheap(mid
         torch.nn.Conv2d(middle, 1, 1),
     )
     image = torch.zeros(1, 3, 16, 16)
-    network = Network(name="tail", family="test", sha256="", arguments=(image,), net=net.eval())
+    network = Network(name="tail", sha256="", arguments=(image,), net=net.eval())
 
     assert len(delicate_layers(float_model(network))) == kept
 

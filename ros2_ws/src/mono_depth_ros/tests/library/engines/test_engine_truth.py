@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 
 import pytest
 import torch
 
 from mono_depth.engines.protocol import EngineError, StaticNet, outputs_of
-from mono_depth.engines.torch_engine import FP32_ISLANDS, lowered
+from mono_depth.engines.torch_engine import lowered
 from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.engines.truth import Deviation, deviation, tolerance
-from mono_depth.models.loading import FAMILIES, load_model
+from mono_depth.models.family_table import FAMILIES
+from mono_depth.models.loading import load_model
+from mono_depth.models.nano.family import FAMILY as NANO
+from mono_depth.models.nano.net import HintNet
 from mono_depth.system.resources import share_dir
 
 RAMP = torch.linspace(0.0, 1.0, 101).repeat(10, 1)[None]  # (1, 10, 101), range 0.96
@@ -75,9 +79,9 @@ def test_another_shape_is_refused():
 
 def test_nan_is_within_no_limit():
     nothing = Deviation(median=float("nan"), tail=float("nan"))
-    assert not nothing.is_within(tolerance("nano", "int8"))
-    assert Deviation(median=0.001, tail=0.01).is_within(tolerance("nano", "fp32"))
-    assert not Deviation(median=0.0, tail=0.02).is_within(tolerance("nano", "fp32"))
+    assert not nothing.is_within(tolerance("int8"))
+    assert Deviation(median=0.001, tail=0.01).is_within(tolerance("fp32"))
+    assert not Deviation(median=0.0, tail=0.02).is_within(tolerance("fp32"))
 
 
 def test_the_pictures_have_detail_and_differ():
@@ -88,9 +92,9 @@ def test_the_pictures_have_detail_and_differ():
 
 
 def test_islands_stay_in_fp32_and_the_rest_does_not():
-    net = load_model("nano").net
+    net = load_model("nano").net.module
     example = (torch.rand(1, 3, 64, 96), torch.rand(1, 2, 64, 96))
-    short = lowered(StaticNet(net, example), "nano", torch.bfloat16, torch.device("cpu"))
+    short = lowered(StaticNet(net, example), "head", torch.bfloat16, torch.device("cpu"))
     types = {name: parameter.dtype for name, parameter in short.module.net.named_parameters()}
     assert types["head.weight"] == torch.float32
     assert types["down.0.0.weight"] == torch.bfloat16
@@ -102,14 +106,16 @@ def test_islands_stay_in_fp32_and_the_rest_does_not():
     assert net.down[0][0].weight.dtype == torch.float32  # the network itself is as it was
 
 
-@pytest.mark.parametrize("family", sorted(FP32_ISLANDS))
-def test_every_island_is_on_the_map(family):
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"onnx"}))
+def test_every_family_has_islands_and_they_are_on_the_map(family):
     names = {name for name, _ in _net_of(family).named_modules()}
-    assert [name for name in names if re.fullmatch(FP32_ISLANDS[family], name)]
+    islands = import_module(FAMILIES[family]).FAMILY.fp32_layers
+    assert [name for name in names if re.fullmatch(islands, name)]
 
 
-def test_no_family_is_forgotten():
-    assert FP32_ISLANDS.keys() == FAMILIES.keys() - {"onnx"}
+def test_the_network_for_hints_has_its_island_too():
+    names = {name for name, _ in HintNet().named_modules()}
+    assert [name for name in names if re.fullmatch(NANO.fp32_layers, name)] == ["head"]
 
 
 def _net_of(family: str) -> torch.nn.Module:
@@ -117,11 +123,11 @@ def _net_of(family: str) -> torch.nn.Module:
     from mono_depth.models.families.depth_anything import DepthAnythingNet
     from mono_depth.models.families.depth_anything_3 import DA3_CONFIGS, Da3Net
     from mono_depth.models.families.leres import LeresNet
-    from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
+    from mono_depth.models.families.lingbot_net import LingBotConfig, LingBotNet
     from mono_depth.models.families.midas import MidasNet
-    from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
-    from mono_depth.models.families.moge import MogeConfig, MogeNet
-    from mono_depth.models.families.zoedepth import ZoeNet
+    from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS, MidasDptNet
+    from mono_depth.models.families.moge_net import MogeConfig, MogeNet
+    from mono_depth.models.families.zoedepth_net import ZoeNet
     from mono_depth.models.nano.net import NanoNet
 
     makers = {

@@ -30,6 +30,7 @@ from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.families.depth_anything import _SIZES, DepthAnythingNet
 from mono_depth.models.loading import load_model
+from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import read_registry
 from mono_depth.pipeline.build import build_pipeline, choose_device, warm_up
 from mono_depth.system.machine import cpu_computes_bf16
@@ -73,9 +74,11 @@ class Blur:
 
     def __init__(self, weights_sha256: str = "0" * 64) -> None:
         self.weights_sha256 = weights_sha256
-        self.net = torch.nn.Conv2d(3, 1, 5, padding=2)
+        blur = torch.nn.Conv2d(3, 1, 5, padding=2)
         torch.manual_seed(0)
-        torch.nn.init.uniform_(self.net.weight, 0.0, 0.1)
+        torch.nn.init.uniform_(blur.weight, 0.0, 0.1)
+        self.net = ReplaceableNet(blur)
+        self.networks = (self.net,)
 
     def infer(self, rgb: torch.Tensor, intrinsics: None) -> Prediction:
         with torch.inference_mode():
@@ -270,7 +273,7 @@ def key_of(folder: Path, engine: str) -> EngineKey:
     (stored,) = [
         item
         for item in EngineCache(folder / "engines").stored()
-        if item.key.plan.engine == engine and item.key.model == "nano"
+        if (item.key.plan.engine, item.key.model, item.key.network) == (engine, "nano", "depth")
     ]
     return stored.key
 
@@ -339,7 +342,7 @@ def test_a_file_that_is_damaged_on_the_disk_is_built_anew(own_cache, caplog):
 def test_an_engine_that_fails_on_a_frame_is_given_up(cache_folder, caplog):
     model, engines = fitted_blur(cache_folder)
     by_openvino = model.infer(ROOM, None).values
-    (slot,) = model.net._slots.values()
+    (slot,) = model.net.call._slots.values()
     del slot.engine.call._request
 
     torch.testing.assert_close(model.infer(ROOM, None).values, by_openvino)
@@ -547,7 +550,7 @@ def test_a_cache_that_cannot_be_written_stops_no_engine(tmp_path, engine, caplog
 def test_threads_reach_every_engine(cache_folder):
     model, _ = fitted_blur(cache_folder, threads=2)
     model.infer(ROOM, None)
-    (slot,) = model.net._slots.values()
+    (slot,) = model.net.call._slots.values()
     compiled = slot.engine.call._request.get_compiled_model()
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 2
     assert compiled.get_property("NUM_STREAMS") == 1

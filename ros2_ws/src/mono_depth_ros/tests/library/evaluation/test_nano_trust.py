@@ -27,8 +27,8 @@ def one_answer() -> Nano:
     """A network that says the same of every pixel."""
     nano = Nano(NanoNet(), torch.device("cpu"))
     with torch.no_grad():
-        nano.net.head.weight.zero_()
-        nano.net.head.bias.zero_()
+        nano.net.module.head.weight.zero_()
+        nano.net.module.head.bias.zero_()
     return nano
 
 

@@ -75,18 +75,21 @@ def some_points(count):
     return np.stack([across, down, np.full(count, 2.0)], axis=1).astype(np.float32)
 
 
-def test_warm_up_readies_the_engine_and_the_network_for_hints(guided_registry, caplog):
-    pytest.importorskip("onnxruntime", reason="the package onnxruntime runs the engine")
+def test_warm_up_readies_the_engines_of_both_networks(guided_registry, caplog):
+    pytest.importorskip("onnxruntime", reason="the package onnxruntime runs the engines")
     pipeline = build_pipeline(replace(config(guided_registry), engine="onnxruntime"))
-    runs = []
-    pipeline.model.hint_net.register_forward_hook(lambda *_: runs.append(1))
+    assert pipeline.engine_reports() == []
 
     with caplog.at_level("INFO", "mono_depth.engines.runner"):
         warm_up(pipeline)
 
-    tried = [record for record in caplog.records if "trying" in record.getMessage()]
-    assert len(tried) == 1  # one engine, with hints and without
-    assert runs
+    tried = [text for record in caplog.records if "trying" in (text := record.getMessage())]
+    assert tried == [  # once each: with hints and without, the size is the same
+        "small_guided at 1x3x160x224, 1x2x160x224: trying onnxruntime fp32",
+        "small_guided hints at 1x3x160x224, 1x2x160x224, 1x6x160x224: trying onnxruntime fp32",
+    ]
+    plans = {report.model: str(report.plan) for report in pipeline.engine_reports()}
+    assert plans == {"small_guided": "onnxruntime fp32", "small_guided hints": "onnxruntime fp32"}
 
 
 def test_an_image_alone_is_enough(pipeline):

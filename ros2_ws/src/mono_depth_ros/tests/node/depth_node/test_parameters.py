@@ -650,7 +650,7 @@ def test_input_size_sets_the_resolution_of_the_network(depth_bench):
 def test_threads_limits_the_network(depth_bench):
     bench = depth_bench(threads=2)
 
-    options = bench.node._pipeline.model.net.session.get_session_options()
+    options = bench.node._pipeline.model.net.module.session.get_session_options()
 
     assert options.intra_op_num_threads == 2
 

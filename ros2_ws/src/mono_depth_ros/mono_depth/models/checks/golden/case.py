@@ -53,12 +53,6 @@ def read_golden(name: str) -> dict[str, Any]:
     return content
 
 
-def shapes_of(make: Callable[[], nn.Module]) -> dict[str, torch.Size]:
-    """Return the shape of each tensor of a network, without making any."""
-    with torch.device("meta"):
-        return {name: tensor.shape for name, tensor in make().state_dict().items()}
-
-
 def built(make: Callable[[], Net], weights: Tensors) -> Net:
     """Return the network that `make` makes, with `weights`, ready to run."""
     with torch.device("meta"):

@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from mono_depth.models.checks.golden.case import Case, Numbers, built, noise, picture
-from mono_depth.models.families.convolutional import ConvolutionalDepth
+from mono_depth.models.protocol import DepthModel
 from mono_depth.models.store.registry import ModelEntry, with_short_side
 from mono_depth.models.store.weights import Tensors
+
+# of a network, its entry, a device and the hash of its weights
+MakeModel = Callable[[nn.Module, ModelEntry, torch.device, str], DepthModel]
 
 
 def cases_of(
@@ -19,7 +22,7 @@ def cases_of(
     golden: Numbers,
     values: Tensors,
     make: Callable[[], nn.Module],
-    model: type[ConvolutionalDepth],
+    model: MakeModel,
 ) -> Iterator[Case]:
     """Yield the comparisons of `golden`; each has a network of its own, for `model` changes it."""
     for expected in golden.get("network_float64", ()):
@@ -48,10 +51,10 @@ def _network(values: Tensors, make: Callable[[], nn.Module], size: list[int]) ->
 def _image(
     values: Tensors,
     make: Callable[[], nn.Module],
-    model: type[ConvolutionalDepth],
+    model: MakeModel,
     entry: ModelEntry,
     expected: Numbers,
 ) -> torch.Tensor:
     entry = with_short_side(entry, expected["input_size"])
-    depth = model(built(make, values), entry, torch.device("cpu"), sha256="")
+    depth = model(built(make, values), entry, torch.device("cpu"), "")
     return depth.infer(picture(*expected["image"]), None).values

@@ -9,13 +9,14 @@ from safetensors.torch import save_file
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.checks.golden import depth_anything as golden
 from mono_depth.models.checks.golden.case import built, read_golden
 from mono_depth.models.families.depth_anything import (
+    LAST_BIAS,
     DepthAnything,
     DepthAnythingNet,
-    from_hub_layout,
+    golden_weights,
 )
+from mono_depth.models.families.depth_anything_hub_names import from_hub_layout
 from mono_depth.models.loading import load_model
 from mono_depth.models.store.registry import read_registry, with_short_side
 from mono_depth.models.store.weights import load_strictly
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def weights():
-    return golden.weights()
+    return golden_weights()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_output_comes_in_float32_at_the_size_of_the_network(net):
 def test_relative_output_is_never_negative(weights):
     with torch.device("meta"):
         net = DepthAnythingNet("small", None)
-    load_strictly(net, weights | {golden.LAST_BIAS: torch.tensor([-100.0])}, "the rule")
+    load_strictly(net, weights | {LAST_BIAS: torch.tensor([-100.0])}, "the rule")
 
     assert net(torch.zeros(1, 3, 28, 28)).tolist() == torch.zeros(1, 28, 28).tolist()
 

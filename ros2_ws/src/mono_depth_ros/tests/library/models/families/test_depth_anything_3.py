@@ -7,9 +7,16 @@ from safetensors.torch import save_file
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models.checks.golden import depth_anything_3 as golden
-from mono_depth.models.checks.golden.case import built, picture, read_golden, shapes_of
-from mono_depth.models.families.depth_anything_3 import DA3_CONFIGS, Da3Net, DepthAnything3
+from mono_depth.models.checks.golden.case import built, picture, read_golden
+from mono_depth.models.checks.pseudo_random import shapes_of
+from mono_depth.models.families.depth_anything_3 import (
+    DA3_CONFIGS,
+    GOLDEN_CONFIG,
+    Da3Net,
+    DepthAnything3,
+    golden_camera,
+    golden_weights,
+)
 from mono_depth.models.loading import load_model
 from mono_depth.models.preprocess import Preprocess
 from mono_depth.models.store.registry import read_registry, with_short_side
@@ -20,12 +27,12 @@ METRIC, MONO = "depth_anything_3_metric_large", "depth_anything_3_mono_large"
 
 @pytest.fixture(scope="module")
 def weights():
-    return golden.weights()
+    return golden_weights()
 
 
 @pytest.fixture(scope="module")
 def net(weights):
-    return built(lambda: Da3Net(golden.SMALL), weights)
+    return built(lambda: Da3Net(GOLDEN_CONFIG), weights)
 
 
 def test_names_and_shapes_are_those_of_the_original(weights):
@@ -53,7 +60,7 @@ def test_the_large_network_has_the_parameters_of_the_published_file():
 
 def test_metres_grow_with_the_focal_length_and_relative_depth_does_not(net):
     rgb = picture(60, 80)
-    near, registry = golden.camera(60, 80), read_registry()
+    near, registry = golden_camera(60, 80), read_registry()
     far = replace(near, fx=2 * near.fx, fy=2 * near.fy)
     ratios = {}
     for name in (METRIC, MONO):
@@ -72,7 +79,7 @@ def test_a_vga_image_is_seen_as_large_as_the_original_sees_it():
 def test_a_published_file_gives_the_same_bits_through_the_registry(
     tmp_path, monkeypatch, weights, net
 ):
-    monkeypatch.setitem(DA3_CONFIGS, "large", golden.SMALL)
+    monkeypatch.setitem(DA3_CONFIGS, "large", GOLDEN_CONFIG)
     save_file(
         {f"model.{key}": value for key, value in weights.items()}, tmp_path / "model.safetensors"
     )

@@ -13,10 +13,15 @@ from mono_depth.models.backbones.beit import offset_index
 from mono_depth.models.backbones.resnet_v2 import StandardisedConv2d
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import read_golden
-from mono_depth.models.checks.golden.midas_dpt import LAST_BIAS, small
-from mono_depth.models.checks.golden.midas_dpt import weights as weights_of
 from mono_depth.models.families.dpt_hub_names import from_hub_layout
-from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDpt, MidasDptNet, without_unused
+from mono_depth.models.families.midas_dpt import (
+    LAST_BIAS,
+    MidasDpt,
+    golden_config,
+    golden_weights,
+    without_unused,
+)
+from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS, MidasDptNet
 from mono_depth.models.loading import load_model
 from mono_depth.models.store.registry import read_registry
 from mono_depth.models.store.weights import load_strictly
@@ -46,7 +51,7 @@ def built(config, tensors):
 
 @pytest.fixture(scope="module")
 def large_weights():
-    return weights_of(small("large"))
+    return golden_weights(golden_config("large"))
 
 
 @pytest.mark.parametrize("variant", ENTRIES)
@@ -66,7 +71,7 @@ def test_a_vga_image_keeps_its_aspect_ratio():
 
 
 def test_depth_is_never_negative(large_weights):
-    net = built(small("large"), large_weights | {LAST_BIAS: torch.tensor([-100.0])})
+    net = built(golden_config("large"), large_weights | {LAST_BIAS: torch.tensor([-100.0])})
 
     assert net(torch.zeros(1, 3, 32, 32)).tolist() == torch.zeros(1, 32, 32).tolist()
 
@@ -164,7 +169,7 @@ def test_each_name_of_a_hub_file_has_an_original(variant, count):
 def test_original_and_hub_files_give_the_same_bits_through_the_registry(
     tmp_path, monkeypatch, large_weights
 ):
-    monkeypatch.setitem(DPT_CONFIGS, "large", small("large"))
+    monkeypatch.setitem(DPT_CONFIGS, "large", golden_config("large"))
     classifier = {
         "pretrained.model.norm.weight": torch.ones(256),
         "pretrained.model.head.weight": torch.ones(1000, 256),
@@ -191,7 +196,7 @@ def test_a_hub_file_without_one_tensor_is_refused_by_its_original_name(large_wei
     del hub["dpt.encoder.layer.3.attention.attention.key.bias"]
 
     with pytest.raises(ModelError, match=r"1 missing: pretrained\.model\.blocks\.3\.attn\.qkv"):
-        built(small("large"), from_hub_layout(hub))
+        built(golden_config("large"), from_hub_layout(hub))
 
 
 def test_only_the_classifier_and_the_index_of_offsets_are_left_out():
@@ -228,4 +233,4 @@ def test_an_input_that_is_no_multiple_of_32_is_refused(large_weights):
     entry = replace(entry, input=replace(entry.input, multiple_of=16))
 
     with pytest.raises(ModelError, match="multiples of 16, expected multiples of 32"):
-        MidasDpt(built(small("large"), large_weights), entry, CPU, sha256="")
+        MidasDpt(built(golden_config("large"), large_weights), entry, CPU, sha256="")

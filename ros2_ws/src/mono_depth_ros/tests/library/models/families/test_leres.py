@@ -10,10 +10,9 @@ from mono_depth.data import Frame, OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden import case
-from mono_depth.models.checks.golden import leres as golden
 from mono_depth.models.checks.golden.case import Case, built, read_golden
 from mono_depth.models.families.convolutional import fold_batch_norms
-from mono_depth.models.families.leres import Leres, LeresNet
+from mono_depth.models.families.leres import Leres, LeresNet, golden_weights
 from mono_depth.models.loading import load_model
 from mono_depth.models.store.registry import read_registry
 from mono_depth.pipeline.pipeline import DepthPipeline
@@ -25,7 +24,7 @@ FILES = {"resnet50": "res50.pth", "resnext101": "res101.pth"}
 
 @pytest.fixture(scope="module")
 def weights():
-    return golden.weights("resnet50")
+    return golden_weights("resnet50")
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_each_image_of_a_batch_is_shifted_by_its_own_least_value(net):
 
 @pytest.mark.parametrize("variant", ["resnet50", "resnext101"])
 def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
-    tensors = golden.weights(variant)
+    tensors = golden_weights(variant)
     name, expected = f"leres_{variant}", GOLDEN[variant]["image_float32"][-1]
     assert len(tensors) == GOLDEN[variant]["tensors"]
     path = tmp_path / name / FILES[variant]

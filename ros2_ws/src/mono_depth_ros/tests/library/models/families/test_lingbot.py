@@ -7,17 +7,16 @@ import torch
 from mono_depth.data import OutputKind
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.checks.golden import lingbot as golden_lingbot
 from mono_depth.models.checks.golden.case import built, read_golden
-from mono_depth.models.checks.golden.lingbot import depth_map
 from mono_depth.models.checks.golden.tokens import enlarged, spec_of
 from mono_depth.models.families.lingbot import (
     LingBot,
-    LingBotConfig,
-    LingBotNet,
-    has_depth,
+    golden_config,
+    golden_depth,
+    golden_weights,
     with_our_names,
 )
+from mono_depth.models.families.lingbot_net import LingBotConfig, LingBotNet, has_depth
 from mono_depth.models.preprocess import InputSpec
 from mono_depth.models.store.registry import read_registry
 from mono_depth.models.store.weights import load_strictly
@@ -40,12 +39,12 @@ def case_name(golden):
 
 @pytest.fixture(scope="module")
 def weights():
-    return golden_lingbot.weights()
+    return golden_weights()
 
 
 @pytest.fixture(scope="module")
 def net(weights):
-    return built(lambda: LingBotNet(golden_lingbot.config()), weights)
+    return built(lambda: LingBotNet(golden_config()), weights)
 
 
 def test_names_and_shapes_are_those_of_the_original(weights):
@@ -57,7 +56,7 @@ def test_as_many_pixels_as_in_the_original_stay_without_depth(net, golden):
     height, width = golden["size"]
     model = LingBot(net, entry(golden["tokens"], (height, width)), CPU, sha256="")
     rgb = torch.from_numpy(pseudo_random.image(height, width))
-    prediction = model.complete(rgb, depth_map(height, width))
+    prediction = model.complete(rgb, golden_depth(height, width))
 
     assert prediction.kind is OutputKind.COMPLETION
     assert prediction.values.dtype == torch.float32
@@ -138,8 +137,8 @@ def test_a_published_file_gives_the_network_of_the_original(published, net):
 
     model = LingBot.load(entry(), published, CPU)
 
-    expected = LingBot(net, entry(), CPU, sha256="").complete(rgb, depth_map(96, 128))
-    assert torch.equal(model.complete(rgb, depth_map(96, 128)).confidence, expected.confidence)
+    expected = LingBot(net, entry(), CPU, sha256="").complete(rgb, golden_depth(96, 128))
+    assert torch.equal(model.complete(rgb, golden_depth(96, 128)).confidence, expected.confidence)
     assert len(model.weights_sha256) == 64
 
 

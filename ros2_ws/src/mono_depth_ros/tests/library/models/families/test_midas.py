@@ -10,22 +10,20 @@ from mono_depth.data import Frame, OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden import case
-from mono_depth.models.checks.golden import midas as golden
 from mono_depth.models.checks.golden.case import Case, built, read_golden
 from mono_depth.models.families.convolutional import fold_batch_norms
-from mono_depth.models.families.midas import Midas, MidasNet
+from mono_depth.models.families.midas import LAST_BIAS, Midas, MidasNet, golden_weights
 from mono_depth.models.loading import load_model
 from mono_depth.models.store.registry import read_registry
 from mono_depth.pipeline.pipeline import DepthPipeline
 
 CPU = torch.device("cpu")
-LAST_BIAS = golden.LAST_BIAS
 GOLDEN = read_golden("midas_v21")
 
 
 @pytest.fixture(scope="module")
 def weights():
-    return golden.weights("small")
+    return golden_weights("small")
 
 
 @pytest.fixture
@@ -66,7 +64,7 @@ def test_inverse_depth_is_never_negative(weights):
 
 @pytest.mark.parametrize("variant", ["small", "large"])
 def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
-    tensors = golden.weights(variant)
+    tensors = golden_weights(variant)
     name, expected = f"midas_v21_{variant}", GOLDEN[variant]["image_float32"][-1]
     assert len(tensors) == GOLDEN[variant]["tensors"]
     torch.save(tensors, tmp_path / "published.pt")

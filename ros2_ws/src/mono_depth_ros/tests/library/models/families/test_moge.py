@@ -7,11 +7,10 @@ import torch
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.checks.golden import moge as golden_moge
 from mono_depth.models.checks.golden.case import built, picture, read_golden
-from mono_depth.models.checks.golden.moge import camera
 from mono_depth.models.checks.golden.tokens import spec_of
-from mono_depth.models.families.moge import Moge, MogeConfig, MogeNet
+from mono_depth.models.families.moge import Moge, golden_camera, golden_config, golden_weights
+from mono_depth.models.families.moge_net import MogeConfig, MogeNet
 from mono_depth.models.families.point_map import shift_of
 from mono_depth.models.loading import load_model
 from mono_depth.models.preprocess import InputSpec
@@ -33,12 +32,12 @@ def case_name(golden):
 
 @pytest.fixture(scope="module")
 def weights():
-    return golden_moge.weights()
+    return golden_weights()
 
 
 @pytest.fixture(scope="module")
 def net(weights):
-    return built(lambda: MogeNet(golden_moge.config()), weights)
+    return built(lambda: MogeNet(golden_config()), weights)
 
 
 def test_names_and_shapes_are_those_of_the_original(weights):
@@ -66,7 +65,7 @@ def test_the_shift_is_found_from_the_pixels_of_the_original_at_any_size(net, gol
     height, width = golden["size"]
     rgb = torch.from_numpy(pseudo_random.image(height, width))
 
-    values = Moge(net, entry(golden), CPU, sha256="").infer(rgb, camera(golden)).values
+    values = Moge(net, entry(golden), CPU, sha256="").infer(rgb, golden_camera(golden)).values
 
     assert values.shape == (96, 160)
     plain = Moge(net, entry(golden), CPU, sha256="")
@@ -113,7 +112,7 @@ def test_a_longer_lens_sees_the_same_picture_farther_away(net):
     golden = SAME_SIZE[1]
     rgb = torch.from_numpy(pseudo_random.image(*golden["size"]))
     model = Moge(net, entry(golden), CPU, sha256="")
-    near = camera(golden)
+    near = golden_camera(golden)
 
     medians = [
         model.infer(rgb, replace(near, fx=factor * near.fx)).values.nanmedian()

@@ -203,7 +203,7 @@ def test_threads_reach_onnx_runtime(tmp_path):
     before = torch.get_num_threads()
     try:
         model = load(onnx_file(tmp_path / "sum.onnx"), threads=1)
-        assert model.net.session.get_session_options().intra_op_num_threads == 1
+        assert model.net.module.session.get_session_options().intra_op_num_threads == 1
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

@@ -9,11 +9,9 @@ from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ConfigError, FrameError, ModelError
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import read_golden
-from mono_depth.models.checks.golden.midas_dpt import small
-from mono_depth.models.checks.golden.zoedepth import BACKBONE, make
-from mono_depth.models.checks.golden.zoedepth import weights as weights_of
-from mono_depth.models.families.midas_dpt import DPT_CONFIGS
-from mono_depth.models.families.zoedepth import ZoeDepth
+from mono_depth.models.families.midas_dpt import golden_config
+from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS
+from mono_depth.models.families.zoedepth import BACKBONE, ZoeDepth, golden_net, golden_weights
 from mono_depth.models.families.zoedepth_heads import Attractors, BinDistribution
 from mono_depth.models.loading import load_model
 from mono_depth.models.mirrored import MirrorAveraged
@@ -21,18 +19,18 @@ from mono_depth.models.store.registry import read_registry
 
 CPU = torch.device("cpu")
 GOLDEN = read_golden("zoedepth")
-FULL, SMALL = DPT_CONFIGS[BACKBONE], small(BACKBONE)
+FULL, SMALL = DPT_CONFIGS[BACKBONE], golden_config(BACKBONE)
 
 
 @pytest.mark.parametrize("variant", ["n", "k", "nk"])
 def test_names_and_shapes_are_those_of_the_published_network(variant):
-    tensors = make(variant, FULL).state_dict()
+    tensors = golden_net(variant, FULL).state_dict()
     lines = [f"{name} {tuple(value.shape)}" for name, value in tensors.items()]
 
     assert len(lines) == GOLDEN[variant]["tensors"]
     found = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
     assert found == GOLDEN[variant]["layout_sha256"]
-    assert pseudo_random.checksum(weights_of(variant)) == GOLDEN[variant]["state_dict_sha256"]
+    assert pseudo_random.checksum(golden_weights(variant)) == GOLDEN[variant]["state_dict_sha256"]
 
 
 def test_the_input_of_a_vga_image_with_its_border_is_that_of_the_original():
@@ -79,7 +77,7 @@ def test_a_published_file_gives_metres_through_the_registry(tmp_path, monkeypatc
         "conditional_log_binomial.log_binomial_transform.K_minus_1": torch.tensor([63.0]),
         "core.core.pretrained.model.head.bias": torch.ones(1000),
     }
-    content = {"model": weights_of("k") | constants, "optimizer": None, "epoch": 4}
+    content = {"model": golden_weights("k") | constants, "optimizer": None, "epoch": 4}
     torch.save(content, tmp_path / "k.pt")
     registry = tmp_path / "mine.yaml"
     rgb = torch.from_numpy(pseudo_random.image(40, 60))
@@ -97,7 +95,7 @@ def test_a_published_file_gives_metres_through_the_registry(tmp_path, monkeypatc
 
 def test_a_file_of_another_variant_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(DPT_CONFIGS, "beit_l_384", SMALL)
-    torch.save({"model": weights_of("k")}, tmp_path / "k.pt")
+    torch.save({"model": golden_weights("k")}, tmp_path / "k.pt")
 
     message = "128 instead of|misshaped: attractors.0._net.2.weight"
     with pytest.raises(ModelError, match=message):
@@ -122,7 +120,7 @@ def test_an_entry_that_no_published_network_fits_is_refused(change, message):
 
 def test_an_image_too_small_for_its_border_is_refused():
     model = ZoeDepth(
-        make("n", SMALL).to_empty(device="cpu"), read_registry()["zoedepth_n"], CPU, ""
+        golden_net("n", SMALL).to_empty(device="cpu"), read_registry()["zoedepth_n"], CPU, ""
     )
 
     with pytest.raises(FrameError, match="image of 9x4 pixels, expected 5x5 or more"):

@@ -103,7 +103,7 @@ def test_folding_the_batch_norms_does_not_change_the_output():
     image, rays = torch.randn(1, 3, 64, 64), torch.randn(1, 2, 64, 64)
     with torch.inference_mode():
         before = net.eval()(image, rays)
-        folded = Nano(net, CPU).net
+        folded = Nano(net, CPU).net.module
         torch.testing.assert_close(folded(image, rays), before, atol=1e-4, rtol=1e-4)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
 
@@ -119,7 +119,7 @@ def test_rays_point_along_the_pixels():
 
 def test_twice_the_focal_length_is_twice_the_depth_for_the_same_network_output(untrained):
     with torch.no_grad():
-        untrained.net.down[0][0].weight[:, 3:] = 0.0  # deaf to the rays
+        untrained.net.module.down[0][0].weight[:, 3:] = 0.0  # deaf to the rays
     near = untrained.infer(RGB, replace(CAMERA, fx=70.0, fy=70.0)).values
     far = untrained.infer(RGB, CAMERA).values
     torch.testing.assert_close(far, 2.0 * near)
@@ -127,8 +127,8 @@ def test_twice_the_focal_length_is_twice_the_depth_for_the_same_network_output(u
 
 def test_depth_is_the_exponential_of_the_output_times_focal_over_canonical_focal(untrained):
     with torch.no_grad():
-        untrained.net.head.weight.zero_()
-        untrained.net.head.bias.copy_(torch.tensor([math.log(3.0)] * 4 + [0.0] * 4))
+        untrained.net.module.head.weight.zero_()
+        untrained.net.module.head.bias.copy_(torch.tensor([math.log(3.0)] * 4 + [0.0] * 4))
     # 160x120 is seen as 224x160: fx 140 -> 196, fy 140 -> 186.67
     expected = 3.0 * math.sqrt(196.0 * 140.0 * 160 / 120) / CANONICAL_FOCAL_PX
     values = untrained.infer(RGB, CAMERA).values

@@ -248,7 +248,7 @@ def test_without_hints_it_is_the_network_without_hints(guided):
 def test_before_training_the_network_for_hints_leaves_all_to_the_rules():
     torch.manual_seed(0)
     untrained = Nano(NanoNet(), CPU)
-    by_rule = Nano(untrained.net, CPU)
+    by_rule = Nano(untrained.net.module, CPU)
     by_rule.hint_net = None
     depth_m = torch.full((96, 128), NAN)
     depth_m[::12, ::12] = 2.0

@@ -9,7 +9,8 @@ from mono_depth.errors import ConfigError, ModelError
 from mono_depth.models.families.depth_anything import DepthAnythingNet
 from mono_depth.models.families.midas import MidasNet
 from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
-from mono_depth.models.loading import FAMILIES, choose, load_model
+from mono_depth.models.family_table import FAMILIES
+from mono_depth.models.loading import choose, load_model
 from mono_depth.models.store.registry import WeightsSource, read_registry, with_short_side
 
 OWN = """

@@ -13,15 +13,17 @@ from safetensors.torch import load_file, save_file
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
 from mono_depth.models.backbones.resnet import ResNetConfig
-from mono_depth.models.checks.golden.case import read_golden, shapes_of
-from mono_depth.models.checks.golden.midas_dpt import small
-from mono_depth.models.checks.golden.zoedepth import BACKBONE, make
+from mono_depth.models.checks.golden.case import read_golden
+from mono_depth.models.checks.pseudo_random import shapes_of
 from mono_depth.models.families import depth_anything, leres, midas
 from mono_depth.models.families.depth_anything_3 import DA3_CONFIGS, Da3Net
-from mono_depth.models.families.lingbot import LingBotConfig, LingBotNet
-from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
-from mono_depth.models.families.moge import MogeConfig, MogeNet
-from mono_depth.models.loading import FAMILIES, load_model
+from mono_depth.models.families.lingbot_net import LingBotConfig, LingBotNet
+from mono_depth.models.families.midas_dpt import golden_config
+from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS, MidasDptNet
+from mono_depth.models.families.moge_net import MogeConfig, MogeNet
+from mono_depth.models.families.zoedepth import BACKBONE, golden_net
+from mono_depth.models.family_table import FAMILIES
+from mono_depth.models.loading import load_model
 from mono_depth.models.store.registry import read_registry
 
 TINY = VitConfig(width=64, depth=12, heads=2)
@@ -81,7 +83,7 @@ FILES = {
     "zoedepth": Published(
         entry="zoedepth_n",
         file="n.pt",
-        net=lambda: make("n", DPT_CONFIGS[BACKBONE]),
+        net=lambda: golden_net("n", DPT_CONFIGS[BACKBONE]),
         around=lambda tensors: {"model": tensors, "epoch": 4},
     ),
     "moge": Published(
@@ -106,7 +108,7 @@ def small_networks(monkeypatch):
     sizes = {"vit": replace(TINY, depth=4), "channels": (16, 16, 16, 16)}
     monkeypatch.setitem(DA3_CONFIGS, "large", replace(DA3_CONFIGS["large"], features=16, **sizes))
     for name in ("large", BACKBONE):
-        monkeypatch.setitem(DPT_CONFIGS, name, replace(small(name), **sizes))
+        monkeypatch.setitem(DPT_CONFIGS, name, replace(golden_config(name), **sizes))
     monkeypatch.setitem(leres._BACKBONES, "resnet50", ResNetConfig(blocks=(1, 1, 1, 1)))
     monkeypatch.setattr(leres, "RESNET_CHANNELS", (16, 16, 16, 16))
     monkeypatch.setattr(leres, "_FEATURES", 16)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from mono_depth.data import Intrinsics, OutputKind, RgbImage
 from mono_depth.errors import ModelError
-from mono_depth.models.checks import golden
+from mono_depth.models.family_table import family_of
 from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.store.registry import ModelEntry
@@ -147,12 +147,11 @@ def check_golden(entry: ModelEntry) -> Iterator[GoldenReport]:
     Raises:
         ModelError: there is no original: the network is of this project, or of the user.
     """
-    count = 0
-    for case in golden.cases(entry):
-        count += 1
-        yield GoldenReport(name=case.name, deviation=case.deviation(), tolerance=case.tolerance)
-    if not count:
+    golden_cases = family_of(entry).golden_cases
+    if golden_cases is None:
         raise ModelError(
             f"{entry.name} (family {entry.family}) has no original to compare with; "
             "check it with its weights"
         )
+    for case in golden_cases(entry):
+        yield GoldenReport(name=case.name, deviation=case.deviation(), tolerance=case.tolerance)
