@@ -33,7 +33,7 @@ def run_bench(
     """
     pipeline = build_pipeline(config)
     warm_up(pipeline)
-    camera, cloud_builder = assumed_camera(images[0]), CloudBuilder()
+    camera, cloud_builder = Intrinsics.assumed_for(images[0]), CloudBuilder()
     stages_ms: dict[str, list[float]] = {}
     machine, rss_before_mib = hardware(), resident_mib()
     is_cuda = pipeline.model.device.type == "cuda"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mono_depth.data import Intrinsics, RgbImage
-from mono_depth.engines.arguments import Arguments, kept
+from mono_depth.engines.arguments import Arguments, cloned
 from mono_depth.engines.protocol import EngineError, Network, network_of
 from mono_depth.models.protocol import LoadedModel
 from mono_depth.models.store.registry import ModelEntry
@@ -50,7 +50,7 @@ class _Stopped(Exception):  # noqa: N818 - it is no error
 
     def __init__(self, arguments: Arguments) -> None:
         super().__init__()
-        self.arguments = kept(arguments)
+        self.arguments = cloned(arguments)
 
 
 def _stop(*arguments: object) -> None:

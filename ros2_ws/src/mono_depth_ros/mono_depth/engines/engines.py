@@ -14,7 +14,7 @@ from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.protocol import BuildContext, EngineError, Plan
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.runner import EngineRunner
-from mono_depth.engines.trial_pictures import show_pictures
+from mono_depth.engines.trial_images import show_pictures
 from mono_depth.models.protocol import DepthModel, HasNetworks
 from mono_depth.models.replaceable_net import DEPTH, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry

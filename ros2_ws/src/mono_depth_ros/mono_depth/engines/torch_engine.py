@@ -52,7 +52,9 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         raise EngineError(f"{network.name} is an ONNX file, which torch cannot run")
     module: nn.Module = network.module
     if plan.precision != "fp32":
-        module = lowered(module, network.fp32_layers, _TYPES[plan.precision], context.device)
+        module = in_lower_precision(
+            module, network.fp32_layers, _TYPES[plan.precision], context.device
+        )
     if context.device.type != "cuda":
         return Engine(call=_eager(module, context.threads), detail="eager")
     inputs = tuple(tensor.to(context.device) for tensor in network.inputs)
@@ -92,7 +94,7 @@ class _Lowered(nn.Module):
         return found
 
 
-def lowered(
+def in_lower_precision(
     module: nn.Module, fp32_layers: str, dtype: torch.dtype, device: torch.device
 ) -> nn.Module:
     """Return a copy of a `StaticNet` whose layers compute in `dtype`, but for some.
@@ -106,9 +108,9 @@ def lowered(
         device: of the network.
     """
     made = copy.deepcopy(module)
-    pattern = re.compile(rf"net\.({fp32_layers})(\..*)?") if fp32_layers else None
+    output_structure = re.compile(rf"net\.({fp32_layers})(\..*)?") if fp32_layers else None
     for name, part in made.named_modules():
-        if pattern is not None and pattern.fullmatch(name):
+        if output_structure is not None and output_structure.fullmatch(name):
             _make_island(part, device)
         elif isinstance(part, _WEIGHTED):
             part.to(dtype)

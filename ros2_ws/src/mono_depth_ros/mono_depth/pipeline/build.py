@@ -11,7 +11,7 @@ import torch
 
 from mono_depth.config import PipelineConfig
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.trial_pictures import check_pictures, trial_hints
+from mono_depth.engines.trial_images import trial_hints, trial_images
 from mono_depth.errors import ConfigError
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import GuidedModel
@@ -100,7 +100,7 @@ def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
     Returns:
         Time of the last run [ms].
     """
-    picture = check_pictures()[0]
+    picture = trial_images()[0]
     model, start_s = pipeline.model, time.perf_counter()
     rgb = torch.from_numpy(picture).to(model.device)
     with torch.inference_mode():

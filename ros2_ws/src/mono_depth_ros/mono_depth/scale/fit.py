@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mono_depth.scale.law import Floats, Law, Pivot
+from mono_depth.scale.scale_shift import Floats, Pivot, ScaleShift
 
 MIN_SLOPE = 0.02  # of a law: a network that tells near from far at all
 _PAIRS = 80
@@ -46,7 +46,7 @@ class Rejection:
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """What the network says where depth is known; x and y as in `Law`."""
+    """What the network says where depth is known; x and y as in `ScaleShift`."""
 
     x: Floats  # (N,)
     y: Floats  # (N,) > 0
@@ -64,7 +64,12 @@ class Points:
 
 
 def fit_points(
-    points: Points, *, pivot: Pivot, shape: Law | None, min_points: int, free_slope: bool = True
+    points: Points,
+    *,
+    pivot: Pivot,
+    shape: ScaleShift | None,
+    min_points: int,
+    free_slope: bool = True,
 ) -> Fit | Rejection:
     """Fit a law to points, a minority of which may be wrong.
 
@@ -182,6 +187,6 @@ def _shows_slope(points: Points, pivot: Pivot, fit: Fit) -> bool:
     return bool(high - low >= _MIN_RANGE)
 
 
-def _slope(shape: Law, pivot: Pivot) -> float:
+def _slope(shape: ScaleShift, pivot: Pivot) -> float:
     y = shape.gain * pivot.middle + shape.shift
     return float(np.clip(shape.gain * pivot.width / max(y, 1e-12), MIN_SLOPE, pivot.steepest()))

@@ -35,7 +35,6 @@ from mono_depth.models.checks.golden.case import (
 )
 from mono_depth.models.checks.golden.tokens import one_of
 from mono_depth.models.family import Family, ModelRequest, from_file
-from mono_depth.models.nano.model import default_intrinsics
 from mono_depth.models.network_model import ImageModel
 from mono_depth.models.store.registry import ModelEntry, with_short_side
 from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
@@ -178,7 +177,7 @@ def _metres_of_unit(
 ) -> float:
     """Return metres per metre of the canonical camera, for the view of `camera` resized."""
     (height, width), (seen_height, seen_width) = size, seen_size
-    seen = (camera or default_intrinsics(width, height)).scaled_to(seen_width, seen_height)
+    seen = (camera or Intrinsics.assumed(width, height)).scaled_to(seen_width, seen_height)
     return 0.5 * (seen.fx + seen.fy) / CANONICAL_FOCAL_PX
 
 

@@ -151,7 +151,7 @@ class Nano:
         ground = nothing
         if has_ground:
             height_m = image.new_tensor([hints.camera_height_m])
-            down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
+            down = torch.as_tensor(hints.gravity_camera, dtype=image.dtype, device=self.device)
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         predicted = self.net(image, rays)
@@ -190,7 +190,7 @@ class Nano:
         if min(height, width) < _MIN_SIDE_PX:
             raise FrameError(f"image of {width}x{height} pixels, expected {_MIN_SIDE_PX} or more")
         if intrinsics is None:
-            intrinsics = default_intrinsics(width, height)
+            intrinsics = Intrinsics.assumed(width, height)
         if (intrinsics.width, intrinsics.height) != (width, height):
             raise FrameError(
                 f"intrinsics of {intrinsics.width}x{intrinsics.height} pixels for an image of "

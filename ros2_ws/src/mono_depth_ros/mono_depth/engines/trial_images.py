@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from mono_depth.data import Intrinsics, RgbImage
-from mono_depth.models.nano.model import default_intrinsics
 from mono_depth.models.protocol import DepthModel, GuidedModel, Hints
 from mono_depth.system.resources import share_dir
 
@@ -17,7 +16,7 @@ _NEAREST_M, _FARTHEST_M = 1.5, 6.0  # of the points
 _CAMERA_HEIGHT_M = 1.2
 
 
-def check_pictures() -> list[RgbImage]:
+def trial_images() -> list[RgbImage]:
     """Return two (480, 640, 3) images, the same on every machine.
 
     Raises:
@@ -40,10 +39,10 @@ def trial_hints(rgb: RgbImage) -> tuple[Intrinsics, Hints]:
         depth_m[rows, column] = known_m
     hints = Hints(
         depth_m=depth_m,
-        down_camera=np.array([0.0, 1.0, 0.0]),
+        gravity_camera=np.array([0.0, 1.0, 0.0]),
         camera_height_m=_CAMERA_HEIGHT_M,
     )
-    return default_intrinsics(width, height), hints
+    return Intrinsics.assumed(width, height), hints
 
 
 def show_pictures(model: DepthModel) -> None:
@@ -52,7 +51,7 @@ def show_pictures(model: DepthModel) -> None:
     Raises:
         FrameError: the model fails on them.
     """
-    for rgb in check_pictures():
+    for rgb in trial_images():
         image = torch.from_numpy(rgb).to(model.device)
         if isinstance(model, GuidedModel):
             model.infer_guided(image, *trial_hints(rgb))
