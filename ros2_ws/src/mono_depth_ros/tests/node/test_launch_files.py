@@ -141,13 +141,14 @@ def test_arguments_reach_the_node_and_empty_ones_leave_its_defaults(
         "namespace:=front",
         "name:=eye",
         "device:=cpu",
+        "registry:=mine.yaml",
         "autostart:=false",
         "use_sim_time:=true",
         "dds_profile:=",
     )
-    names = ("device", "autostart", "use_sim_time", "model", "image_transport")
+    names = ("device", "registry", "autostart", "use_sim_time", "model", "image_transport")
     values = parameters_of(ros, "/front/eye", *names)
-    assert values == ["cpu", False, True, "auto", "raw"]
+    assert values == ["cpu", "mine.yaml", False, True, "auto", "raw"]
     environment = environment_of("depth_node", ros.domain_id)
     assert not set(PROFILE_VARIABLES) & set(environment)
 
