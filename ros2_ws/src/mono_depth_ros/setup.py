@@ -60,7 +60,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
 setup(
     name=PACKAGE,
     version=version(),
-    description="Metric depth, point clouds and obstacle scans from one camera, for ROS 2",
+    description="Metric depth images and point clouds from one camera, for ROS 2",
     license="Apache-2.0",
     maintainer="mono_depth_ros maintainers",
     maintainer_email="mono-depth-ros@users.noreply.github.com",
