@@ -102,7 +102,7 @@ class Frame:
     sparse_points_m: npt.NDArray[np.float32] | None = None  # (N, 3) in the optical frame
     # (h, w) of the same view in any resolution, NaN = hole: to be completed, and to scale by.
     sensor_depth_m: DepthImage | None = None
-    down_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
+    gravity_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
     camera_height_m: float | None = None  # of the optical centre over the ground
 
 
@@ -124,7 +124,7 @@ class Prediction:
     kind: OutputKind
     confidence: torch.Tensor | None = None  # (h, w) float32, 0..1, None = the model has none
     mask: torch.Tensor | None = None  # (h, w) bool, True = completion had no depth there
-    reasons: torch.Tensor | None = None  # (h, w) uint8 of `Hidden`, why; None = it was a hole
+    reasons: torch.Tensor | None = None  # (h, w) uint8 of `HoleReason`, why; None = it was a hole
 
 
 @dataclass(frozen=True, kw_only=True)

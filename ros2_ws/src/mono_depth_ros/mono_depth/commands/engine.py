@@ -18,7 +18,7 @@ from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.export import export_onnx
 from mono_depth.engines.protocol import ENGINES, PRECISIONS, outputs_of
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.errors import ConfigError
 from mono_depth.models.store.registry import read_registry
 from mono_depth.recordings.pictures import read_pictures
@@ -235,4 +235,4 @@ def _clear(args: argparse.Namespace) -> int:
 
 
 def _picture(size: tuple[int, int]) -> RgbImage:
-    return np.asarray(cv2.resize(check_pictures()[0], size), np.uint8)
+    return np.asarray(cv2.resize(trial_images()[0], size), np.uint8)

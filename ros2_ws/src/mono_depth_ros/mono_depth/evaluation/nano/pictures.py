@@ -58,7 +58,7 @@ def ground(model: Nano, data: Path) -> RgbImage:
         known = find_ground(frame, np.random.default_rng([number, 7]))
         if known is None:
             continue
-        hints = Hints(camera_height_m=known.height_m, down_camera=known.down_camera)
+        hints = Hints(camera_height_m=known.height_m, gravity_camera=known.gravity_camera)
         rgb = torch.from_numpy(frame.rgb)
         alone_m = model.infer(rgb, frame.intrinsics).values.numpy()
         told_m = model.infer_guided(rgb, frame.intrinsics, hints).values.numpy()

@@ -115,7 +115,7 @@ class Nano:
         ground = nothing
         if has_ground:
             height_m = image.new_tensor([hints.camera_height_m])
-            down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
+            down = torch.as_tensor(hints.gravity_camera, dtype=image.dtype, device=self.device)
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         predicted = self.net(image, rays)
