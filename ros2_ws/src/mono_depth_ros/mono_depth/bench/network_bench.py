@@ -22,7 +22,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from mono_depth.bench.pipeline_bench import assumed_camera
+from mono_depth.data import Intrinsics
 from mono_depth.engines import choice
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.capture import Capture
@@ -199,7 +199,7 @@ def measure(name: str, side: int, task: Task) -> dict[str, Any]:
     model = _model(entry, task, side) if found else random_model(entry, device)
     rgb = soft_noise(*task.image_size, count=1)[0]
     capture = Capture(model, entry)
-    network = capture.network(capture.arguments(rgb, assumed_camera(rgb)))
+    network = capture.network(capture.arguments(rgb, Intrinsics.assumed_for(rgb)))
     parameters = _parameters(network)
     with tempfile.TemporaryDirectory() as scratch:
         context = BuildContext(

@@ -11,15 +11,14 @@ import cv2
 import numpy as np
 import torch
 
-from mono_depth.bench.pipeline_bench import assumed_camera
 from mono_depth.commands.options import image_size
-from mono_depth.data import RgbImage
+from mono_depth.data import Intrinsics, RgbImage
 from mono_depth.engines.build import DEFAULT_MAX_ERROR, Int8Report, Request, build_int8, int8_model
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.export import export_onnx
 from mono_depth.engines.protocol import ENGINES, PRECISIONS, outputs_of
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.errors import ConfigError
 from mono_depth.models.store.registry import read_registry
 from mono_depth.recordings.pictures import read_pictures
@@ -127,7 +126,7 @@ def _build(args: argparse.Namespace) -> int:
     model = request.load(engines, device)
     engines.prepare(model)
     rgb = _picture(args.size or _VGA)
-    model.infer(torch.from_numpy(rgb).to(device), assumed_camera(rgb))
+    model.infer(torch.from_numpy(rgb).to(device), Intrinsics.assumed_for(rgb))
     for report in engines.reports():
         print(f"{report.model} at {report.shapes}: {report.why}")
         for refused in report.refused:
@@ -194,7 +193,7 @@ def _export(args: argparse.Namespace) -> int:
     model = request.load()
     capture = request.capture(model)
     rgb = _picture(args.size or _VGA)
-    network = capture.network(capture.arguments(rgb, assumed_camera(rgb)))
+    network = capture.network(capture.arguments(rgb, Intrinsics.assumed_for(rgb)))
     if network.onnx_path is not None:
         raise ConfigError(f"{model.name} is an ONNX file already: {network.onnx_path}")
     module, inputs = network.on_cpu()
@@ -236,4 +235,4 @@ def _clear(args: argparse.Namespace) -> int:
 
 
 def _picture(size: tuple[int, int]) -> RgbImage:
-    return np.asarray(cv2.resize(check_pictures()[0], size), np.uint8)
+    return np.asarray(cv2.resize(trial_images()[0], size), np.uint8)

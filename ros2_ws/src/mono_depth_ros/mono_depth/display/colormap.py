@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.display.cloud_view import render_cloud_oblique
 from mono_depth.errors import ConfigError
-from mono_depth.outputs.holes import Hidden
+from mono_depth.outputs.holes import HoleReason
 
 __all__ = [
     "COLORMAPS",
@@ -22,7 +22,7 @@ __all__ = [
     "colorize_depth",
     "draw_text",
     "render_cloud_oblique",
-    "tint_hidden",
+    "tint_holes",
 ]
 
 _GREY = -1
@@ -39,9 +39,9 @@ COLORMAPS: dict[str, int] = {
 _UNKNOWN_RGB = (62, 62, 66)  # dark and without hue, in none of the maps but gray
 _TICK_DISTANCE = 0.14  # of the bar
 _TINTS = {  # what people are shown of completion: colour and name
-    Hidden.HOLE: ((255, 0, 200), "hole"),
-    Hidden.EDGE: ((255, 210, 0), "edge"),
-    Hidden.UNSURE: ((0, 190, 255), "unsure"),
+    HoleReason.HOLE: ((255, 0, 200), "hole"),
+    HoleReason.EDGE: ((255, 210, 0), "edge"),
+    HoleReason.UNSURE: ((0, 190, 255), "unsure"),
 }
 _TINT = 0.6
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -86,12 +86,12 @@ def blend(rgb: RgbImage, color: RgbImage, alpha: float) -> RgbImage:
     return np.asarray(cv2.addWeighted(rgb, alpha, color, 1.0 - alpha, 0.0), np.uint8)
 
 
-def tint_hidden(rgb: RgbImage, hidden: npt.NDArray[np.uint8]) -> RgbImage:
+def tint_holes(rgb: RgbImage, hole_reasons: npt.NDArray[np.uint8]) -> RgbImage:
     """Show on the camera image where completion had no depth, and why.
 
     Args:
         rgb: (H, W, 3).
-        hidden: (H, W) of `Hidden`.
+        hole_reasons: (H, W) of `HoleReason`.
 
     Returns:
         (H, W, 3): grey where depth was known, tinted elsewhere, with the names of the tints.
@@ -101,12 +101,12 @@ def tint_hidden(rgb: RgbImage, hidden: npt.NDArray[np.uint8]) -> RgbImage:
     table = np.zeros((256, 3), np.uint8)
     for code, (tint, _) in _TINTS.items():
         table[code] = tint
-    mixed = blend(np.asarray(grey, np.uint8), table[hidden], 1.0 - _TINT)
-    shown = np.where(hidden[..., None] == Hidden.KNOWN, grey, mixed).astype(np.uint8)
+    mixed = blend(np.asarray(grey, np.uint8), table[hole_reasons], 1.0 - _TINT)
+    shown = np.where(hole_reasons[..., None] == HoleReason.KNOWN, grey, mixed).astype(np.uint8)
     font = max(0.3, height / 900)
     left, bottom = round(10 * font), height - round(12 * font)
     for code, (tint, name) in _TINTS.items():
-        share = np.count_nonzero(hidden == code) / hidden.size
+        share = np.count_nonzero(hole_reasons == code) / hole_reasons.size
         if not share:
             continue
         label, side = f"{name} {100 * share:.1f} %", round(22 * font)

@@ -22,7 +22,7 @@ def tensors(arguments: Arguments) -> Tensors:
     return tuple(item for item in arguments if isinstance(item, torch.Tensor))
 
 
-def kept(arguments: Arguments) -> Arguments:
+def cloned(arguments: Arguments) -> Arguments:
     """Return copies that nobody changes and that a tracer takes."""
     with torch.inference_mode(False):
         return tuple(item.clone() if isinstance(item, torch.Tensor) else item for item in arguments)
@@ -44,14 +44,14 @@ def _resized_one(old: object, new: object) -> object:
     return F.interpolate(old, new.shape[-2:], mode="nearest")
 
 
-def pattern(result: Any) -> tuple[bool, ...] | None:  # noqa: ANN401
+def output_structure(result: Any) -> tuple[bool, ...] | None:  # noqa: ANN401
     """Return which outputs are tensors and not None; None = the output is one tensor."""
     if isinstance(result, torch.Tensor):
         return None
     return tuple(item is not None for item in result)
 
 
-def as_before(outputs: Tensors, form: tuple[bool, ...] | None) -> Any:  # noqa: ANN401
+def restructure(outputs: Tensors, form: tuple[bool, ...] | None) -> Any:  # noqa: ANN401
     """Return the outputs in the form in which the network itself returns them."""
     if form is None:
         return outputs[0]

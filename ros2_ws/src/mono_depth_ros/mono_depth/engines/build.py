@@ -20,7 +20,7 @@ from mono_depth.engines.capture import Capture
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import OPENVINO_FILE, Plan
 from mono_depth.engines.quantise import Arrays, quantise
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.store.registry import read_registry, with_short_side
@@ -168,7 +168,7 @@ class _Inputs(Sequence[Arrays]):
 
 def _of_all_kinds(size: tuple[int, int]) -> list[RgbImage]:
     """Return the pictures that engines are checked on, and their mirror images."""
-    images = [np.asarray(cv2.resize(rgb, size), np.uint8) for rgb in check_pictures()]
+    images = [np.asarray(cv2.resize(rgb, size), np.uint8) for rgb in trial_images()]
     return [*images, *(np.ascontiguousarray(image[:, ::-1]) for image in images)]
 
 

@@ -14,7 +14,7 @@ from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.protocol import BuildContext, EngineError, Plan
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.runner import EngineRunner
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.protocol import DepthCompleter, DepthModel
 from mono_depth.models.store.registry import ModelEntry
 from mono_depth.system.machine import device_name
@@ -119,7 +119,7 @@ class Engines:
             runner.record()
         try:
             with torch.inference_mode():
-                for rgb in check_pictures():
+                for rgb in trial_images():
                     model.infer(torch.from_numpy(rgb).to(model.device), None)
         finally:
             for runner in self._runners:

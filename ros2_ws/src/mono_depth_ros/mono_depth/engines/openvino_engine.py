@@ -21,7 +21,7 @@ from mono_depth.engines.protocol import (
     Network,
     Plan,
     Tensors,
-    gist,
+    last_line,
 )
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": None}
@@ -61,7 +61,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         model = _read(network, plan, context)
         compiled = core().compile_model(model, "CPU", options)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot compile it: {gist(error)}") from error
+        raise EngineError(f"OpenVINO cannot compile it: {last_line(error)}") from error
     return Engine(call=_Call(compiled), detail=f"OpenVINO {openvino.__version__.split('-')[0]}")
 
 
@@ -144,7 +144,7 @@ def convert(network: Network) -> Any:  # noqa: ANN401
         try:
             return core().read_model(path)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot read it: {gist(error)}") from error
+            raise EngineError(f"OpenVINO cannot read it: {last_line(error)}") from error
 
 
 def versions() -> dict[str, str]:

@@ -174,7 +174,7 @@ def described(argument: object) -> str:
     return repr(argument)
 
 
-def gist(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     """Return what an error of a library comes down to: the last line that it says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from mono_depth.engines import choice
+from mono_depth.engines.accuracy import output_error, tolerance
 from mono_depth.engines.arguments import (
     Arguments,
-    as_before,
-    kept,
-    pattern,
+    cloned,
+    output_structure,
     resized,
+    restructure,
     shapes,
     tensors,
 )
@@ -30,11 +31,10 @@ from mono_depth.engines.protocol import (
     Network,
     Plan,
     Tensors,
-    gist,
+    last_line,
     outputs_of,
 )
 from mono_depth.engines.report import EngineReport
-from mono_depth.engines.truth import deviation, tolerance
 from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class EngineRunner:
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
         """Return what the network returns."""
         if self._recorded is not None:
-            self._recorded.append(kept(arguments))
+            self._recorded.append(cloned(arguments))
             return self._by_reference(arguments)
         slot = self._slots.get(shapes(arguments)) or self._opened(arguments)
         self._newest = slot
@@ -121,10 +121,10 @@ class EngineRunner:
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - engines have errors of their own
-            self._refuse(slot, slot.plan, f"failed on a frame: {gist(error)}")
+            self._refuse(slot, slot.plan, f"failed on a frame: {last_line(error)}")
             slot.engine, slot.plan, slot.ms, slot.why = None, self._reference, math.nan, ""
             return self._by_reference(arguments)
-        return as_before(found, slot.form)
+        return restructure(found, slot.form)
 
     def record(self) -> None:
         """Keep the arguments of the calls from now on: pictures to compare engines with."""
@@ -174,7 +174,7 @@ class EngineRunner:
 
     def _opened(self, arguments: Arguments, *, waits: bool = False) -> _Slot:
         """Return a slot for arguments of a new shape, and see to its engine."""
-        network = Network(arguments=kept(arguments), **self._identity)
+        network = Network(arguments=cloned(arguments), **self._identity)
         slot = _Slot(shapes=network.shapes, plan=self._reference)
         if len(self._slots) >= _MAX_SHAPES:
             slot.why = f"the {_MAX_SHAPES} input sizes before this one have engines"
@@ -211,10 +211,10 @@ class EngineRunner:
     def _compare(self, slot: _Slot, network: Network, examples: list[Arguments]) -> None:
         times_ms, truth = [], []
         for item in examples:
-            ms, said = self._timed(partial(self._by_reference, item))
+            ms, actual = self._timed(partial(self._by_reference, item))
             times_ms.append(ms)
-            truth.append(said)
-        slot.form = pattern(truth[0])
+            truth.append(actual)
+        slot.form = output_structure(truth[0])
         answers = [outputs_of(item) for item in truth]
         slot.ms = min(times_ms)
         slot.why = f"{self._reference}: {slot.ms:.1f} ms"
@@ -244,11 +244,11 @@ class EngineRunner:
         _LOG.info("%s at %s: trying %s", network.name, network.shapes, plan)
         try:
             engine = choice.build(network, plan, self._context)
-            found = deviation([engine.call(*item) for item in inputs], answers)
+            found = output_error([engine.call(*item) for item in inputs], answers)
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - engines have errors of their own
-            self._refuse(slot, plan, gist(error))
+            self._refuse(slot, plan, last_line(error))
             return False
         limit = tolerance(network.family, plan.precision)
         if not found.is_within(limit):

@@ -67,7 +67,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         raise EngineError(f"{network.name} is an ONNX file, which torch cannot run")
     module: nn.Module = network.module
     if plan.precision != "fp32":
-        module = lowered(module, network.family, _TYPES[plan.precision], context.device)
+        module = in_lower_precision(module, network.family, _TYPES[plan.precision], context.device)
     if context.device.type != "cuda":
         return Engine(call=_eager(module, context.threads), detail="eager")
     inputs = tuple(tensor.to(context.device) for tensor in network.inputs)
@@ -107,17 +107,19 @@ class _Lowered(nn.Module):
         return found
 
 
-def lowered(module: nn.Module, family: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
+def in_lower_precision(
+    module: nn.Module, family: str, dtype: torch.dtype, device: torch.device
+) -> nn.Module:
     """Return a copy whose layers compute in `dtype`, all but the islands of the family.
 
     Weights are rounded once, here: autocast alone would do it for each frame.
     """
     made = copy.deepcopy(module)
-    pattern = (
+    output_structure = (
         re.compile(rf"net\.({FP32_ISLANDS[family]})(\..*)?") if family in FP32_ISLANDS else None
     )
     for name, part in made.named_modules():
-        is_island = pattern is not None and pattern.fullmatch(name) is not None
+        is_island = output_structure is not None and output_structure.fullmatch(name) is not None
         if is_island:
             _make_island(part, device)
         elif isinstance(part, _WEIGHTED):

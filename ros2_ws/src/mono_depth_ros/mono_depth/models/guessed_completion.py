@@ -15,7 +15,7 @@ from mono_depth.models.protocol import (
     DepthCompleter,
     DepthModel,
 )
-from mono_depth.outputs.holes import Hidden
+from mono_depth.outputs.holes import HoleReason
 
 _GUESS_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL)
 
@@ -51,10 +51,10 @@ class GuessedCompletion:
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
         """Complete a first guess without its doubtful pixels. See `DepthModel.infer`."""
         guess = self._guess.infer(rgb, intrinsics)
-        hidden = doubtful(guess, self._config)
-        prediction = self.complete(rgb, torch.where(hidden > 0, torch.nan, guess.values))
+        hole_reasons = doubtful(guess, self._config)
+        prediction = self.complete(rgb, torch.where(hole_reasons > 0, torch.nan, guess.values))
         size = prediction.values.shape
-        reasons = F.interpolate(hidden[None, None].float(), size, mode="nearest")[0, 0]
+        reasons = F.interpolate(hole_reasons[None, None].float(), size, mode="nearest")[0, 0]
         return replace(prediction, reasons=reasons.to(torch.uint8))
 
     def depth_size(self, width: int, height: int) -> tuple[int, int]:
@@ -67,7 +67,7 @@ class GuessedCompletion:
 
 
 def doubtful(guess: Prediction, config: CompletionConfig) -> torch.Tensor:
-    """Return (h, w) uint8 of `Hidden`: no depth, on a side of a jump, or of low confidence.
+    """Return (h, w) uint8 of `HoleReason`: no depth, on a side of a jump, or of low confidence.
 
     A network smears depth across the edge of a thing, and there it is wrong by the most.
     """
@@ -77,8 +77,8 @@ def doubtful(guess: Prediction, config: CompletionConfig) -> torch.Tensor:
     down = (logarithm[1:] - logarithm[:-1]).abs() > jump
     is_edge = F.pad(across, (1, 0)) | F.pad(across, (0, 1))
     is_edge |= F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
-    hidden = is_edge.to(torch.uint8) * int(Hidden.EDGE)
+    hole_reasons = is_edge.to(torch.uint8) * int(HoleReason.EDGE)
     if guess.confidence is not None:
         is_unsure = (guess.confidence < config.min_confidence) & ~is_edge
-        hidden = hidden.masked_fill(is_unsure, int(Hidden.UNSURE))
-    return hidden.masked_fill(~logarithm.isfinite(), int(Hidden.HOLE))
+        hole_reasons = hole_reasons.masked_fill(is_unsure, int(HoleReason.UNSURE))
+    return hole_reasons.masked_fill(~logarithm.isfinite(), int(HoleReason.HOLE))

@@ -82,13 +82,13 @@ class Hints:
 
     depth_m: torch.Tensor | None = None  # (h, w) float32 of the view; not finite or <= 0 = hole
     keeps_depth: bool = False  # the result shall have `depth_m` as it is, and fill its holes
-    down_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
+    gravity_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
     camera_height_m: float | None = None  # of the optical centre over the ground
 
     @property
     def has_ground(self) -> bool:
         """Tell whether it is known where level ground would be."""
-        return self.down_camera is not None and self.camera_height_m is not None
+        return self.gravity_camera is not None and self.camera_height_m is not None
 
 
 @runtime_checkable

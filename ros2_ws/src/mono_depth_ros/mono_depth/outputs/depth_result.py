@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from mono_depth.data import Intrinsics, OutputKind, RgbImage, ScaleStatus
-from mono_depth.outputs.holes import Hidden, split_holes
+from mono_depth.outputs.holes import HoleReason, split_holes
 from mono_depth.outputs.upsampling import picture_detail, resized
 from mono_depth.system.threads import on_one_thread
 
@@ -57,7 +57,9 @@ class DepthResult:
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
     network_mask: torch.Tensor | None = None  # (h, w) bool, see `mask`; None = no completion
-    network_reasons: torch.Tensor | None = None  # (h, w) uint8 of `Hidden`, None = all are holes
+    network_reasons: torch.Tensor | None = (
+        None  # (h, w) uint8 of `HoleReason`, None = all are holes
+    )
     completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
 
@@ -104,8 +106,8 @@ class DepthResult:
 
     @cached_property
     @on_one_thread
-    def hidden(self) -> torch.Tensor | None:
-        """(H, W) uint8 of `Hidden`: where and why completion had no depth; None without it."""
+    def hole_reasons(self) -> torch.Tensor | None:
+        """(H, W) uint8 of `HoleReason`: where and why completion had no depth; None without it."""
         if self.network_mask is None:
             return None
         if self.network_reasons is not None:
@@ -113,7 +115,7 @@ class DepthResult:
         elif self.completed == "sensor_depth":
             codes = split_holes(self.network_mask)
         else:
-            codes = self.network_mask.to(torch.uint8) * int(Hidden.HOLE)
+            codes = self.network_mask.to(torch.uint8) * int(HoleReason.HOLE)
         size = self.rgb.shape[:2]
         return interpolate(codes[None, None].float(), size, mode="nearest")[0, 0].to(torch.uint8)
 

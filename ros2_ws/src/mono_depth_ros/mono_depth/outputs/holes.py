@@ -10,7 +10,7 @@ from torch.nn.functional import max_pool2d
 _THIN = 0.02  # of the width: a gap up to this wide is the shadow of an edge
 
 
-class Hidden(IntEnum):
+class HoleReason(IntEnum):
     """Why the depth of a pixel was not given to the network."""
 
     KNOWN = 0  # it was given
@@ -29,14 +29,14 @@ def split_holes(is_hole: torch.Tensor) -> torch.Tensor:
         is_hole: (h, w) bool.
 
     Returns:
-        (h, w) uint8 of `Hidden`.
+        (h, w) uint8 of `HoleReason`.
 
     Source: morphological opening, J. Serra, "Image Analysis and Mathematical Morphology", 1982.
     """
     reach = max(1, round(0.5 * _THIN * is_hole.shape[1]))
     wide = _opened(is_hole, reach)
-    codes = torch.where(wide, int(Hidden.HOLE), int(Hidden.EDGE))
-    return torch.where(is_hole, codes, int(Hidden.KNOWN)).to(torch.uint8)
+    codes = torch.where(wide, int(HoleReason.HOLE), int(HoleReason.EDGE))
+    return torch.where(is_hole, codes, int(HoleReason.KNOWN)).to(torch.uint8)
 
 
 def _opened(mask: torch.Tensor, reach: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 
 from mono_depth.config import PipelineConfig
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.errors import ConfigError
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import GuidedModel, Hints
@@ -100,7 +100,7 @@ def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
     Returns:
         Time of the last run [ms].
     """
-    rgb = torch.from_numpy(check_pictures()[0]).to(pipeline.model.device)
+    rgb = torch.from_numpy(trial_images()[0]).to(pipeline.model.device)
     model, start_s = pipeline.model, time.perf_counter()
     with torch.inference_mode():
         if isinstance(model, GuidedModel):  # what hints need has its first run as well

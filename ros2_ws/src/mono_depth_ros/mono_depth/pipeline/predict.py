@@ -73,7 +73,7 @@ def _guided(
     known = known_depth(frame, size, replace(config, min_points=_ANY_POINTS))
     ground = Hints()
     if config.level_ground:
-        ground = Hints(camera_height_m=frame.camera_height_m, down_camera=frame.down_camera)
+        ground = Hints(camera_height_m=frame.camera_height_m, gravity_camera=frame.gravity_camera)
     if known is None:
         return model.infer_guided(rgb, frame.intrinsics, ground), ""
     hints = replace(

@@ -12,7 +12,7 @@ from mono_depth.data import DepthImage, Intrinsics, OutputKind, RgbImage
 from mono_depth.errors import ConfigError
 from mono_depth.models.protocol import DepthModel
 from mono_depth.scale.fit import Points, Rejection, fit_points
-from mono_depth.scale.law import IDENTITY, METRIC_KINDS, Floats, Pivot
+from mono_depth.scale.scale_shift import IDENTITY, METRIC_KINDS, Floats, Pivot
 
 _ROBUST_FROM = 6  # fewer distances are all believed
 _SIGMA = 0.02  # of a measured distance, relative
@@ -216,9 +216,13 @@ def _robust(points: Points, *, proportional: bool, with_shift: bool) -> tuple[fl
     )
     if isinstance(fit, Rejection):
         raise ConfigError(f"no scale fits the {x.size} distances: {fit.reason}")
-    law = pivot.law_of(fit.level, fit.slope)
+    scale_shift = pivot.scale_shift_of(fit.level, fit.slope)
     if not fit.slope_seen:  # proportional: one number, and so is its deviation
-        return law.gain, 0.0, np.array((law.gain * np.sqrt(fit.covariance[0, 0]), 0.0))
+        return (
+            scale_shift.gain,
+            0.0,
+            np.array((scale_shift.gain * np.sqrt(fit.covariance[0, 0]), 0.0)),
+        )
     # gain = y slope / width and shift = y (1 - slope middle / width), with y = exp(level)
     level_y = float(np.exp(fit.level))
     by = level_y * np.array(
@@ -227,7 +231,11 @@ def _robust(points: Points, *, proportional: bool, with_shift: bool) -> tuple[fl
             (1.0 - fit.slope * pivot.middle / pivot.width, -pivot.middle / pivot.width),
         )
     )
-    return law.gain, law.shift, np.asarray(np.sqrt(np.diag(by @ fit.covariance @ by.T)))
+    return (
+        scale_shift.gain,
+        scale_shift.shift,
+        np.asarray(np.sqrt(np.diag(by @ fit.covariance @ by.T))),
+    )
 
 
 def _output(model: DepthModel, rgb: RgbImage, intrinsics: Intrinsics | None) -> Floats:

@@ -9,7 +9,7 @@ import torch
 
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
 from mono_depth.scale.fit import Points
-from mono_depth.scale.law import METRIC_KINDS, Floats, to_x, to_y
+from mono_depth.scale.scale_shift import METRIC_KINDS, Floats, regressor, target
 
 _MAX_ROWS = 60
 _MAX_EDGE = 0.1  # change within 3x3 pixels that is the edge of an object
@@ -21,7 +21,7 @@ _MAX_POINTS = 120  # more tell nothing new: a network's errors are alike in neig
 class Grid:
     """Every n-th pixel of the output, in host memory, with the camera of these pixels."""
 
-    x: Floats  # (h, w), see `Law`; NaN = unusable
+    x: Floats  # (h, w), see `ScaleShift`; NaN = unusable
     camera: Intrinsics
 
     @classmethod
@@ -40,7 +40,7 @@ class Grid:
             cx=(full.cx - half) / step,
             cy=(full.cy - half) / step,
         )
-        return cls(x=to_x(values, prediction.kind), camera=camera)
+        return cls(x=regressor(values, prediction.kind), camera=camera)
 
 
 def points_at(
@@ -72,7 +72,7 @@ def points_at(
     known = np.isfinite(x)
     return Points(
         x=x[known],
-        y=to_y(depth_m[keep][known], of.kind),
+        y=target(depth_m[keep][known], of.kind),
         sigma=sigma[keep][known],
         y_is_depth=of.kind is OutputKind.DEPTH_AFFINE,
     )
@@ -89,7 +89,7 @@ def _smooth_x(u: Floats, v: Floats, size: tuple[int, int], of: Prediction) -> Fl
     near_columns = (column[:, None] + by).clip(0, width - 1)
     index = (near_rows[:, :, None] * width + near_columns[:, None, :]).reshape(-1, 9)
     picked = values.reshape(-1)[torch.from_numpy(index.reshape(-1)).to(values.device)]
-    x = to_x(picked.cpu().numpy().astype(np.float64).reshape(-1, 9), of.kind)
+    x = regressor(picked.cpu().numpy().astype(np.float64).reshape(-1, 9), of.kind)
     if not x.size:
         return np.empty(0)
     middle = x[:, 4]

@@ -13,7 +13,7 @@ import numpy as np
 from mono_depth.data import Intrinsics
 from mono_depth.scale.fit import Fit, Rejection
 from mono_depth.scale.grid import Grid
-from mono_depth.scale.law import Floats, Pivot
+from mono_depth.scale.scale_shift import Floats, Pivot
 
 _BASELINE = 2  # grid cells between the points that a normal is made from
 _TRIALS = 100
@@ -42,7 +42,7 @@ _LEVEL_CAMERA = np.array((0.0, 1.0, 0.0))
 
 
 def measure(
-    grid: Grid, pivot: Pivot, *, height_m: float, down_camera: Floats | None
+    grid: Grid, pivot: Pivot, *, height_m: float, gravity_camera: Floats | None
 ) -> Fit | Rejection:
     """Measure the level of scale of a model of metres.
 
@@ -50,10 +50,10 @@ def measure(
         grid: its x is 1 / depth as the model says.
         pivot: of the frame.
         height_m: of the optical centre over the ground.
-        down_camera: (3,) unit vector of gravity in the optical frame, None = a camera that looks
+        gravity_camera: (3,) unit vector of gravity in the optical frame, None = a camera that looks
             about level is assumed.
     """
-    gates, down = (_ASSUMED, _LEVEL_CAMERA) if down_camera is None else (_KNOWN, down_camera)
+    gates, down = (_ASSUMED, _LEVEL_CAMERA) if gravity_camera is None else (_KNOWN, gravity_camera)
     points = _points(1.0 / grid.x, grid.camera)
     level_of = points @ down
     below = np.isfinite(level_of) & (level_of > 0.0)

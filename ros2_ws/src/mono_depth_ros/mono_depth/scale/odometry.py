@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mono_depth.data import Frame, Intrinsics, Prediction
 from mono_depth.scale.fit import Points, Rejection
 from mono_depth.scale.grid import points_at
-from mono_depth.scale.law import Floats
+from mono_depth.scale.scale_shift import Floats
 
 _LONG_SIDE_PX = 320
 _CORNERS = 150

@@ -10,12 +10,12 @@ from mono_depth.data import Frame, Intrinsics, Prediction
 from mono_depth.scale import ground_plane, sparse_points
 from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
 from mono_depth.scale.grid import Grid
-from mono_depth.scale.law import METRIC_KINDS, Law, Pivot
 from mono_depth.scale.odometry import BaselineTriangulation
+from mono_depth.scale.scale_shift import METRIC_KINDS, Pivot, ScaleShift
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class ScaleInput:
     """A frame and what the network says about it."""
 
     prediction: Prediction
@@ -25,7 +25,7 @@ class View:
     pivot: Pivot
 
     @classmethod
-    def of(cls, prediction: Prediction, frame: Frame, intrinsics: Intrinsics) -> View | None:
+    def of(cls, prediction: Prediction, frame: Frame, intrinsics: Intrinsics) -> ScaleInput | None:
         """Return the view, None if the network says nothing."""
         grid = Grid.of(prediction, intrinsics)
         pivot = Pivot.of(grid.x)
@@ -43,7 +43,13 @@ class Sources:
         self._triangulation = BaselineTriangulation()
 
     def ask(
-        self, source: str, view: View, config: ScaleConfig, *, shape: Law | None, free_slope: bool
+        self,
+        source: str,
+        view: ScaleInput,
+        config: ScaleConfig,
+        *,
+        shape: ScaleShift | None,
+        free_slope: bool,
     ) -> Fit | Rejection:
         """Return what a source measures.
 
@@ -51,7 +57,7 @@ class Sources:
             source: sparse_points, ground_plane or odometry.
             view: the frame.
             config: limits.
-            shape: law whose slope is kept where the source does not show it.
+            shape: scale and shift whose slope is kept where the source does not show it.
             free_slope: False = always keep it.
         """
         if source == "ground_plane":
@@ -76,13 +82,13 @@ def height_m(frame: Frame, config: ScaleConfig) -> float:
     return config.camera_height_m or frame.camera_height_m or 0.0
 
 
-def _sparse(view: View) -> Points | Rejection:
+def _sparse(view: ScaleInput) -> Points | Rejection:
     if not sparse_points.has_any(view.frame):
         return Rejection(reason="no sparse points at the stamp of the image", is_doubt=False)
     return sparse_points.collect(view.frame, view.intrinsics, view.prediction)
 
 
-def _ground(view: View, config: ScaleConfig) -> Fit | Rejection:
+def _ground(view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
     kind, height = view.prediction.kind, height_m(view.frame, config)
     if kind not in METRIC_KINDS:
         reason = f"one plane cannot tell the scale of {kind.value}: use sparse_points"
@@ -90,11 +96,11 @@ def _ground(view: View, config: ScaleConfig) -> Fit | Rejection:
     if height <= 0.0:
         reason = "the height of the camera is unknown: set scale.camera_height_m"
         return Rejection(reason=reason, is_doubt=False)
-    down = view.frame.down_camera
-    return ground_plane.measure(view.grid, view.pivot, height_m=height, down_camera=down)
+    down = view.frame.gravity_camera
+    return ground_plane.measure(view.grid, view.pivot, height_m=height, gravity_camera=down)
 
 
-def _plausible(found: Fit | Rejection, view: View, config: ScaleConfig) -> Fit | Rejection:
+def _plausible(found: Fit | Rejection, view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
     """Refuse a correction that no model of metres needs."""
     if isinstance(found, Rejection) or view.prediction.kind not in METRIC_KINDS:
         return found

@@ -10,7 +10,7 @@ import numpy as np
 from mono_depth.data import DepthImage, Frame, Intrinsics, Prediction
 from mono_depth.scale.fit import Points
 from mono_depth.scale.grid import points_at
-from mono_depth.scale.law import Floats
+from mono_depth.scale.scale_shift import Floats
 
 _SIGMA = 0.02  # relative deviation of a point's depth
 _MIN_Z_M = 1e-3

@@ -13,9 +13,9 @@ from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction, ScaleStat
 from mono_depth.errors import FrameError
 from mono_depth.scale import sparse_points
 from mono_depth.scale.kinds import MEASURED, to_metres, with_focal_rule
-from mono_depth.scale.law import IDENTITY, METRIC_KINDS, Law, Pivot
-from mono_depth.scale.sources import Sources, View, height_m
-from mono_depth.scale.track import ScaleTrack
+from mono_depth.scale.scale_filter import ScaleFilter
+from mono_depth.scale.scale_shift import IDENTITY, METRIC_KINDS, Pivot, ScaleShift
+from mono_depth.scale.sources import ScaleInput, Sources, height_m
 
 _MODEL_SIGMA = 0.25  # of the scale of a model of metres, assumed where nothing measures it
 _GROUND_PERIOD_S = 0.09  # the ground is looked at no more often
@@ -33,13 +33,13 @@ class ScaleTracker:
 
     def reset(self) -> None:
         """Forget all measurements."""
-        self._tracks: dict[str, ScaleTrack] = {}
+        self._filters: dict[str, ScaleFilter] = {}
         self._sources = Sources()
         self._kind: OutputKind | None = None
         self._stamp_ns: int | None = None
         self._pivot: Pivot | None = None
         self._in_use = ""
-        self._held: Law | None = None  # of the source that was used last
+        self._held: ScaleShift | None = None  # of the source that was used last
 
     def update(
         self, prediction: Prediction, frame: Frame, config: ScaleConfig
@@ -82,31 +82,35 @@ class ScaleTracker:
         if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
             return
         asked = self._asked(prediction.kind, frame, config)
-        if not asked and not self._tracks:
+        if not asked and not self._filters:
             return
         self._stamp_ns = frame.stamp_ns
-        view = View.of(prediction, frame, intrinsics)
+        view = ScaleInput.of(prediction, frame, intrinsics)
         self._pivot = None if view is None else view.pivot
         if view is None:
             return
-        for source in dict.fromkeys((*asked, *self._tracks)):
-            track = self._track(source, prediction.kind)
-            track.expire(frame.stamp_ns, config)
-            track.predict(view.pivot, frame.stamp_ns)
+        for source in dict.fromkeys((*asked, *self._filters)):
+            scale_filter = self._filter_of(source, prediction.kind)
+            scale_filter.expire(frame.stamp_ns, config)
+            scale_filter.predict(view.pivot, frame.stamp_ns)
             if source in asked and self._is_due(source, frame.stamp_ns):
                 found = self._sources.ask(
-                    source, view, config, shape=track.law, free_slope=track.sees_slope
+                    source,
+                    view,
+                    config,
+                    shape=scale_filter.scale_shift,
+                    free_slope=scale_filter.sees_slope,
                 )
-                track.correct(found, frame.stamp_ns)
+                scale_filter.correct(found, frame.stamp_ns)
 
-    def _track(self, source: str, kind: OutputKind) -> ScaleTrack:
-        if source not in self._tracks:
+    def _filter_of(self, source: str, kind: OutputKind) -> ScaleFilter:
+        if source not in self._filters:
             is_metric = kind in METRIC_KINDS
             # the ground, or a few corners, do not tell more than one number well
-            self._tracks[source] = ScaleTrack(
+            self._filters[source] = ScaleFilter(
                 is_metric=is_metric, sees_slope=source == "sparse_points" or not is_metric
             )
-        return self._tracks[source]
+        return self._filters[source]
 
     def _asked(self, kind: OutputKind, frame: Frame, config: ScaleConfig) -> list[str]:
         """Return the sources to ask about this frame.
@@ -121,17 +125,21 @@ class ScaleTracker:
             asked.append("sparse_points")
         if kind in METRIC_KINDS and height_m(frame, config) > 0.0:
             asked.append("ground_plane")
-        others = [track for name, track in self._tracks.items() if name != "odometry"]
-        trusted = any(track.state(frame.stamp_ns, config) in _USABLE for track in others)
+        others = [
+            scale_filter for name, scale_filter in self._filters.items() if name != "odometry"
+        ]
+        trusted = any(
+            scale_filter.state(frame.stamp_ns, config) in _USABLE for scale_filter in others
+        )
         if frame.T_odom_camera is not None and not trusted:
             asked.append("odometry")
         return asked
 
     def _is_due(self, source: str, stamp_ns: int) -> bool:
-        track = self._tracks.get(source)
-        if source != "ground_plane" or track is None:
+        scale_filter = self._filters.get(source)
+        if source != "ground_plane" or scale_filter is None:
             return True
-        return not 0.0 <= track.age_s(stamp_ns) < _GROUND_PERIOD_S
+        return not 0.0 <= scale_filter.age_s(stamp_ns) < _GROUND_PERIOD_S
 
     def _chosen(
         self, prediction: Prediction, frame: Frame, config: ScaleConfig
@@ -139,24 +147,24 @@ class ScaleTracker:
         """Return the metres of the most certain source."""
         stamp_ns = frame.stamp_ns
         usable = {
-            name: track
-            for name, track in self._tracks.items()
-            if config.source in ("auto", name) and track.state(stamp_ns, config) in _USABLE
+            name: scale_filter
+            for name, scale_filter in self._filters.items()
+            if config.source in ("auto", name) and scale_filter.state(stamp_ns, config) in _USABLE
         }
         if usable:
             best = min(usable, key=lambda name: usable[name].sigma_rel)
             current = usable.get(self._in_use)
             if current and usable[best].sigma_rel > _CLEARLY * current.sigma_rel:
                 best = self._in_use
-            self._in_use, self._held = best, usable[best].law
+            self._in_use, self._held = best, usable[best].scale_shift
             return self._metres(prediction, self._held), self._status(best, stamp_ns, config)
         if self._in_use and config.source in ("auto", self._in_use):
             return self._lost(prediction, frame, config)
-        waiting = next((name for name in self._tracks if config.source in ("auto", name)), "")
+        waiting = next((name for name in self._filters if config.source in ("auto", name)), "")
         if config.source == "auto":
             depth_m, status = to_metres(prediction, config, intrinsics=frame.intrinsics)
             if depth_m is not None or not waiting:
-                reject = self._tracks[waiting].last_reject if waiting else ""
+                reject = self._filters[waiting].last_reject if waiting else ""
                 return depth_m, replace(status, last_reject=reject)
         if not waiting:  # the first frame, and it says too little to be measured
             reason = f"{config.source} is uninitialised: nothing measured yet"
@@ -177,41 +185,47 @@ class ScaleTracker:
             return self._metres(prediction, IDENTITY), replace(status, scale=1.0, shift=0.0)
         return None, replace(status, is_usable=False)
 
-    def _metres(self, prediction: Prediction, law: Law | None) -> torch.Tensor | None:
-        return None if law is None else law.metres(prediction)
+    def _metres(
+        self, prediction: Prediction, scale_shift: ScaleShift | None
+    ) -> torch.Tensor | None:
+        return None if scale_shift is None else scale_shift.metres(prediction)
 
     def _status(self, source: str, stamp_ns: int, config: ScaleConfig) -> ScaleStatus:
-        track = self._tracks[source]
-        state, law = track.state(stamp_ns, config), track.law
-        age_s = track.age_s(stamp_ns)
+        scale_filter = self._filters[source]
+        state, scale_shift = scale_filter.state(stamp_ns, config), scale_filter.scale_shift
+        age_s = scale_filter.age_s(stamp_ns)
         reason = ""
         if state != "valid":
-            age = (
-                "nothing measured yet" if math.isinf(age_s) else f"last measured {age_s:.1f} s ago"
-            )
-            refused = f"; last refusal: {track.last_reject}" if track.last_reject else ""
-            reason = (
-                f"{source} is {state}: {age}, deviation {100.0 * track.sigma_rel:.0f} %{refused}"
-            )
+            age = "nothing measured yet"
+            if not math.isinf(age_s):
+                age = f"last measured {age_s:.1f} s ago"
+            last_reject = scale_filter.last_reject
+            refused = f"; last refusal: {last_reject}" if last_reject else ""
+            deviation = f"deviation {100.0 * scale_filter.sigma_rel:.0f} %"
+            reason = f"{source} is {state}: {age}, {deviation}{refused}"
         is_metric = self._kind in METRIC_KINDS
         return ScaleStatus(
             source=source,
             state=state,
             reason=reason,
-            scale=math.nan if law is None else 1.0 / law.gain if is_metric else law.gain,
-            shift=math.nan if law is None else law.shift,
-            sigma_rel=track.sigma_rel,
+            scale=math.nan
+            if scale_shift is None
+            else 1.0 / scale_shift.gain
+            if is_metric
+            else scale_shift.gain,
+            shift=math.nan if scale_shift is None else scale_shift.shift,
+            sigma_rel=scale_filter.sigma_rel,
             age_s=age_s,
-            inliers=track.inliers,
-            last_reject=track.last_reject,
+            inliers=scale_filter.inliers,
+            last_reject=scale_filter.last_reject,
         )
 
     def _conflict(self, config: ScaleConfig, stamp_ns: int) -> str:
         """Return which two sources contradict one another, "" = none."""
         trusted = [
-            (name, track.level, track.sigma_rel)
-            for name, track in self._tracks.items()
-            if track.state(stamp_ns, config) in _USABLE
+            (name, scale_filter.level, scale_filter.sigma_rel)
+            for name, scale_filter in self._filters.items()
+            if scale_filter.state(stamp_ns, config) in _USABLE
         ]
         if self._pivot is not None and self._kind in METRIC_KINDS:
             trusted.append(("model", math.log(self._pivot.middle), _MODEL_SIGMA))

@@ -17,8 +17,9 @@ import torch
 from mono_depth.camera.poses import Pose
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
+from mono_depth.motion.ego_motion import EgoMotionEstimator
 from mono_depth.outputs.upsampling import resized
-from mono_depth.temporal.ego_motion import EgoMotionEstimator
+from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
     History,
@@ -30,9 +31,8 @@ from mono_depth.temporal.fusion import (
     sampled,
     spread,
 )
-from mono_depth.temporal.likeness import looks_alike
+from mono_depth.temporal.photometric_match import matches_in_brightness
 from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
-from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
 from mono_depth.temporal.warp import Warper
 
 _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
@@ -54,7 +54,7 @@ _HUBER = 1.345
 class _Memory:
     """What is kept of the last frame."""
 
-    view: View
+    view: FilterInput
     history: History
     log_scale: float  # added to the log depth of the network to fit the past
     frames: int  # since the past was last forgotten
@@ -115,7 +115,7 @@ class TemporalFilter:
         intrinsics: Intrinsics,
         stamp_ns: int,
         T_odom_camera: Pose | None,
-    ) -> View:
+    ) -> FilterInput:
         camera = working_camera(intrinsics)
         if camera != self._camera:
             self._camera = camera
@@ -123,7 +123,7 @@ class TemporalFilter:
             self._ego_motion = EgoMotionEstimator(camera)
         known = T_odom_camera is not None and bool(np.isfinite(T_odom_camera).all())
         log_depth = resized(depth_m, (camera.height, camera.width)).log()
-        return View(
+        return FilterInput(
             values=log_depth.nan_to_num_(nan=_UNKNOWN, posinf=_UNKNOWN, neginf=_UNKNOWN),
             grey=grey_of(rgb, camera),
             camera=camera,
@@ -131,7 +131,9 @@ class TemporalFilter:
             T_odom_camera=T_odom_camera if known else None,
         )
 
-    def _with_past(self, view: View, config: TemporalConfig) -> tuple[_Memory | None, str, str]:
+    def _with_past(
+        self, view: FilterInput, config: TemporalConfig
+    ) -> tuple[_Memory | None, str, str]:
         """Return the new memory, the mode and why the past was forgotten."""
         last = self._memory
         mode = _mode(view, last, config.mode)
@@ -153,7 +155,12 @@ class TemporalFilter:
         return memory, mode, ""
 
     def _moved(
-        self, last: _Memory, view: View, T_last_now: Pose, step_s: float, config: TemporalConfig
+        self,
+        last: _Memory,
+        view: FilterInput,
+        T_last_now: Pose,
+        step_s: float,
+        config: TemporalConfig,
     ) -> _Memory | None:
         """Return the new memory, None where the picture does not show what is remembered."""
         motion = torch.from_numpy(T_last_now).to(view.values)
@@ -180,7 +187,9 @@ class TemporalFilter:
             view.values + log_scale,
             warped,
             surprise.add_(log_scale),
-            agrees=looks_alike(lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD),
+            agrees=matches_in_brightness(
+                lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD
+            ),
             noise=spread(jump[same] + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,
@@ -193,7 +202,7 @@ class TemporalFilter:
         memory.history.values.add_(change)
         return replace(memory, log_scale=memory.log_scale + change)
 
-    def _motion(self, mode: str, last: _Memory, view: View) -> Pose | None:
+    def _motion(self, mode: str, last: _Memory, view: FilterInput) -> Pose | None:
         if mode == "static":
             return np.eye(4)
         T_odom_last, T_odom_now = last.view.T_odom_camera, view.T_odom_camera
@@ -204,7 +213,7 @@ class TemporalFilter:
         found = self._ego_motion.estimate(view.host_grey, last.view.host_grey, log_depth)
         return None if found is None else found.T_last_now
 
-    def _in_unit_of_depth(self, T_last_now: Pose, last: _Memory, view: View) -> Pose:
+    def _in_unit_of_depth(self, T_last_now: Pose, last: _Memory, view: FilterInput) -> Pose:
         """Return a motion of odometry with its step in the unit that depth has now."""
         self._unit.predict((view.stamp_ns - last.view.stamp_ns) * 1e-9)
         is_turn = last.frames < _UNIT_FRAMES or last.frames % _UNIT_EVERY == 0
@@ -219,7 +228,7 @@ class TemporalFilter:
         return T_last_now
 
 
-def _mode(view: View, last: _Memory | None, wanted: str) -> str:
+def _mode(view: FilterInput, last: _Memory | None, wanted: str) -> str:
     """Return the mode of this frame: `pose` needs the pose of both frames, else it is `flow`."""
     if wanted in ("static", "flow"):
         return wanted

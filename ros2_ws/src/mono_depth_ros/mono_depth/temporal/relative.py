@@ -16,10 +16,10 @@ import torch
 
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
+from mono_depth.motion.dense_flow import DenseFlow, DenseFlowEstimator, no_flow
 from mono_depth.outputs.upsampling import resized
-from mono_depth.temporal.affine import Affine, Measure, align
-from mono_depth.temporal.approach import STILL, Approach, approach_of
-from mono_depth.temporal.dense_flow import DenseFlow, DenseFlowEstimator, no_flow
+from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
+from mono_depth.temporal.forward_motion import STILL, ForwardMotion, forward_motion_of
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
     SAMPLE_STEP,
@@ -33,8 +33,8 @@ from mono_depth.temporal.fusion import (
     sampled,
     spread,
 )
-from mono_depth.temporal.likeness import looks_alike
-from mono_depth.temporal.view import Filtered, View, grey_of, working_camera
+from mono_depth.temporal.photometric_match import matches_in_brightness
+from mono_depth.temporal.scale_shift import Measure, ScaleShift, align
 from mono_depth.temporal.warp import inside, look_up, unmixed
 
 _UNKNOWN = 1e12  # far beyond the output of any network
@@ -49,9 +49,9 @@ _MIN_PAIRS = 50
 class _Memory:
     """What is kept of the last frame."""
 
-    view: View
+    view: FilterInput
     history: History
-    affine: Affine  # brings the network's output to the level of the history
+    scale_shift: ScaleShift  # brings the network's output to the level of the history
     frames: int  # since the past was last forgotten
 
 
@@ -86,7 +86,7 @@ class RelativeFilter:
         """
         camera = working_camera(intrinsics or _usual_camera(rgb))
         small = resized(inverse_depth, (camera.height, camera.width))
-        view = View(
+        view = FilterInput(
             values=small.nan_to_num(nan=_UNKNOWN, posinf=_UNKNOWN, neginf=_UNKNOWN),
             grey=grey_of(rgb, camera),
             camera=camera,
@@ -96,19 +96,19 @@ class RelativeFilter:
         memory, reset = self._with_past(view, mode, config)
         if memory is None:
             history = alone(view.values, view.grey)
-            memory = _Memory(view=view, history=history, affine=Affine(), frames=1)
+            memory = _Memory(view=view, history=history, scale_shift=ScaleShift(), frames=1)
         self._memory = memory
         size = (inverse_depth.shape[0], inverse_depth.shape[1])
-        change = memory.history.values - memory.affine.of(view.values)
+        change = memory.history.values - memory.scale_shift.of(view.values)
         return Filtered(
-            values=memory.affine.of(inverse_depth) + resized(change, size),
+            values=memory.scale_shift.of(inverse_depth) + resized(change, size),
             confidence=confidence(memory.history).mul_(view.values < 0.5 * _UNKNOWN),
             mode=mode,
             reset=reset,
         )
 
     def _with_past(
-        self, view: View, mode: str, config: TemporalConfig
+        self, view: FilterInput, mode: str, config: TemporalConfig
     ) -> tuple[_Memory | None, str]:
         """Return the new memory, or why the past was forgotten."""
         last = self._memory
@@ -128,7 +128,7 @@ class RelativeFilter:
 
 
 def _carried(
-    last: _Memory, view: View, flow: DenseFlow, step_s: float, config: TemporalConfig
+    last: _Memory, view: FilterInput, flow: DenseFlow, step_s: float, config: TemporalConfig
 ) -> _Memory | None:
     """Return the new memory, None where flow does not find the last frame in this one."""
     grid = torch.from_numpy(flow.grid()).to(view.values.device)
@@ -137,22 +137,28 @@ def _carried(
     pairs = _pairs(view, warped, lighter)
     if pairs is None:
         return None
-    approach = _approach(pairs, flow, view.camera)
-    then = approach.of(pairs.then)
+    forward_motion = _forward_motion(pairs, flow, view.camera)
+    then = forward_motion.of(pairs.then)
     forget = leak(step_s, min(config.scale_time_constant_s, _TIME_CONSTANT_S), last.frames)
-    affine = align(last.affine, pairs.now, then, forget)
-    now, present, past = affine.of(pairs.now), affine.of(view.values), approach.of(warped.values)
+    scale_shift = align(last.scale_shift, pairs.now, then, forget)
+    now, present, past = (
+        scale_shift.of(pairs.now),
+        scale_shift.of(view.values),
+        forward_motion.of(warped.values),
+    )
     measure = Measure.of(now)
     history = fuse(
         present,
         replace(warped, values=past),
         measure.fraction(present, past),
-        agrees=looks_alike(lighter.sub_(pairs.exposure).abs_(), warped.valid, _PHOTO_SPREAD),
+        agrees=matches_in_brightness(
+            lighter.sub_(pairs.exposure).abs_(), warped.valid, _PHOTO_SPREAD
+        ),
         noise=spread(measure.fraction(now, then)),
         grey=view.grey,
         memory_frames=min(config.memory_frames, _MEMORY_FRAMES),
     )
-    return _Memory(view=view, history=history, affine=affine, frames=last.frames + 1)
+    return _Memory(view=view, history=history, scale_shift=scale_shift, frames=last.frames + 1)
 
 
 def _looked_up(history: History, grid: torch.Tensor, flow: DenseFlow) -> Warped:
@@ -176,7 +182,7 @@ class _Pairs:
     exposure: float  # how much lighter the picture became
 
 
-def _pairs(view: View, warped: Warped, lighter: torch.Tensor) -> _Pairs | None:
+def _pairs(view: FilterInput, warped: Warped, lighter: torch.Tensor) -> _Pairs | None:
     valid, now, then, change = sampled(warped.valid, view.values, warped.values, lighter)
     seen = (valid > 0.0) & (np.maximum(now, then) < 0.2 * _UNKNOWN)
     if not seen.any():
@@ -193,7 +199,7 @@ def _pairs(view: View, warped: Warped, lighter: torch.Tensor) -> _Pairs | None:
     )
 
 
-def _approach(pairs: _Pairs, flow: DenseFlow, camera: Intrinsics) -> Approach:
+def _forward_motion(pairs: _Pairs, flow: DenseFlow, camera: Intrinsics) -> ForwardMotion:
     """Return how inverse depth grew by the forward motion in the flow."""
     half = slice(SAMPLE_STEP // 2, None, SAMPLE_STEP)
     dx, dy = flow.dx[half, half].ravel(), flow.dy[half, half].ravel()
@@ -203,7 +209,7 @@ def _approach(pairs: _Pairs, flow: DenseFlow, camera: Intrinsics) -> Approach:
     column, row = (index.ravel()[pairs.is_pair] for index in np.meshgrid(columns, rows))
     ray = ((column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy)
     flow_px = (dx[pairs.is_pair].astype(np.float64), dy[pairs.is_pair].astype(np.float64))
-    return approach_of(pairs.then, ray, flow_px, camera)
+    return forward_motion_of(pairs.then, ray, flow_px, camera)
 
 
 def _usual_camera(rgb: torch.Tensor) -> Intrinsics:

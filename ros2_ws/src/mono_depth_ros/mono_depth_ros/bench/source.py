@@ -15,9 +15,8 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from mono_depth.bench.pipeline_bench import assumed_camera
 from mono_depth.commands.options import image_size
-from mono_depth.data import RgbImage
+from mono_depth.data import Intrinsics, RgbImage
 from mono_depth.recordings.pictures import load_images, soft_noise
 from mono_depth_ros.cameras.pacing import Pacer
 from mono_depth_ros.codec.camera_info import camera_info_from
@@ -50,7 +49,7 @@ def _send(node: Node, images: Sequence[RgbImage], *, rate_hz: float, count: int)
     # Imported here, so that --help works where only the library is installed.
     from sensor_msgs.msg import CameraInfo, Image
 
-    info = camera_info_from(assumed_camera(images[0]), Header(frame_id=_FRAME_ID))
+    info = camera_info_from(Intrinsics.assumed_for(images[0]), Header(frame_id=_FRAME_ID))
     messages = [encode_rgb(image, Header(frame_id=_FRAME_ID)) for image in images]
     info_out = node.create_publisher(CameraInfo, "camera_info", output_qos())
     image_out = node.create_publisher(Image, "image", output_qos())

@@ -58,11 +58,11 @@ class FrameReader:
         at_ns, camera_frame = stamp_ns(msg.header), msg.header.frame_id
         T_odom_camera = self._poses.at(at_ns, camera_frame)
         over_ground = self._poses.over_ground(at_ns, camera_frame)
-        down_camera = None if self._gravity is None else self._gravity.at(at_ns, camera_frame)
+        gravity_camera = None if self._gravity is None else self._gravity.at(at_ns, camera_frame)
         T_level_camera = T_odom_camera if over_ground is None else over_ground[1]
-        if down_camera is None and T_level_camera is not None:
+        if gravity_camera is None and T_level_camera is not None:
             # z of either frame points up (REP 103), so its third row is up as the camera sees it.
-            down_camera = -T_level_camera[2, :3]
+            gravity_camera = -T_level_camera[2, :3]
         return Frame(
             rgb=rgb,
             stamp_ns=at_ns,
@@ -70,7 +70,7 @@ class FrameReader:
             intrinsics=None if calibration is None else calibration.intrinsics,
             is_visible=None if rectifier is None else rectifier.is_visible,
             T_odom_camera=T_odom_camera,
-            down_camera=down_camera,
+            gravity_camera=gravity_camera,
             camera_height_m=None if over_ground is None else over_ground[0],
             sparse_points_m=self._points.at(at_ns, camera_frame, config.odometry.points_max_age_s),
             sensor_depth_m=self._sensor_depth.at(

@@ -2,7 +2,7 @@
 
 One image takes four hops on two threads: `submit` puts it into the worker's one-slot mailbox
 (newest wins); there `FrameReader.read` decodes it, `DepthPipeline.process` finds its depth and
-`Outputs.publish` encodes and publishes what has subscribers.
+`DepthPublishers.publish` encodes and publishes what has subscribers.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
-from mono_depth_ros.depth_node.publishers import Outputs
+from mono_depth_ros.depth_node.publishers import DepthPublishers
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
-from mono_depth_ros.depth_node.snapshot_service import SnapshotDesk
+from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.depth_node.stream import DepthStream
-from mono_depth_ros.depth_node.subscriptions import open_inputs
+from mono_depth_ros.depth_node.subscriptions import subscribe_all
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import until_interrupted
@@ -45,7 +45,7 @@ class DepthNode(LifecycleNode):
         super().__init__("mono_depth", **kwargs)
         self._bridge = LogBridge(self)
         self._pipeline: DepthPipeline | None = None
-        self._outputs: Outputs | None = None
+        self._outputs: DepthPublishers | None = None
         self._stream: DepthStream | None = None
         self._stats = FrameStats()  # of the stream now active, or the last one
         self._problem, self._skipped_before = "", 0
@@ -58,7 +58,7 @@ class DepthNode(LifecycleNode):
             is_fixed=lambda: self._pipeline is not None,
             on_change=self._reconfigure,
         )
-        self._snapshots = SnapshotDesk(self)
+        self._snapshots = SnapshotService(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Not on the node's clock: a paused simulation must not silence the supervision.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -103,7 +103,7 @@ class DepthNode(LifecycleNode):
         """Load the model, run it once, create publishers and services."""
         pipeline = build_pipeline(self.config, is_live=True)
         warm_up_ms = warm_up(pipeline)
-        self._pipeline, self._outputs = pipeline, Outputs(self)
+        self._pipeline, self._outputs = pipeline, DepthPublishers(self)
         self._scale_reporter = ScaleReporter(self)
         self._services_offered = [
             self.create_service(Trigger, "~/reset", self._on_reset),
@@ -140,7 +140,7 @@ class DepthNode(LifecycleNode):
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
-        self._inputs = open_inputs(self, stream, self.config, self._on_info)
+        self._inputs = subscribe_all(self, stream, self.config, self._on_info)
         return result
 
     @logged

@@ -16,9 +16,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from mono_depth.data import Intrinsics
-from mono_depth.display.colormap import DisplayRange, blend, colorize_depth, tint_hidden
+from mono_depth.display.colormap import DisplayRange, blend, colorize_depth, tint_holes
 from mono_depth.outputs.depth_result import DepthResult
-from mono_depth.outputs.holes import Hidden
+from mono_depth.outputs.holes import HoleReason
 from mono_depth.outputs.point_cloud import CloudBuilder
 from mono_depth_ros.codec import encode
 from mono_depth_ros.codec.camera_info import camera_info_from
@@ -41,7 +41,7 @@ TOPICS: dict[str, type] = {
 
 # Of completion/mask: 0 = depth was known, all else = filled in.
 _GREYS = np.zeros(256, np.uint8)
-_GREYS[[Hidden.HOLE, Hidden.EDGE, Hidden.UNSURE]] = 255, 170, 85
+_GREYS[[HoleReason.HOLE, HoleReason.EDGE, HoleReason.UNSURE]] = 255, 170, 85
 
 _LEAST_RANGE = 1.1  # far / near of the colours
 
@@ -63,12 +63,12 @@ class HostResult:
         return _host(self.result.relative)
 
     @cached_property
-    def hidden(self) -> npt.NDArray[np.uint8] | None:
-        """(H, W) of `Hidden`, None where nothing was completed."""
-        return None if self.result.hidden is None else self.result.hidden.cpu().numpy()
+    def hole_reasons(self) -> npt.NDArray[np.uint8] | None:
+        """(H, W) of `HoleReason`, None where nothing was completed."""
+        return None if self.result.hole_reasons is None else self.result.hole_reasons.cpu().numpy()
 
 
-class Outputs:
+class DepthPublishers:
     """Publishes what has subscribers. Encodes on the worker thread."""
 
     def __init__(self, node: LifecycleNode) -> None:
@@ -177,12 +177,16 @@ class Outputs:
         return encode.encode_rgb(blend(host.result.rgb, picture, color.blend), header)
 
     def _completion_mask(self, host: HostResult, header: Header, _: NodeConfig) -> Image | None:
-        return None if host.hidden is None else encode.encode_mono(_GREYS[host.hidden], header)
+        return (
+            None
+            if host.hole_reasons is None
+            else encode.encode_mono(_GREYS[host.hole_reasons], header)
+        )
 
     def _completion_color(self, host: HostResult, header: Header, _: NodeConfig) -> Image | None:
-        if host.hidden is None:
+        if host.hole_reasons is None:
             return None
-        return encode.encode_rgb(tint_hidden(host.result.rgb, host.hidden), header)
+        return encode.encode_rgb(tint_holes(host.result.rgb, host.hole_reasons), header)
 
 
 def _shown_range(seen: tuple[float, float], color: ColorConfig) -> tuple[float, float]:

@@ -18,7 +18,7 @@ _PATIENCE_S = 5.0
 _INACTIVE = "the node is not active"
 
 
-class SnapshotDesk:
+class SnapshotService:
     """Takes requests on the executor thread and serves them on the worker thread."""
 
     def __init__(self, node: Node) -> None:

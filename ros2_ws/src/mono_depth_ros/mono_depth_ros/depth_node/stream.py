@@ -22,9 +22,9 @@ from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.frame_reader import FrameReader
 from mono_depth_ros.depth_node.frame_stats import FrameStats
-from mono_depth_ros.depth_node.publishers import HostResult, Outputs
+from mono_depth_ros.depth_node.publishers import DepthPublishers, HostResult
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
-from mono_depth_ros.depth_node.snapshot_service import SnapshotDesk
+from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.rclpy_support.throttle import Throttle
 from mono_depth_ros.sensors.camera_poses import CameraPoses, parse_pose, parse_rotation
 from mono_depth_ros.sensors.imu_gravity import ImuGravity
@@ -52,8 +52,8 @@ class DepthStream:
         self,
         *,
         pipeline: DepthPipeline,
-        outputs: Outputs,
-        snapshots: SnapshotDesk,
+        outputs: DepthPublishers,
+        snapshots: SnapshotService,
         scale_reporter: ScaleReporter,
         config: Callable[[], NodeConfig],
         clock: Clock,

@@ -20,7 +20,7 @@ except ImportError:  # there is no wheel of it
     TFMessage = None
 
 
-def open_inputs(
+def subscribe_all(
     node: Node,
     stream: DepthStream,
     config: NodeConfig,

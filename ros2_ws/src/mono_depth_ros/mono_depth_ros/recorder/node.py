@@ -27,9 +27,9 @@ from mono_depth.errors import ConfigError, FrameError
 from mono_depth_ros.codec.decode_image import decode_image
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import run_until_finished
-from mono_depth_ros.recorder.film import Film
 from mono_depth_ros.recorder.recording import Moment, Recording
 from mono_depth_ros.recorder.results import write_results
+from mono_depth_ros.recorder.video import Film
 
 _DEPTH_NODE = "mono_depth"
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from mono_depth.data import RgbImage
 from mono_depth.display.ply import write_ply
 from mono_depth.display.video import VideoWriter
-from mono_depth_ros.recorder.film import Film, cloud_points
 from mono_depth_ros.recorder.recording import Moment, Recording
+from mono_depth_ros.recorder.video import Film, cloud_points
 
 
 def write_results(recording: Recording, folder: Path, *, colormap: str = "inferno") -> list[Path]:

@@ -58,7 +58,7 @@ class Ground:
     """The floor before a camera."""
 
     height_m: float
-    down_camera: F64  # (3,) unit vector
+    gravity_camera: F64  # (3,) unit vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def pose_ground(frame: SequenceFrame, rng: np.random.Generator) -> Ground | None
     if frame.T_odom_camera is None:
         return None
     rotation, height_m = frame.T_odom_camera[:3, :3], float(frame.T_odom_camera[2, 3])
-    return Ground(height_m=height_m, down_camera=-rotation[2])
+    return Ground(height_m=height_m, gravity_camera=-rotation[2])
 
 
 def known_points(truth_m: DepthImage, count: int, rng: np.random.Generator) -> DepthImage:
@@ -161,7 +161,7 @@ def find_ground(frame: SequenceFrame, rng: np.random.Generator) -> Ground | None
     middle = points[best].mean(axis=0)
     normal = np.linalg.svd(points[best] - middle, full_matrices=False)[2][2]
     normal *= np.sign(normal @ middle)
-    return Ground(height_m=float(normal @ middle), down_camera=normal)
+    return Ground(height_m=float(normal @ middle), gravity_camera=normal)
 
 
 def best_fit(prediction: DepthImage, truth_m: DepthImage) -> DepthImage:
@@ -202,7 +202,7 @@ def _guided(model: Nano, case: Case, hints: Hints | None) -> Answer | None:
 def _ground_hints(case: Case) -> Hints | None:
     if case.ground is None:
         return None
-    return Hints(camera_height_m=case.ground.height_m, down_camera=case.ground.down_camera)
+    return Hints(camera_height_m=case.ground.height_m, gravity_camera=case.ground.gravity_camera)
 
 
 def _with_points(model: Nano, count: int, case: Case) -> Answer | None:

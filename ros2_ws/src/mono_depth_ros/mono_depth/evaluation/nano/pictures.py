@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mono_depth.bench.pipeline_bench import assumed_camera
-from mono_depth.data import DepthImage, RgbImage
+from mono_depth.data import DepthImage, Intrinsics, RgbImage
 from mono_depth.display.colormap import add_color_bar, colorize_depth, draw_text
 from mono_depth.evaluation.nano.hints_table import find_ground
 from mono_depth.models.nano.model import Nano
@@ -59,7 +58,7 @@ def ground(model: Nano, data: Path) -> RgbImage:
         known = find_ground(frame, np.random.default_rng([number, 7]))
         if known is None:
             continue
-        hints = Hints(camera_height_m=known.height_m, down_camera=known.down_camera)
+        hints = Hints(camera_height_m=known.height_m, gravity_camera=known.gravity_camera)
         rgb = torch.from_numpy(frame.rgb)
         alone_m = model.infer(rgb, frame.intrinsics).values.numpy()
         told_m = model.infer_guided(rgb, frame.intrinsics, hints).values.numpy()
@@ -82,7 +81,7 @@ def films(model: Nano, data: Path) -> RgbImage:
     for film in _FILMS:
         pictures = read_pictures(str(data / film), most=_OF_A_FILM).images
         depths = [
-            model.infer(torch.from_numpy(rgb), assumed_camera(rgb)).values.numpy()
+            model.infer(torch.from_numpy(rgb), Intrinsics.assumed_for(rgb)).values.numpy()
             for rgb in pictures
         ]
         near_m, far_m = _range(np.concatenate([depth_m.ravel() for depth_m in depths]))

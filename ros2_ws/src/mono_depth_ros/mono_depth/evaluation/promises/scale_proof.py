@@ -22,7 +22,7 @@ from mono_depth.evaluation.replay import predict
 from mono_depth.models.protocol import DepthModel
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 from mono_depth.scale.kinds import with_focal_rule
-from mono_depth.scale.law import Law, Pivot, to_x
+from mono_depth.scale.scale_shift import Pivot, ScaleShift, regressor
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.synthetic.dataset import HELD_OUT_SEED
@@ -199,7 +199,7 @@ def _points(
 def _best_abs_rel(prediction: Prediction, truth_m: Floats) -> float:
     """Return the least AbsRel of any scale and shift: a search, not a fit."""
     kind = prediction.kind
-    x = to_x(prediction.values.cpu().numpy().astype(np.float64), kind)
+    x = regressor(prediction.values.cpu().numpy().astype(np.float64), kind)
     pivot = Pivot.of(x)
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(truth_m))
     if pivot is None or not known.size:
@@ -217,8 +217,8 @@ def _best_abs_rel(prediction: Prediction, truth_m: Floats) -> float:
         best = min(best, (float(error[i, j]), float(levels[i]), float(slopes[j])))
         levels = best[1] + finer * np.linspace(-0.1, 0.1, 21)
         slopes = best[2] + finer * np.linspace(-0.2, 0.2, 21)
-    law: Law = pivot.law_of(best[1], best[2])
-    return _abs_rel(law.metres(prediction).cpu().numpy(), truth_m)
+    scale_shift: ScaleShift = pivot.scale_shift_of(best[1], best[2])
+    return _abs_rel(scale_shift.metres(prediction).cpu().numpy(), truth_m)
 
 
 def _abs_rel(depth_m: npt.NDArray[np.floating], truth_m: Floats) -> float:
@@ -255,7 +255,7 @@ def _ground_errors(frames: Sequence[SyntheticFrame], pitch_deg: float) -> list[f
             stamp_ns=recorded.stamp_ns,
             frame_id="camera",
             intrinsics=recorded.intrinsics,
-            down_camera=_down(recorded, pitch_deg),
+            gravity_camera=_down(recorded, pitch_deg),
             camera_height_m=float(recorded.T_odom_camera[2, 3]),
         )
         prediction = Prediction(values=values, kind=OutputKind.METRIC)

@@ -19,7 +19,6 @@ from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import PATCH_PX, VIT_SIZES, DinoV2, VitConfig
 from mono_depth.models.backbones.dpt import DptHead, last_layers
-from mono_depth.models.nano.model import default_intrinsics
 from mono_depth.models.network_model import NetworkModel
 from mono_depth.models.store.registry import ModelEntry
 from mono_depth.models.store.weights import load_strictly, read_tensors
@@ -153,7 +152,7 @@ class DepthAnything3(NetworkModel[Da3Net]):
         values = depth[0].float()
         if self.kind is OutputKind.METRIC_FOCAL:
             height, width = rgb.shape[:2]
-            camera = intrinsics or default_intrinsics(width, height)
+            camera = intrinsics or Intrinsics.assumed(width, height)
             seen = camera.scaled_to(image.shape[-1], image.shape[-2])
             values = values * (0.5 * (seen.fx + seen.fy) / CANONICAL_FOCAL_PX)
         return Prediction(values=torch.where(sky[0] < SKY, values, torch.nan), kind=self.kind)

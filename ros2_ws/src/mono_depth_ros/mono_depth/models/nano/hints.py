@@ -32,7 +32,7 @@ _MAX_CORRECTION = 0.7  # log depth; a known value farther off the others is take
 
 def ground_log(
     rays: torch.Tensor,
-    down_camera: torch.Tensor,
+    gravity_camera: torch.Tensor,
     camera_height_m: torch.Tensor,
     focal_factor: torch.Tensor,
 ) -> torch.Tensor:
@@ -40,14 +40,14 @@ def ground_log(
 
     Args:
         rays: (B, 2, h, w) x/z and y/z of the viewing rays.
-        down_camera: (B, 3) unit vector of gravity in the optical frame.
+        gravity_camera: (B, 3) unit vector of gravity in the optical frame.
         camera_height_m: (B,) of the optical centre over the ground, NaN = not known.
         focal_factor: (B,) metres per canonical metre.
 
     Returns:
         (B, h, w), NaN at and above the horizon and beyond ten times the height.
     """
-    down = down_camera[:, :, None, None]
+    down = gravity_camera[:, :, None, None]
     # a point at depth t lies t * fall below the camera
     fall = rays[:, 0] * down[:, 0] + rays[:, 1] * down[:, 1] + down[:, 2]
     height = camera_height_m[:, None, None]

@@ -26,7 +26,6 @@ from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
 
 CANONICAL_FOCAL_PX = 200.0
-DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
 SIZE_MULTIPLE = 32
 NETWORK_AREA_PX = 224 * 160
 LONG_FOCAL_PX = 240.0  # at the network's input; little of what it was trained on has more
@@ -116,7 +115,7 @@ class Nano:
         ground = nothing
         if has_ground:
             height_m = image.new_tensor([hints.camera_height_m])
-            down = torch.as_tensor(hints.down_camera, dtype=image.dtype, device=self.device)
+            down = torch.as_tensor(hints.gravity_camera, dtype=image.dtype, device=self.device)
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         predicted = self.net(image, rays)
@@ -155,7 +154,7 @@ class Nano:
         if min(height, width) < _MIN_SIDE_PX:
             raise FrameError(f"image of {width}x{height} pixels, expected {_MIN_SIDE_PX} or more")
         if intrinsics is None:
-            intrinsics = default_intrinsics(width, height)
+            intrinsics = Intrinsics.assumed(width, height)
         if (intrinsics.width, intrinsics.height) != (width, height):
             raise FrameError(
                 f"intrinsics of {intrinsics.width}x{intrinsics.height} pixels for an image of "
@@ -201,19 +200,6 @@ def network_size(camera: Intrinsics) -> tuple[int, int]:
 
     sides = range(SIZE_MULTIPLE, 16 * SIZE_MULTIPLE + 1, SIZE_MULTIPLE)
     return min(((w, h) for w in sides for h in sides), key=misfit)
-
-
-def default_intrinsics(width: int, height: int) -> Intrinsics:
-    """Return the camera that is assumed for an uncalibrated image: `DEFAULT_FOV_DEG`, centred."""
-    focal = 0.5 * max(width, height) / math.tan(math.radians(0.5 * DEFAULT_FOV_DEG))
-    return Intrinsics(
-        width=width,
-        height=height,
-        fx=focal,
-        fy=focal,
-        cx=0.5 * (width - 1),
-        cy=0.5 * (height - 1),
-    )
 
 
 def focal_factor(camera: Intrinsics) -> float:

@@ -14,7 +14,7 @@ from mono_depth.engines.cache import EngineCache, read_notes
 from mono_depth.engines.capture import Capture
 from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.engines.quantise import delicate_layers, difference, float_model, quantise
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.measures.model_error import aligned_m
 from mono_depth.models.loading import load_model
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     """Twelve pictures of 320x240: parts of the built-in ones."""
     made = tmp_path_factory.mktemp("pictures")
     for index in range(12):
-        part = check_pictures()[index % 2][10 * index :, 12 * index :]
+        part = trial_images()[index % 2][10 * index :, 12 * index :]
         rgb = cv2.resize(part, (320, 240))
         cv2.imwrite(str(made / f"{index:02}.png"), rgb[..., ::-1])
     return made
@@ -106,7 +106,7 @@ def test_the_arguments_of_a_network_are_seen_without_running_it():
     net.register_forward_hook(lambda *call: calls.append(call))
     capture = Capture(model, read_registry()["nano"])
 
-    arguments = capture.arguments(check_pictures()[0], None)
+    arguments = capture.arguments(trial_images()[0], None)
 
     assert [tuple(item.shape) for item in arguments[:2]] == [(1, 3, 160, 224), (1, 2, 160, 224)]
     assert not calls
@@ -237,7 +237,7 @@ def test_an_exported_model_has_the_names_shapes_and_values_of_its_tensors(tmp_pa
     for name, shape in shapes.items():
         assert f"{name}  {shape}\n" in said
     model = load_model("nano")
-    rgb = cv2.resize(check_pictures()[1], (320, 180))
+    rgb = cv2.resize(trial_images()[1], (320, 180))
     given = Capture(model, read_registry()["nano"]).arguments(rgb, None)
     (found,) = session.run(None, {name: given[int(name[-1])].numpy() for name in shapes})
     with torch.inference_mode():

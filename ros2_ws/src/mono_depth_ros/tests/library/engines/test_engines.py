@@ -24,7 +24,7 @@ from mono_depth.engines.arguments import resized
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import ONNX_FILE, OPENVINO_FILE, EngineError, EngineKey, Plan
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
 from mono_depth.models.checks import pseudo_random
@@ -40,7 +40,7 @@ pytest.importorskip("onnxruntime", reason="the package onnxruntime is not instal
 pytest.importorskip("onnx", reason="the package onnx is not installed")
 
 CPU = torch.device("cpu")
-ROOM, STREET = (torch.from_numpy(picture) for picture in check_pictures())
+ROOM, STREET = (torch.from_numpy(picture) for picture in trial_images())
 needs_bf16 = pytest.mark.skipif(not cpu_computes_bf16(), reason="this CPU has no bf16")
 
 
@@ -567,6 +567,6 @@ def test_both_networks_of_a_completing_model_have_engines(completing_models, cac
         threads=1,
     )
     pipeline = build_pipeline(config)
-    pipeline.process(Frame(rgb=check_pictures()[1], stamp_ns=1, frame_id="camera"))
+    pipeline.process(Frame(rgb=trial_images()[1], stamp_ns=1, frame_id="camera"))
     runs = {report.model: str(report.plan) for report in pipeline.engine_reports()}
     assert runs == {"nano": "torch bf16", "small_lingbot": "torch bf16"}

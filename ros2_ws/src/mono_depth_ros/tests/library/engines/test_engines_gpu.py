@@ -8,7 +8,7 @@ import torch
 from mono_depth.config import PipelineConfig
 from mono_depth.engines import choice
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.trial_pictures import check_pictures
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.loading import load_model
 from mono_depth.pipeline.build import build_pipeline
 
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
 
-ROOM, STREET = (torch.from_numpy(picture) for picture in check_pictures())
+ROOM, STREET = (torch.from_numpy(picture) for picture in trial_images())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])

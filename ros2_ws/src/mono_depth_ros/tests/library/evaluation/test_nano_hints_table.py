@@ -43,7 +43,7 @@ def test_the_floor_is_found_in_true_depth(height_m, pitch_rad):
     assert ground is not None
     assert ground.height_m == pytest.approx(height_m, rel=0.05)
     np.testing.assert_allclose(
-        ground.down_camera, [0.0, np.cos(pitch_rad), np.sin(pitch_rad)], atol=0.02
+        ground.gravity_camera, [0.0, np.cos(pitch_rad), np.sin(pitch_rad)], atol=0.02
     )
 
 
@@ -80,7 +80,7 @@ def test_height_and_gravity_come_from_a_pose_over_the_ground():
     ground = pose_ground(replace(floor_frame(1.2, 0.0), T_odom_camera=pose), chance)
     assert ground is not None
     assert ground.height_m == 1.2
-    assert ground.down_camera.tolist() == [0.0, 1.0, 0.0]
+    assert ground.gravity_camera.tolist() == [0.0, 1.0, 0.0]
     assert pose_ground(floor_frame(1.2, 0.0), chance) is None
 
 

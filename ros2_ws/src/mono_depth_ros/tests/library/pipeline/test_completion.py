@@ -14,7 +14,7 @@ from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.guessed_completion import GuessedCompletion, doubtful
 from mono_depth.models.loading import load_model
-from mono_depth.outputs.holes import Hidden
+from mono_depth.outputs.holes import HoleReason
 from mono_depth.pipeline.build import build_pipeline, warm_up
 from mono_depth.pipeline.predict import drawn, known_depth
 
@@ -61,7 +61,7 @@ def test_depth_of_a_sensor_is_completed_and_its_holes_are_shown(pipeline):
     result = pipeline.process(frame(sensor_depth_m=half_a_wall()))
 
     assert result.completed == "sensor_depth"
-    assert result.hidden[:, 64:].unique().tolist() == [Hidden.HOLE]
+    assert result.hole_reasons[:, 64:].unique().tolist() == [HoleReason.HOLE]
     assert result.mask.shape == (96, 128)
     assert not result.mask[:, :64].any()
     assert result.mask[:, 64:].all()
@@ -75,7 +75,7 @@ def test_sparse_points_are_completed(pipeline):
     assert result.completed == "sparse_points"
     seen = ~result.mask.numpy()
     assert 300 < seen.sum() < 600
-    assert result.hidden.unique().tolist() == [Hidden.KNOWN, Hidden.HOLE]
+    assert result.hole_reasons.unique().tolist() == [HoleReason.KNOWN, HoleReason.HOLE]
     assert not seen[48:].any()
     assert not seen[:, 64:].any()
 
@@ -104,12 +104,12 @@ def test_without_either_the_guess_of_another_model_is_completed(completing_model
     result = build_pipeline(fp32).process(frame())
 
     assert result.completed == "guess"
-    hidden = doubtful(guess, exact.completion)
-    assert hidden.unique().tolist() == [Hidden.KNOWN, Hidden.EDGE, Hidden.UNSURE]
+    hole_reasons = doubtful(guess, exact.completion)
+    assert hole_reasons.unique().tolist() == [HoleReason.KNOWN, HoleReason.EDGE, HoleReason.UNSURE]
     # nearest pixels, both times
-    shown = torch.nn.functional.interpolate(hidden[None, None].float(), (96, 128))[0, 0]
+    shown = torch.nn.functional.interpolate(hole_reasons[None, None].float(), (96, 128))[0, 0]
     assert torch.equal(result.network_mask, shown > 0)
-    assert torch.equal(result.hidden, shown.to(torch.uint8))
+    assert torch.equal(result.hole_reasons, shown.to(torch.uint8))
 
 
 def test_models_for_images_alone_complete_nothing(tiny_models):
@@ -118,7 +118,7 @@ def test_models_for_images_alone_complete_nothing(tiny_models):
     result = build_pipeline(config).process(frame(sensor_depth_m=half_a_wall()))
 
     assert result.completed == ""
-    assert result.network_mask is result.mask is result.hidden is None
+    assert result.network_mask is result.mask is result.hole_reasons is None
 
 
 def test_too_few_points_are_left_to_the_guess(pipeline):
@@ -177,16 +177,16 @@ def guess(values, confidence=None):
 def test_both_sides_of_a_jump_are_doubtful():
     depth_m = [[1.0, 1.05, 2.0, 2.1], [1.0, 1.05, 1.1, 2.1]]
 
-    hidden = doubtful(guess(depth_m), CompletionConfig(max_jump=0.1))
+    hole_reasons = doubtful(guess(depth_m), CompletionConfig(max_jump=0.1))
 
-    assert (hidden == Hidden.EDGE).int().tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
-    assert (hidden != Hidden.KNOWN).sum() == 4
+    assert (hole_reasons == HoleReason.EDGE).int().tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
+    assert (hole_reasons != HoleReason.KNOWN).sum() == 4
 
 
 def test_a_jump_between_rows_is_one_too():
-    hidden = doubtful(guess([[1.0], [1.0], [2.0], [2.0]]), CompletionConfig(max_jump=0.1))
+    hole_reasons = doubtful(guess([[1.0], [1.0], [2.0], [2.0]]), CompletionConfig(max_jump=0.1))
 
-    assert (hidden == Hidden.EDGE).int().tolist() == [[0], [1], [1], [0]]
+    assert (hole_reasons == HoleReason.EDGE).int().tolist() == [[0], [1], [1], [0]]
 
 
 def test_pixels_without_depth_or_confidence_are_doubtful():
@@ -194,10 +194,10 @@ def test_pixels_without_depth_or_confidence_are_doubtful():
 
     rating = [[1.0, 1.0, 1.0, 1.0, 0.4, 0.5]]
 
-    hidden = doubtful(guess([[1.0, NAN, 0.0, NAN, 1.0, 1.0]], rating), config)
+    hole_reasons = doubtful(guess([[1.0, NAN, 0.0, NAN, 1.0, 1.0]], rating), config)
 
-    hole, unsure = int(Hidden.HOLE), int(Hidden.UNSURE)
-    assert hidden.int().tolist() == [[0, hole, hole, hole, unsure, 0]]
+    hole, unsure = int(HoleReason.HOLE), int(HoleReason.UNSURE)
+    assert hole_reasons.int().tolist() == [[0, hole, hole, hole, unsure, 0]]
 
 
 def test_of_points_in_one_pixel_the_nearest_is_drawn():
@@ -254,10 +254,10 @@ def test_a_guess_that_cannot_be_one_is_refused(completing_models, guess_model, m
 def test_the_limits_of_doubt_reach_the_model(pipeline):
     rgb, nano = torch.from_numpy(RGB), load_model("nano")
 
-    def hidden(**limits):
+    def hole_reasons(**limits):
         model = GuessedCompletion(pipeline.model, nano, CompletionConfig(**limits))
         return model.infer(rgb, CAMERA).mask.float().mean()
 
-    assert hidden(max_jump=1000.0, min_confidence=0.0) == 0.0
-    assert hidden(max_jump=0.001, min_confidence=0.0) > 0.5
-    assert hidden(max_jump=1000.0, min_confidence=1.0) > 0.5
+    assert hole_reasons(max_jump=1000.0, min_confidence=0.0) == 0.0
+    assert hole_reasons(max_jump=0.001, min_confidence=0.0) > 0.5
+    assert hole_reasons(max_jump=1000.0, min_confidence=1.0) > 0.5

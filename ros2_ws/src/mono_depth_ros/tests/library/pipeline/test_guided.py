@@ -119,7 +119,7 @@ def test_any_number_of_points_is_used(pipeline, count):
 
 def test_height_and_gravity_are_used(pipeline):
     alone = pipeline.process(frame()).network_depth_m
-    told = pipeline.process(frame(camera_height_m=0.3, down_camera=DOWN)).network_depth_m
+    told = pipeline.process(frame(camera_height_m=0.3, gravity_camera=DOWN)).network_depth_m
 
     assert not torch.equal(told, alone)
     assert torch.equal(pipeline.process(frame(camera_height_m=0.3)).network_depth_m, alone)
@@ -128,7 +128,7 @@ def test_height_and_gravity_are_used(pipeline):
 def test_the_ground_can_be_kept_from_it(guided_registry, pipeline):
     alone = pipeline.process(frame()).network_depth_m
     pipeline.reconfigure(config(guided_registry, level_ground=False))
-    not_told = pipeline.process(frame(camera_height_m=0.3, down_camera=DOWN)).network_depth_m
+    not_told = pipeline.process(frame(camera_height_m=0.3, gravity_camera=DOWN)).network_depth_m
     pipeline.reconfigure(config(guided_registry))
 
     torch.testing.assert_close(not_told, alone)

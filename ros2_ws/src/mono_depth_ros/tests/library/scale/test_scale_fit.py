@@ -6,12 +6,12 @@ import torch
 
 from mono_depth.data import OutputKind, Prediction
 from mono_depth.scale.fit import Points, Rejection, fit_points
-from mono_depth.scale.law import Law, Pivot, to_x, to_y
+from mono_depth.scale.scale_shift import Pivot, ScaleShift, regressor, target
 
 GRID = np.linspace(0.2, 1.2, 100).reshape(10, 10)  # x of a frame
 PIVOT = Pivot.of(GRID)
 X = np.array([0.2, 0.4, 0.6, 0.7, 0.8, 1.0, 1.2, 0.3, 0.5, 1.1])
-TRUE = Law(gain=0.5, shift=0.1)
+TRUE = ScaleShift(gain=0.5, shift=0.1)
 
 
 def points(x, y, **changes):
@@ -19,15 +19,17 @@ def points(x, y, **changes):
     return Points(x=np.asarray(x, float), y=np.asarray(y, float), **given)
 
 
-def law_of(fit):
-    return PIVOT.law_of(fit.level, fit.slope)
+def scale_shift_of(fit):
+    return PIVOT.scale_shift_of(fit.level, fit.slope)
 
 
 @pytest.mark.parametrize("y_is_depth", [False, True], ids=["inverse depth", "depth"])
 def test_exact_points_give_the_law_back(y_is_depth):
     known = points(X, TRUE.gain * X + TRUE.shift, y_is_depth=y_is_depth)
     fit = fit_points(known, pivot=PIVOT, shape=None, min_points=5)
-    assert (law_of(fit).gain, law_of(fit).shift) == pytest.approx((0.5, 0.1), rel=1e-6)
+    assert (scale_shift_of(fit).gain, scale_shift_of(fit).shift) == pytest.approx(
+        (0.5, 0.1), rel=1e-6
+    )
     assert fit.inliers == 10
     assert fit.slope_seen
 
@@ -36,16 +38,23 @@ def test_three_of_ten_points_may_be_wrong():
     y = TRUE.gain * X + TRUE.shift
     y[[1, 4, 7]] = (3.0, 0.02, 1.5)
     fit = fit_points(points(X, y), pivot=PIVOT, shape=None, min_points=5)
-    assert (law_of(fit).gain, law_of(fit).shift) == pytest.approx((0.5, 0.1), rel=0.02)
+    assert (scale_shift_of(fit).gain, scale_shift_of(fit).shift) == pytest.approx(
+        (0.5, 0.1), rel=0.02
+    )
     assert fit.inliers == 7
 
 
 def test_points_at_one_depth_fit_the_scale_and_keep_the_slope_of_the_shape():
     fit = fit_points(
-        points([0.7] * 8, [1.4] * 8), pivot=PIVOT, shape=Law(gain=1.0, shift=0.0), min_points=5
+        points([0.7] * 8, [1.4] * 8),
+        pivot=PIVOT,
+        shape=ScaleShift(gain=1.0, shift=0.0),
+        min_points=5,
     )
     assert not fit.slope_seen
-    assert (law_of(fit).gain, law_of(fit).shift) == pytest.approx((2.0, 0.0), abs=1e-6)
+    assert (scale_shift_of(fit).gain, scale_shift_of(fit).shift) == pytest.approx(
+        (2.0, 0.0), abs=1e-6
+    )
 
 
 def test_points_at_one_depth_are_refused_without_a_shape():
@@ -109,24 +118,24 @@ def test_a_law_makes_metres_of_every_kind(kind, value, depth_m):
     metres = TRUE.metres(prediction)
     assert float(metres[0, 0]) == pytest.approx(depth_m)
     assert metres[0, 1].isnan()
-    y = TRUE.gain * to_x(np.array(value), kind) + TRUE.shift
-    assert float(y) == pytest.approx(float(to_y(np.array(depth_m), kind)))
+    y = TRUE.gain * regressor(np.array(value), kind) + TRUE.shift
+    assert float(y) == pytest.approx(float(target(np.array(depth_m), kind)))
 
 
 def test_depth_that_a_law_puts_behind_infinity_is_unknown():
     prediction = Prediction(
         values=torch.tensor([[0.0, -1.0, torch.inf, 4.0]]), kind=OutputKind.METRIC
     )
-    metres = Law(gain=1.0, shift=-0.2).metres(prediction)
+    metres = ScaleShift(gain=1.0, shift=-0.2).metres(prediction)
     assert metres[0, :3].isnan().all()
     assert float(metres[0, 3]) == pytest.approx(20.0)
-    assert Law(gain=1.0, shift=-0.3).metres(prediction).isnan().all()
+    assert ScaleShift(gain=1.0, shift=-0.3).metres(prediction).isnan().all()
 
 
 def test_level_and_slope_are_another_way_to_write_a_law():
     level, slope = PIVOT.state_of(TRUE)
     assert level == pytest.approx(np.log(0.5 * PIVOT.middle + 0.1))
-    back = PIVOT.law_of(level, slope)
+    back = PIVOT.scale_shift_of(level, slope)
     assert (back.gain, back.shift) == pytest.approx((0.5, 0.1))
 
 

@@ -85,7 +85,7 @@ def robots():
 def test_the_ground_tells_the_scale(robots, pitch_error_deg, limit):
     def knowledge(recorded):
         down = None if pitch_error_deg is None else down_of(recorded, pitch_error_deg)
-        return {"camera_height_m": float(recorded.T_odom_camera[2, 3]), "down_camera": down}
+        return {"camera_height_m": float(recorded.T_odom_camera[2, 3]), "gravity_camera": down}
 
     errors = []
     for frames in robots:
@@ -102,7 +102,7 @@ def test_a_wrong_height_is_a_wrong_scale_by_the_same_factor(robots):
         ScaleConfig(source="ground_plane"),
         lambda recorded: {
             "camera_height_m": 1.1 * float(recorded.T_odom_camera[2, 3]),
-            "down_camera": down_of(recorded),
+            "gravity_camera": down_of(recorded),
         },
     )
     assert np.median(errors) == pytest.approx(np.log(1.1), abs=0.02)
@@ -113,7 +113,7 @@ def test_a_camera_that_sees_no_ground_has_no_scale_from_it(robots):
     errors, status = scale_errors(
         robots[0],
         ScaleConfig(source="ground_plane", camera_height_m=0.5),
-        lambda _: {"down_camera": tilted},
+        lambda _: {"gravity_camera": tilted},
     )
     assert not errors
     assert status.state == "uninitialised"

@@ -97,8 +97,8 @@ def test_pixels_are_picked_from_everywhere_but_holes_and_edges():
     columns, rows, z = sampled(depth_m, 40, 20)
 
     pixels = set(zip((columns - 0.5) / 2, rows, strict=True))
-    hidden = {(c, r) for c in (4, 5, 6) for r in (4, 5, 6)} | {
+    hole_reasons = {(c, r) for c in (4, 5, 6) for r in (4, 5, 6)} | {
         (c, r) for c in (9, 10) for r in range(20)
     }
-    assert pixels == {(c, r) for c in range(20) for r in range(20)} - hidden
+    assert pixels == {(c, r) for c in range(20) for r in range(20)} - hole_reasons
     assert {float(value) for value in z} == {2.0, 4.0}

@@ -229,7 +229,7 @@ def test_two_sources_that_contradict_one_another_are_reported():
     down = np.array([0.0, 1.0, 0.0])
     for index in range(10):
         points = points_of(floor_m, seed=index, factor=1.5)
-        seen = frame(index, points, down_camera=down)
+        seen = frame(index, points, gravity_camera=down)
         _, status = tracker.update(metric(floor_m), seen, config)
     assert "differ by 50 %" in status.conflict
     assert {"sparse_points", "ground_plane"} <= set(status.conflict.split())

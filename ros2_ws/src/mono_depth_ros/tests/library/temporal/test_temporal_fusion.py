@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mono_depth.temporal.fusion import FIRST_SPREAD, History, Warped, confidence, fuse
-from mono_depth.temporal.likeness import looks_alike
+from mono_depth.temporal.photometric_match import matches_in_brightness
 from mono_depth.temporal.warp import unmixed
 
 GATE = 0.3  # three times the spread of the past below
@@ -64,7 +64,7 @@ def test_an_object_that_matches_here_and_there_looks_like_another_surface():
     difference[16:40, 16:40] = 60.0
     difference[16:40:2, 16:40:2] = 0.0  # every fourth pixel of it is as bright as the wall was
 
-    alike = looks_alike(difference, torch.ones(64, 64, dtype=torch.bool), limit=40.0)
+    alike = matches_in_brightness(difference, torch.ones(64, 64, dtype=torch.bool), limit=40.0)
 
     assert not alike[16:40, 16:40].any()
     assert alike[:12].all()
@@ -76,7 +76,7 @@ def test_a_picture_that_is_blurred_all_over_is_still_the_same():
     valid = torch.ones(64, 64, dtype=torch.bool)
     valid[:, :8] = False
 
-    alike = looks_alike(difference, valid, limit=40.0)
+    alike = matches_in_brightness(difference, valid, limit=40.0)
 
     assert alike[:, 8:].all()
     assert not alike[:, :8].any()

@@ -9,8 +9,8 @@ import torch
 
 from mono_depth.camera.poses import rotation
 from mono_depth.config import TemporalConfig
+from mono_depth.motion.ego_motion import EgoMotionEstimator
 from mono_depth.synthetic.camera import SyntheticCamera
-from mono_depth.temporal.ego_motion import EgoMotionEstimator
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.unit import UnitOfDepth
 

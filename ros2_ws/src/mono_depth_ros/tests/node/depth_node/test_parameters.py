@@ -46,8 +46,9 @@ GREY = np.uint8(100 + 2 * COLUMNS + ROWS)
 PICTURE = np.dstack([GREY] * 3)
 DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 
-# The effects of completion need a network that completes: tests/library/pipeline/test_completion.py,
-# that of level_ground one that is guided: tests/library/pipeline/test_guided.py;
+# The effects of completion need a network that completes:
+# tests/library/pipeline/test_completion.py, that of level_ground one that is guided:
+# tests/library/pipeline/test_guided.py;
 # those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py.
 PROVED: set[str] = {
     "imu.camera_in_imu",

@@ -14,10 +14,10 @@ from std_msgs.msg import Header
 from mono_depth.errors import ConfigError
 from mono_depth_ros.codec.encode import encode_cloud, encode_depth, encode_mono_float, encode_rgb
 from mono_depth_ros.rclpy_support.qos import output_qos
-from mono_depth_ros.recorder.film import cloud_points
 from mono_depth_ros.recorder.node import Recorder
 from mono_depth_ros.recorder.recording import Recording
 from mono_depth_ros.recorder.summary_table import describe
+from mono_depth_ros.recorder.video import cloud_points
 
 pytestmark = pytest.mark.ros
 

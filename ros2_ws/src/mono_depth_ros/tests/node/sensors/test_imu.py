@@ -247,7 +247,7 @@ def ground_scale_errors(ramps, *, with_imu: bool) -> tuple[list[float], int]:
                 frame_id="camera",
                 intrinsics=camera.intrinsics,
                 camera_height_m=float(pose[2, 3]),
-                down_camera=gravity.at(at_ns, "camera") if with_imu else None,
+                gravity_camera=gravity.at(at_ns, "camera") if with_imu else None,
             )
             prediction = Prediction(values=values, kind=OutputKind.METRIC)
             found_m, status = tracker.update(prediction, frame, ScaleConfig(source="ground_plane"))

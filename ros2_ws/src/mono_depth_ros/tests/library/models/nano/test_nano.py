@@ -23,7 +23,6 @@ from mono_depth.models.nano.model import (
     CANONICAL_FOCAL_PX,
     Nano,
     confidence,
-    default_intrinsics,
     network_size,
     ray_channels,
 )
@@ -73,7 +72,7 @@ def test_the_network_stays_between_one_and_three_million_parameters():
     ],
 )
 def test_network_size_keeps_aspect_and_area_in_multiples_of_32(image, network):
-    assert network_size(default_intrinsics(*image)) == network
+    assert network_size(Intrinsics.assumed(*image)) == network
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_network_size_keeps_aspect_and_area_in_multiples_of_32(image, network):
     [(300, (224, 160)), (690, (224, 160)), (720, (192, 128)), (3000, (192, 128))],
 )
 def test_through_a_long_lens_the_network_sees_the_image_smaller(focal_px, network):
-    camera = replace(default_intrinsics(640, 480), fx=focal_px, fy=focal_px)
+    camera = replace(Intrinsics.assumed(640, 480), fx=focal_px, fy=focal_px)
     assert network_size(camera) == network
 
 
@@ -128,7 +127,7 @@ def test_depth_is_the_exponential_of_the_output_times_focal_over_canonical_focal
 
 
 def test_without_intrinsics_the_default_field_of_view_is_assumed(untrained):
-    assumed = default_intrinsics(160, 120)
+    assumed = Intrinsics.assumed(160, 120)
     assert 2 * math.degrees(math.atan(80 / assumed.fx)) == pytest.approx(60.0)
     torch.testing.assert_close(
         untrained.infer(RGB, None).values, untrained.infer(RGB, assumed).values

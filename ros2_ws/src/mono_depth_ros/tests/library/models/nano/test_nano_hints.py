@@ -253,7 +253,7 @@ def test_before_training_the_network_for_hints_leaves_all_to_the_rules():
     depth_m = torch.full((96, 128), NAN)
     depth_m[::12, ::12] = 2.0
     points = Hints(depth_m=depth_m)
-    ground = Hints(camera_height_m=0.5, down_camera=DOWN)
+    ground = Hints(camera_height_m=0.5, gravity_camera=DOWN)
     for hints, most in ((points, 0.0), (ground, 0.1)):
         told, ruled = (nano.infer_guided(RGB, CAMERA, hints) for nano in (untrained, by_rule))
         torch.testing.assert_close(told.values, ruled.values, rtol=most, atol=0.0)
@@ -269,7 +269,7 @@ def test_weights_that_do_not_see_hints_follow_them_too():
     told = blind.infer_guided(RGB, CAMERA, Hints(depth_m=depth_m)).values
     assert float((alone - 2.0).abs().mean()) > 0.5
     assert float((told - 2.0).abs().mean()) < 0.2
-    grounded = blind.infer_guided(RGB, CAMERA, Hints(camera_height_m=0.05, down_camera=DOWN))
+    grounded = blind.infer_guided(RGB, CAMERA, Hints(camera_height_m=0.05, gravity_camera=DOWN))
     assert float(grounded.values[-1].max()) < 0.13  # 5 cm above ground that is 45 px below the axis
 
 
@@ -311,7 +311,7 @@ def test_a_few_points_set_the_scale(guided):
 def test_height_and_gravity_change_the_answer_only_together_and_with_a_camera(guided):
     alone = guided.infer(RGB, CAMERA).values
     height = Hints(camera_height_m=0.3)
-    both = replace(height, down_camera=DOWN)
+    both = replace(height, gravity_camera=DOWN)
     torch.testing.assert_close(guided.infer_guided(RGB, CAMERA, height).values, alone)
     assert not torch.allclose(guided.infer_guided(RGB, CAMERA, both).values, alone)
     uncalibrated = guided.infer(RGB, None).values

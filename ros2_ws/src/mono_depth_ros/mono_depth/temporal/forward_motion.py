@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth.data import Intrinsics
-from mono_depth.temporal.affine import Values
+from mono_depth.temporal.scale_shift import Values
 
 _ITERATIONS = 5
 _MIN_SPREAD_PX = 0.2  # of the residuals: what dense flow can resolve
-_MAX_APPROACH = 0.05  # of the middle of the picture, from one frame to the next
+_MAX_RATE = 0.05  # of the middle of the picture, from one frame to the next
 _MAX_GROWTH = 0.3  # of any pixel
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Approach:
+class ForwardMotion:
     """The growth of inverse depth from one frame to the next.
 
     With g = rate * (r + offset) = t_z / Z a value r grows by g / (1 - g) * (r + offset).
@@ -41,12 +41,12 @@ class Approach:
         return value + share / (1.0 - share) * beyond
 
 
-STILL = Approach(rate=0.0, offset=0.0)
+STILL = ForwardMotion(rate=0.0, offset=0.0)
 
 
-def approach_of(
+def forward_motion_of(
     value: Array, ray: tuple[Array, Array], flow_px: tuple[Array, Array], camera: Intrinsics
-) -> Approach:
+) -> ForwardMotion:
     """Fit the forward motion that explains the flow of static points.
 
     Least squares with robust weights in turn rate, translation times a and forward motion times
@@ -80,16 +80,16 @@ def approach_of(
     return _bounded(value, float(motion[5]) / unit, float(motion[6]))
 
 
-def _bounded(value: Array, scaled: float, shifted: float) -> Approach:
-    """Return the approach of t_z / Z = scaled * value + shifted, within what can be."""
+def _bounded(value: Array, scaled: float, shifted: float) -> ForwardMotion:
+    """Return the forward motion of t_z / Z = scaled * value + shifted, within what can be."""
     least, middle = (float(q) for q in np.quantile(value, (0.02, 0.5)))
-    approach = scaled * middle + shifted
-    if scaled * approach > 0.0:
+    rate = scaled * middle + shifted
+    if scaled * rate > 0.0:
         # Nothing is beyond infinity: r + offset is positive. Nor is b a stronger cue than r.
         offset = min(max(shifted / scaled, -least), abs(middle))
     else:
         offset = -0.5 * least
     beyond = middle + offset
-    if not np.isfinite(approach) or beyond <= 0.0:
+    if not np.isfinite(rate) or beyond <= 0.0:
         return STILL
-    return Approach(rate=min(max(approach, -_MAX_APPROACH), _MAX_APPROACH) / beyond, offset=offset)
+    return ForwardMotion(rate=min(max(rate, -_MAX_RATE), _MAX_RATE) / beyond, offset=offset)

@@ -1,4 +1,4 @@
-"""The law that turns network output into metres: two numbers, in the domain of its kind."""
+"""Scale and shift that turn network output into metres, in the domain of its kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRIC_KINDS = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETIO
 
 
 @dataclass(frozen=True, kw_only=True)
-class Law:
+class ScaleShift:
     """y = gain * x + shift.
 
     y is 1 / depth for models of depth in metres (x = 1 / output) and of inverse depth
@@ -30,7 +30,7 @@ class Law:
     shift: float
 
     def metres(self, prediction: Prediction) -> torch.Tensor:
-        """Return (h, w) float32 metres, NaN where the law gives no positive finite depth."""
+        """Return (h, w) float32 metres, NaN where there is no positive finite depth."""
         values = prediction.values
         if prediction.kind in METRIC_KINDS:
             depth_m = values / (self.gain + self.shift * values)
@@ -42,11 +42,11 @@ class Law:
         return torch.where(usable, depth_m, torch.nan)
 
 
-IDENTITY = Law(gain=1.0, shift=0.0)  # of models of metres
+IDENTITY = ScaleShift(gain=1.0, shift=0.0)  # of models of metres
 
 
-def to_x(values: Floats, kind: OutputKind) -> Floats:
-    """Return the x of `Law` for network values; NaN where they are not usable."""
+def regressor(values: Floats, kind: OutputKind) -> Floats:
+    """Return the x of `ScaleShift` for network values; NaN where they are not usable."""
     if kind not in METRIC_KINDS:
         return np.where(np.isfinite(values), values, np.nan)
     usable = np.isfinite(values) & (values > 0.0)
@@ -55,16 +55,16 @@ def to_x(values: Floats, kind: OutputKind) -> Floats:
     return x
 
 
-def to_y(depth_m: Floats, kind: OutputKind) -> Floats:
-    """Return the y of `Law` for depth in metres, > 0."""
+def target(depth_m: Floats, kind: OutputKind) -> Floats:
+    """Return the y of `ScaleShift` for depth in metres, > 0."""
     return np.asarray(depth_m if kind is OutputKind.DEPTH_AFFINE else 1.0 / depth_m)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pivot:
-    """Where laws are compared: the middle of what the network says about a frame.
+    """Where two of `ScaleShift` are compared: the middle of what the network says about a frame.
 
-    There a law is its level, log y at x = `middle`, and its slope, the relative change of y
+    There each is its level, log y at x = `middle`, and its slope, the relative change of y
     over `width`. The two are nearly independent, which gain and shift are not.
     """
 
@@ -92,16 +92,16 @@ class Pivot:
         """Return how far `x` lies from the middle, in widths."""
         return np.asarray((x - self.middle) / self.width)
 
-    def state_of(self, law: Law) -> tuple[float, float]:
-        """Return level and slope of a law whose y is positive in the middle."""
-        y = law.gain * self.middle + law.shift
-        return float(np.log(y)), law.gain * self.width / y
+    def state_of(self, scale_shift: ScaleShift) -> tuple[float, float]:
+        """Return level and slope of one whose y is positive in the middle."""
+        y = scale_shift.gain * self.middle + scale_shift.shift
+        return float(np.log(y)), scale_shift.gain * self.width / y
 
-    def law_of(self, level: float, slope: float) -> Law:
-        """Return the law of a level and a slope."""
+    def scale_shift_of(self, level: float, slope: float) -> ScaleShift:
+        """Return scale and shift of a level and a slope."""
         y = float(np.exp(level))
         gain = y * slope / self.width
-        return Law(gain=gain, shift=y - gain * self.middle)
+        return ScaleShift(gain=gain, shift=y - gain * self.middle)
 
     def steepest(self) -> float:
         """Return the slope at which y is still positive everywhere in the frame."""

@@ -22,7 +22,7 @@ Values = TypeVar("Values", Samples, torch.Tensor)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Affine:
+class ScaleShift:
     """The correction of the scale and shift of a network's output."""
 
     scale: float = 1.0
@@ -57,7 +57,7 @@ class Measure:
         return difference / ((larger - self.low).clip(0.0) + self.floor)
 
 
-def align(last: Affine, now: Samples, then: Samples, forget: float) -> Affine:
+def align(last: ScaleShift, now: Samples, then: Samples, forget: float) -> ScaleShift:
     """Return the correction that brings the network's output to the level of the past.
 
     A line with errors in both (Deming): least squares in one direction would lose some scale with
@@ -90,4 +90,4 @@ def align(last: Affine, now: Samples, then: Samples, forget: float) -> Affine:
     limit = _LEVEL * float(np.ptp(np.quantile(now, (0.02, 0.98))))
     # Scale and level leak by themselves: about the mean, where a change of one leaves the other.
     scale = min(max(1.0 + kept * (scale - 1.0), _SCALE[0]), _SCALE[1])
-    return Affine(scale=scale, shift=min(max(level, -limit), limit) + (1.0 - scale) * mean)
+    return ScaleShift(scale=scale, shift=min(max(level, -limit), limit) + (1.0 - scale) * mean)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mono_depth.config import ScaleConfig
 from mono_depth.scale.fit import MIN_SLOPE, Fit, Rejection
-from mono_depth.scale.law import IDENTITY, Floats, Law, Pivot
+from mono_depth.scale.scale_shift import IDENTITY, Floats, Pivot, ScaleShift
 
 _FIRST_LEVEL_SIGMA = 1.0  # of a metric model before anything was measured, in log depth
 _FIRST_SLOPE_SIGMA = 0.5  # share of the slope
@@ -28,8 +28,8 @@ _MIN_SIGMA = 0.01
 _LONGEST_STEP_S = 100.0
 
 
-class ScaleTrack:
-    """Level and slope over time. The slope of a law may be out of sight of a source."""
+class ScaleFilter:
+    """Level and slope over time. The slope may be out of sight of a source."""
 
     def __init__(self, *, is_metric: bool, sees_slope: bool) -> None:
         self._is_metric, self.sees_slope = is_metric, sees_slope
@@ -37,7 +37,7 @@ class ScaleTrack:
 
     def reset(self) -> None:
         """Forget everything."""
-        self._law: Law | None = IDENTITY if self._is_metric else None
+        self._scale_shift: ScaleShift | None = IDENTITY if self._is_metric else None
         self._pivot: Pivot | None = None
         self._mean = np.zeros(2)
         self._covariance = np.diag((_FIRST_LEVEL_SIGMA**2, 0.0))
@@ -52,9 +52,9 @@ class ScaleTrack:
         self.last_reject = ""
 
     @property
-    def law(self) -> Law | None:
-        """The law as it is believed now; None before the first measurement of no metric model."""
-        return self._law
+    def scale_shift(self) -> ScaleShift | None:
+        """What is believed now; None before the first measurement of no metric model."""
+        return self._scale_shift
 
     @property
     def sigma_rel(self) -> float:
@@ -118,7 +118,7 @@ class ScaleTrack:
                 self._verdicts.append(0)
             return
         is_first = self._accepted_ns is None
-        if self._law is None:
+        if self._scale_shift is None:
             self._start(fit)
         elif not self._fuse(fit, is_first=is_first):
             self._verdicts.append(0)
@@ -172,29 +172,29 @@ class ScaleTrack:
     def _move_to(self, pivot: Pivot) -> None:
         """Express the belief at another pivot."""
         last, self._pivot = self._pivot, pivot
-        if self._law is None:
+        if self._scale_shift is None:
             return
-        y = self._law.gain * pivot.middle + self._law.shift
+        y = self._scale_shift.gain * pivot.middle + self._scale_shift.shift
         if last is None or y <= 0.0:
-            # nothing was measured yet, or the law does not reach this frame: only its level counts
+            # nothing was measured yet, or it does not reach this frame: only its level counts
             level = np.log(pivot.middle) if last is None else self._mean[0]
             slope = pivot.width / pivot.middle if self._is_metric else self._mean[1]
             self._mean = np.array((level, slope))
             sigma = _FIRST_SLOPE_SIGMA * slope if self.sees_slope else 0.0
             self._covariance = np.diag((_FIRST_LEVEL_SIGMA**2, sigma**2))
         elif self.sees_slope:
-            y_last = self._law.gain * last.middle + self._law.shift
-            turn = _jacobian(self._law, pivot, y) @ np.linalg.inv(
-                _jacobian(self._law, last, y_last)
+            y_last = self._scale_shift.gain * last.middle + self._scale_shift.shift
+            turn = _jacobian(self._scale_shift, pivot, y) @ np.linalg.inv(
+                _jacobian(self._scale_shift, last, y_last)
             )
             self._covariance = turn @ self._covariance @ turn.T
-            self._mean = np.array(pivot.state_of(self._law))
+            self._mean = np.array(pivot.state_of(self._scale_shift))
             limit = (2.0 * _FIRST_SLOPE_SIGMA * max(self._mean[1], 0.3)) ** 2
             if self._covariance[1, 1] > limit:
                 shrink = np.diag((1.0, np.sqrt(limit / self._covariance[1, 1])))
                 self._covariance = shrink @ self._covariance @ shrink
         else:
-            self._mean = np.array(pivot.state_of(self._law))
+            self._mean = np.array(pivot.state_of(self._scale_shift))
         self._update_law()
 
     def _update_law(self) -> None:
@@ -202,14 +202,14 @@ class ScaleTrack:
             return
         if self.sees_slope:
             self._mean[1] = np.clip(self._mean[1], MIN_SLOPE, self._pivot.steepest())
-        self._law = self._pivot.law_of(float(self._mean[0]), float(self._mean[1]))
+        self._scale_shift = self._pivot.scale_shift_of(float(self._mean[0]), float(self._mean[1]))
 
 
-def _jacobian(law: Law, pivot: Pivot, y: float) -> Floats:
+def _jacobian(scale_shift: ScaleShift, pivot: Pivot, y: float) -> Floats:
     """Return the (2, 2) derivative of level and slope by gain and shift."""
     return np.array(
         (
             (pivot.middle / y, 1.0 / y),
-            (pivot.width * law.shift / y**2, -law.gain * pivot.width / y**2),
+            (pivot.width * scale_shift.shift / y**2, -scale_shift.gain * pivot.width / y**2),
         )
     )

@@ -22,7 +22,7 @@ _LEAST_RANGE = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deviation:
+class OutputError:
     """How far two outputs are apart, in shares of the range."""
 
     median: float
@@ -31,7 +31,7 @@ class Deviation:
     def __str__(self) -> str:
         return f"error {_percent(self.median)} (99th percentile {_percent(self.tail)})"
 
-    def is_within(self, limit: Deviation) -> bool:
+    def is_within(self, limit: OutputError) -> bool:
         """Whether this is no larger than `limit`; False for NaN."""
         return self.median <= limit.median and self.tail <= limit.tail
 
@@ -39,13 +39,13 @@ class Deviation:
 # What rounding may do. Ordinary errors of the formats are a third of this and less; another
 # network, or a damaged one, is off by tens of percent.
 _TOLERANCES = {
-    "fp32": Deviation(median=0.001, tail=0.01),
-    "bf16": Deviation(median=0.02, tail=0.10),
-    "fp16": Deviation(median=0.02, tail=0.10),
-    "int8": Deviation(median=0.05, tail=0.25),
+    "fp32": OutputError(median=0.001, tail=0.01),
+    "bf16": OutputError(median=0.02, tail=0.10),
+    "fp16": OutputError(median=0.02, tail=0.10),
+    "int8": OutputError(median=0.05, tail=0.25),
 }
 # Families whose outputs bear more, or less, than that: {family: {precision: limit}}.
-_OF_FAMILY: Mapping[str, Mapping[str, Deviation]] = {}
+_OF_FAMILY: Mapping[str, Mapping[str, OutputError]] = {}
 
 
 def _percent(share: float) -> str:
@@ -55,23 +55,23 @@ def _percent(share: float) -> str:
     return f"{percent:.0f} %" if percent >= 10.0 else f"{percent:.2g} %"
 
 
-def tolerance(family: str, precision: str) -> Deviation:
+def tolerance(family: str, precision: str) -> OutputError:
     """Return what an engine of a family may deviate by."""
     return _OF_FAMILY.get(family, {}).get(precision, _TOLERANCES[precision])
 
 
-def deviation(said: Sequence[Tensors], truth: Sequence[Tensors]) -> Deviation:
+def output_error(actual: Sequence[Tensors], truth: Sequence[Tensors]) -> OutputError:
     """Compare the outputs for some pictures.
 
     Args:
-        said: of the engine: for each picture, its outputs.
+        actual: of the engine: for each picture, its outputs.
         truth: of the reference, in the same order.
 
     Raises:
         EngineError: number, shape or finiteness of the outputs differ.
     """
-    worst = Deviation(median=0.0, tail=0.0)
-    for outputs, true_outputs in zip(said, truth, strict=True):
+    worst = OutputError(median=0.0, tail=0.0)
+    for outputs, true_outputs in zip(actual, truth, strict=True):
         if [tuple(item.shape) for item in outputs] != [tuple(item.shape) for item in true_outputs]:
             shapes = [tuple(item.shape) for item in outputs]
             expected = [tuple(item.shape) for item in true_outputs]
@@ -81,7 +81,7 @@ def deviation(said: Sequence[Tensors], truth: Sequence[Tensors]) -> Deviation:
                 _channels(output), _channels(true_output), strict=True
             ):
                 here = _of_channel(channel, true_channel)
-                worst = Deviation(
+                worst = OutputError(
                     median=max(worst.median, here.median), tail=max(worst.tail, here.tail)
                 )
     return worst
@@ -95,7 +95,7 @@ def _channels(output: torch.Tensor) -> list[torch.Tensor]:
     return list(output.transpose(0, 1).flatten(1))
 
 
-def _of_channel(values: torch.Tensor, truth: torch.Tensor) -> Deviation:
+def _of_channel(values: torch.Tensor, truth: torch.Tensor) -> OutputError:
     stride = 1 + values.numel() // _MAX_SAMPLES
     values, truth = values[::stride], truth[::stride]
     is_finite = truth.isfinite()
@@ -105,9 +105,9 @@ def _of_channel(values: torch.Tensor, truth: torch.Tensor) -> Deviation:
         raise EngineError(f"{share:.3g} % of the output is NaN or infinite where it must not be")
     values, truth = values[is_finite], truth[is_finite]
     if not truth.numel():
-        return Deviation(median=0.0, tail=0.0)
+        return OutputError(median=0.0, tail=0.0)
     size = float(truth.abs().median())
     low, high = torch.quantile(truth, torch.tensor([0.02, 0.98], dtype=truth.dtype))
     scale = max(float(high - low), _LEAST_RANGE * size) if truth.numel() > 1 else size
     error = (values - truth).abs() / max(scale, 1e-30)
-    return Deviation(median=float(error.median()), tail=float(torch.quantile(error, 0.99)))
+    return OutputError(median=float(error.median()), tail=float(torch.quantile(error, 0.99)))

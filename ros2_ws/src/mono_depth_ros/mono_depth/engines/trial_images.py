@@ -11,7 +11,7 @@ from mono_depth.system.resources import share_dir
 _NAMES = ("room.jpg", "street.jpg")
 
 
-def check_pictures() -> list[RgbImage]:
+def trial_images() -> list[RgbImage]:
     """Return two (480, 640, 3) images, the same on every machine.
 
     Raises:

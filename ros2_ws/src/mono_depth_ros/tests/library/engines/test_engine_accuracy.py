@@ -8,10 +8,10 @@ import re
 import pytest
 import torch
 
+from mono_depth.engines.accuracy import OutputError, output_error, tolerance
 from mono_depth.engines.protocol import EngineError, StaticNet, outputs_of
-from mono_depth.engines.torch_engine import FP32_ISLANDS, lowered
-from mono_depth.engines.trial_pictures import check_pictures
-from mono_depth.engines.truth import Deviation, deviation, tolerance
+from mono_depth.engines.torch_engine import FP32_ISLANDS, in_lower_precision
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.loading import FAMILIES, load_model
 from mono_depth.system.resources import share_dir
 
@@ -19,11 +19,11 @@ RAMP = torch.linspace(0.0, 1.0, 101).repeat(10, 1)[None]  # (1, 10, 101), range 
 
 
 def test_equal_outputs_do_not_deviate():
-    assert deviation([(RAMP,)], [(RAMP.clone(),)]) == Deviation(median=0.0, tail=0.0)
+    assert output_error([(RAMP,)], [(RAMP.clone(),)]) == OutputError(median=0.0, tail=0.0)
 
 
 def test_an_offset_is_measured_in_shares_of_the_range():
-    found = deviation([(5.0 * RAMP + 0.048,)], [(5.0 * RAMP,)])
+    found = output_error([(5.0 * RAMP + 0.048,)], [(5.0 * RAMP,)])
     assert found.median == pytest.approx(0.01, rel=1e-3)
     assert found.tail == pytest.approx(0.01, rel=1e-3)
 
@@ -31,7 +31,7 @@ def test_an_offset_is_measured_in_shares_of_the_range():
 def test_what_is_wrong_in_few_places_is_in_the_tail():
     wrong = RAMP.clone()
     wrong[..., 50:53] += 0.96
-    found = deviation([(wrong,)], [(RAMP,)])
+    found = output_error([(wrong,)], [(RAMP,)])
     assert found.median == 0.0
     assert found.tail == pytest.approx(1.0, rel=1e-3)
 
@@ -39,18 +39,18 @@ def test_what_is_wrong_in_few_places_is_in_the_tail():
 def test_each_channel_has_its_own_range_and_the_worst_one_counts():
     truth = torch.stack([1000.0 * RAMP, RAMP], dim=1)  # (1, 2, 10, 101)
     said = truth + torch.tensor([0.0, 0.096]).view(1, 2, 1, 1)
-    assert deviation([(said,)], [(truth,)]).median == pytest.approx(0.1, rel=1e-3)
+    assert output_error([(said,)], [(truth,)]).median == pytest.approx(0.1, rel=1e-3)
 
 
 def test_the_worst_picture_and_the_worst_output_count():
     fine, scale = RAMP, torch.tensor([2.0])
-    found = deviation([(fine, scale), (fine, scale * 1.03)], [(fine, scale), (fine, scale)])
+    found = output_error([(fine, scale), (fine, scale * 1.03)], [(fine, scale), (fine, scale)])
     assert found.median == pytest.approx(0.03, rel=1e-3)
 
 
 def test_a_flat_map_is_compared_with_its_size():
     flat = torch.full((1, 8, 8), 2.0)
-    assert deviation([(flat + 0.0002,)], [(flat,)]).median == pytest.approx(0.01, rel=1e-3)
+    assert output_error([(flat + 0.0002,)], [(flat,)]).median == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -58,30 +58,30 @@ def test_values_that_are_lost_are_refused(value):
     broken = RAMP.clone()
     broken[..., 0] = value
     with pytest.raises(EngineError, match=r"0\.99 % of the output is NaN or infinite"):
-        deviation([(broken,)], [(RAMP,)])
+        output_error([(broken,)], [(RAMP,)])
 
 
 def test_values_that_the_network_itself_lacks_do_not_count():
     holes = RAMP.clone()
     holes[..., :50] = float("nan")
-    assert deviation([(RAMP,)], [(holes,)]).tail == 0.0
-    assert deviation([(holes,)], [(holes,)]).tail == 0.0
+    assert output_error([(RAMP,)], [(holes,)]).tail == 0.0
+    assert output_error([(holes,)], [(holes,)]).tail == 0.0
 
 
 def test_another_shape_is_refused():
     with pytest.raises(EngineError, match=r"outputs of shape \[\(1, 10, 100\)\], expected"):
-        deviation([(RAMP[..., 1:],)], [(RAMP,)])
+        output_error([(RAMP[..., 1:],)], [(RAMP,)])
 
 
 def test_nan_is_within_no_limit():
-    nothing = Deviation(median=float("nan"), tail=float("nan"))
+    nothing = OutputError(median=float("nan"), tail=float("nan"))
     assert not nothing.is_within(tolerance("nano", "int8"))
-    assert Deviation(median=0.001, tail=0.01).is_within(tolerance("nano", "fp32"))
-    assert not Deviation(median=0.0, tail=0.02).is_within(tolerance("nano", "fp32"))
+    assert OutputError(median=0.001, tail=0.01).is_within(tolerance("nano", "fp32"))
+    assert not OutputError(median=0.0, tail=0.02).is_within(tolerance("nano", "fp32"))
 
 
 def test_the_pictures_have_detail_and_differ():
-    room, street = check_pictures()
+    room, street = trial_images()
     assert room.shape == street.shape == (480, 640, 3)
     assert min(room.std(), street.std()) > 40.0
     assert abs(room.astype(float) - street).mean() > 40.0
@@ -90,7 +90,7 @@ def test_the_pictures_have_detail_and_differ():
 def test_islands_stay_in_fp32_and_the_rest_does_not():
     net = load_model("nano").net
     example = (torch.rand(1, 3, 64, 96), torch.rand(1, 2, 64, 96))
-    short = lowered(StaticNet(net, example), "nano", torch.bfloat16, torch.device("cpu"))
+    short = in_lower_precision(StaticNet(net, example), "nano", torch.bfloat16, torch.device("cpu"))
     types = {name: parameter.dtype for name, parameter in short.module.net.named_parameters()}
     assert types["head.weight"] == torch.float32
     assert types["down.0.0.weight"] == torch.bfloat16
@@ -98,7 +98,7 @@ def test_islands_stay_in_fp32_and_the_rest_does_not():
         (output,) = short(*example)
         (expected,) = outputs_of(net(*example))
     assert output.dtype == torch.float32
-    assert 0.0 < deviation([(output,)], [(expected,)]).median < 0.02
+    assert 0.0 < output_error([(output,)], [(expected,)]).median < 0.02
     assert net.down[0][0].weight.dtype == torch.float32  # the network itself is as it was
 
 

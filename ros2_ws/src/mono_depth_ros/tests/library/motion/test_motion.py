@@ -9,12 +9,12 @@ import torch
 
 from mono_depth.camera.poses import rotation_vector
 from mono_depth.data import Intrinsics
+from mono_depth.motion.dense_flow import DenseFlowEstimator
+from mono_depth.motion.ego_motion import EgoMotionEstimator
 from mono_depth.synthetic.camera import SyntheticCamera
-from mono_depth.temporal.affine import Affine, align
-from mono_depth.temporal.approach import Approach, approach_of
-from mono_depth.temporal.dense_flow import DenseFlowEstimator
-from mono_depth.temporal.ego_motion import EgoMotionEstimator
+from mono_depth.temporal.forward_motion import ForwardMotion, forward_motion_of
 from mono_depth.temporal.fusion import alone
+from mono_depth.temporal.scale_shift import ScaleShift, align
 from mono_depth.temporal.warp import Warper
 
 CAMERA = Intrinsics(width=12, height=8, fx=10.0, fy=10.0, cx=5.5, cy=3.5)
@@ -142,21 +142,21 @@ def test_the_flow_tells_the_growth_of_inverse_depth_whatever_its_scale_and_shift
         camera.fy * (y * depth_m / then_m - y),
     )
     network = [7.0 / z + shift for z in (then_m, depth_m)]
-    approach = approach_of(network[0], (x, y), flow_px, camera)
-    grown = approach.of(network[0]) - network[0]
+    forward_motion = forward_motion_of(network[0], (x, y), flow_px, camera)
+    grown = forward_motion.of(network[0]) - network[0]
     true = network[1] - network[0]
     assert np.median(grown / true) == pytest.approx(1.0, abs=0.12)
 
 
 def test_growth_is_bounded_however_wrong_the_motion():
     values = np.array([1.0, 10.0, 1e6])
-    grown = Approach(rate=1.0, offset=0.0).of(values) / values
+    grown = ForwardMotion(rate=1.0, offset=0.0).of(values) / values
     np.testing.assert_allclose(grown, 1.0 / 0.7)
 
 
 def test_scale_and_shift_of_a_network_are_brought_to_those_of_the_past():
     past = np.linspace(1.0, 5.0, 200)
-    found = align(Affine(), (past - 0.3) / 1.2, past, forget=0.0)
+    found = align(ScaleShift(), (past - 0.3) / 1.2, past, forget=0.0)
     assert found.scale == pytest.approx(1.2, rel=1e-3)
     assert found.shift == pytest.approx(0.3, abs=5e-3)
 
@@ -165,31 +165,31 @@ def test_the_noise_of_the_network_does_not_shrink_its_scale():
     rng = np.random.default_rng(4)
     depth = rng.uniform(1.0, 5.0, 2000)
     now, past = depth + rng.normal(0, 0.4, 2000), depth + rng.normal(0, 0.28, 2000)
-    assert align(Affine(), now, past, forget=0.0).scale == pytest.approx(1.0, abs=0.02)
+    assert align(ScaleShift(), now, past, forget=0.0).scale == pytest.approx(1.0, abs=0.02)
 
 
 def test_without_a_spread_of_depth_only_the_level_is_corrected():
     rng = np.random.default_rng(3)
     past, now = (3.0 + 0.01 * rng.standard_normal(200) for _ in range(2))
-    found = align(Affine(), now + 0.001, past, forget=0.0)
+    found = align(ScaleShift(), now + 0.001, past, forget=0.0)
     assert found.scale == 1.0
     assert np.median(found.of(now + 0.001) - past) == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_correction_leaks_away_when_nothing_renews_it():
     past = np.linspace(1.0, 5.0, 200)
-    affine = Affine(scale=1.3, shift=-0.5)
+    scale_shift = ScaleShift(scale=1.3, shift=-0.5)
     for _ in range(60):
-        level = affine.of(past)
-        affine = align(affine, past, level, forget=0.1)
-    assert affine.scale == pytest.approx(1.0, abs=0.01)
-    assert affine.shift == pytest.approx(0.0, abs=0.03)
+        level = scale_shift.of(past)
+        scale_shift = align(scale_shift, past, level, forget=0.1)
+    assert scale_shift.scale == pytest.approx(1.0, abs=0.01)
+    assert scale_shift.shift == pytest.approx(0.0, abs=0.03)
 
 
 def test_a_long_one_sided_error_cannot_carry_scale_and_shift_away():
-    values, affine = np.linspace(1.0, 5.0, 200), Affine()
+    values, scale_shift = np.linspace(1.0, 5.0, 200), ScaleShift()
     for _ in range(500):
-        level = affine.of(values) * 1.1 + 0.2
-        affine = align(affine, values, level, forget=0.01)
-    assert affine.scale <= 1.5
-    assert abs(affine.of(3.0 + 0.0 * values)[0] - 3.0) <= 2.0 + 1e-9
+        level = scale_shift.of(values) * 1.1 + 0.2
+        scale_shift = align(scale_shift, values, level, forget=0.01)
+    assert scale_shift.scale <= 1.5
+    assert abs(scale_shift.of(3.0 + 0.0 * values)[0] - 3.0) <= 2.0 + 1e-9

@@ -13,7 +13,9 @@ _LIMITS = (15.0, 30.0)  # of the mean difference in a window, of 255
 _USUAL = 7.0  # times the median difference of the frame: blur and noise are alike everywhere
 
 
-def looks_alike(difference: torch.Tensor, valid: torch.Tensor, limit: float) -> torch.Tensor:
+def matches_in_brightness(
+    difference: torch.Tensor, valid: torch.Tensor, limit: float
+) -> torch.Tensor:
     """Tell which pixels may show the same surface.
 
     Of something that came into view some pixels match by chance, but not their surroundings.

@@ -18,7 +18,7 @@ _LONG_SIDE = 320  # of the maps [pixels]
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class FilterInput:
     """What a temporal filter takes of one frame."""
 
     values: torch.Tensor  # (h, w) float32 of the network, in the domain of the filter

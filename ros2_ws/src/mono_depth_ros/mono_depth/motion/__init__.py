@@ -1,0 +1,1 @@
+"""The motion of the camera, and of what it sees, from the images themselves."""
