@@ -4,7 +4,6 @@ python examples/depth_of_video.py drive.mp4 depth/ --fov 70
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import cv2
@@ -26,10 +25,8 @@ capture = cv2.VideoCapture(str(args.video))
 if not capture.isOpened():
     raise SystemExit(f"OpenCV cannot read the video {args.video}")
 rate_hz, width, height = capture.get(cv2.CAP_PROP_FPS), int(capture.get(3)), int(capture.get(4))
-# A video does not tell its camera. A calibrated focal length gives truer metres than a guess.
-focal = 0.5 * width / math.tan(0.5 * math.radians(args.fov))
-cx, cy = 0.5 * (width - 1), 0.5 * (height - 1)
-camera = Intrinsics(width=width, height=height, fx=focal, fy=focal, cx=cx, cy=cy)
+# A video does not tell its camera. One that is calibrated gives truer metres: Intrinsics(fx=...).
+camera = Intrinsics.of_view(width, height, horizontal_fov_deg=args.fov)
 
 pipeline = build_pipeline(PipelineConfig(model="nano"))
 args.folder.mkdir(parents=True, exist_ok=True)

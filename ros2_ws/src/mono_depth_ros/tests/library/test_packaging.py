@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,7 @@ def test_version_is_the_same_everywhere(setup: Any) -> None:
 
 def test_the_changelog_has_the_version_with_its_date_and_what_is_forthcoming_above() -> None:
     lines = (PACKAGE / "CHANGELOG.rst").read_text().splitlines()
-    headings = [
-        text
-        for text, rule in zip(lines, lines[1:], strict=False)
-        if text and rule == "-" * len(text)
-    ]
+    headings = [text for text, rule in pairwise(lines) if text and rule == "-" * len(text)]
     if headings[0] == "Forthcoming":
         headings.pop(0)
     version, date = headings[0].split(" ")
