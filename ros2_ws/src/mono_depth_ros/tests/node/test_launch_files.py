@@ -19,7 +19,11 @@ pytest.importorskip("launch_ros", reason="launch_ros is part of a ROS 2 installa
 pytestmark = pytest.mark.ros
 
 PACKAGE = Path(__file__).resolve().parents[2]
-EXECUTABLES = ("depth_node", "camera_node", "synthetic_camera")
+EXECUTABLES = {
+    "depth_node": "depth_node.node",
+    "camera_node": "cameras.camera_node",
+    "synthetic_camera": "cameras.synthetic_camera",
+}
 PROFILE = str(PACKAGE / "config" / "fastdds_large_messages.xml")
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
@@ -47,9 +51,9 @@ def start(ros: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     marker.touch()
     folder = tmp_path / "lib" / "mono_depth_ros"
     folder.mkdir(parents=True)
-    for name in EXECUTABLES:
+    for name, module in EXECUTABLES.items():
         file = folder / name
-        file.write_text(f"#!{sys.executable}\nfrom mono_depth_ros.{name} import main\nmain()\n")
+        file.write_text(f"#!{sys.executable}\nfrom mono_depth_ros.{module} import main\nmain()\n")
         file.chmod(file.stat().st_mode | stat.S_IXUSR)
     for name in PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
