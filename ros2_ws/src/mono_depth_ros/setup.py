@@ -84,7 +84,7 @@ setup(
     extras_require={
         "bag": ["rosbags"],
         "demo": VIDEO,
-        "dev": [*TEST, "ruff==0.17.5", "mypy==2.4.1"],
+        "dev": [*TEST, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
         "export": ["onnxscript"],
         "int8": ["openvino", "nncf"],
         "onnx": ["onnxruntime"],

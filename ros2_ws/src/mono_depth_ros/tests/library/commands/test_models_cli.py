@@ -318,7 +318,7 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_came(hub, models, target):
     done = subprocess.run(
         [
             *(sys.executable, "-c", limit + ignore + run, "models", "pull", "net"),
-            *("--registry", str(target.parents[3] / "registry.yaml")),
+            *("--registry", str(target.parents[2] / "registry.yaml")),
         ],
         capture_output=True,
         text=True,
