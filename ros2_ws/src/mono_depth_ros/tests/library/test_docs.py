@@ -55,7 +55,10 @@ def test_every_link_leads_to_a_file_and_a_heading(document):
 def test_every_module_that_is_to_be_run_is_there(document):
     for module in re.findall(r"python3?\s+-m\s+(mono_depth[\w.]*)", document.read_text()):
         path = PACKAGE / Path(*module.split("."))
-        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+        file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        assert file.is_file(), f"{module} is not there"
+        has_main = '__name__ == "__main__"' in file.read_text()
+        assert has_main or file.name == "__main__.py", f"{module} does nothing when it is run"
 
 
 @pytest.mark.parametrize("root", ROOTS)
