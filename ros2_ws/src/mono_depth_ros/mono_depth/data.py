@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mono_depth.errors import FrameError
+
+if TYPE_CHECKING:
+    import torch  # takes seconds to import, and no value here computes anything
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3), row 0 on top
 Mask = npt.NDArray[np.bool_]  # (H, W)

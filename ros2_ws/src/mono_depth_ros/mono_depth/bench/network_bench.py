@@ -26,14 +26,8 @@ from mono_depth.data import Intrinsics
 from mono_depth.engines import choice
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.capture import Capture
-from mono_depth.engines.protocol import (
-    ENGINES,
-    PRECISIONS,
-    BuildContext,
-    EngineError,
-    Network,
-    Plan,
-)
+from mono_depth.engines.protocol import BuildContext, EngineError, Network, Plan
+from mono_depth.engines.settings import ENGINES, PRECISIONS
 from mono_depth.errors import ConfigError, MonoDepthError
 from mono_depth.models.checks.random_weights import random_model
 from mono_depth.models.loading import load_model

@@ -61,7 +61,6 @@ def add_command(commands: Subparsers) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    # The command line is built for every command: what is heavy is imported when it runs.
     from mono_depth.pipeline.build import build_pipeline
     from mono_depth.scale.fixed_fit import Samples, as_params_yaml
 

@@ -20,6 +20,7 @@ from mono_depth.engines.capture import Capture
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import OPENVINO_FILE, Plan
 from mono_depth.engines.quantise import Arrays, quantise
+from mono_depth.engines.settings import DEFAULT_MAX_ERROR
 from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import DepthModel
@@ -29,7 +30,6 @@ from mono_depth.system.machine import device_name
 
 _CPU = torch.device("cpu")
 _INT8 = Plan(engine="openvino", precision="int8")
-DEFAULT_MAX_ERROR = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,7 +173,7 @@ def _usable(device: torch.device | str) -> torch.device:
 
 def _nano(request: _Request) -> DepthModel:
     from mono_depth.models.nano.model import Nano
-    from mono_depth.models.store.weights import open_weights
+    from mono_depth.models.store.weights_file import open_weights
 
     with open_weights(request.weights, request.sha256) as (_, sha256):
         return Nano.load(request.weights, request.device, name=request.entry.name, sha256=sha256)

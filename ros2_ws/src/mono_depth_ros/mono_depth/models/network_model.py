@@ -9,7 +9,8 @@ from torch import nn
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models.preprocess import InputSpec, Preprocess
+from mono_depth.models.input_spec import InputSpec
+from mono_depth.models.preprocess import Preprocess
 from mono_depth.models.store.registry import ModelEntry
 
 Net = TypeVar("Net", bound=nn.Module)

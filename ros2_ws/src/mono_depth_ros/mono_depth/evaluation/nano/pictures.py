@@ -1,14 +1,10 @@
 """Draw what the built-in network makes of real pictures, for its model card.
 
-`python -m mono_depth.evaluation.nano.pictures --data DIR --out FOLDER` writes `completion.jpg`,
-depth of a sensor with the holes of glass and mirrors and what the network puts into them,
-`ground.jpg`, what height and gravity change near the floor, and `films.jpg`, some frames of films
-without depth. Frames are evenly spaced, not chosen.
+Frames are evenly spaced, not chosen.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +29,23 @@ _OF_A_FILM = 4
 _OF_THE_FLOOR = 2
 _WIDTH_PX = 400
 _JPEG_QUALITY = 88
+
+
+def write_pictures(data: Path, out: Path, weights: Path | None) -> None:
+    """Write `completion.jpg`, `ground.jpg` and `films.jpg`.
+
+    Args:
+        data: folder with the real recordings.
+        out: folder for the pictures; is made.
+        weights: of the network; None = those that ship.
+    """
+    weights = weights or share_dir() / "models" / "nano.safetensors"
+    model = Nano.load(weights, torch.device("cpu"))
+    out.mkdir(parents=True, exist_ok=True)
+    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": films}
+    for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
+        bgr = cv2.cvtColor(draw(model, data), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def completion(model: Nano, data: Path) -> RgbImage:
@@ -110,23 +123,3 @@ def _sheet(rows: Sequence[Sequence[RgbImage]]) -> RgbImage:
         lines.append(np.concatenate([image[:height] for image in row], axis=1))
     width = min(line.shape[1] for line in lines)
     return np.concatenate([line[:, :width] for line in lines])
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with real recordings")
-    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    given = parser.parse_args(arguments)
-    weights = given.weights or share_dir() / "models" / "nano.safetensors"
-    model = Nano.load(weights, torch.device("cpu"))
-    given.out.mkdir(parents=True, exist_ok=True)
-    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": films}
-    for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
-        bgr = cv2.cvtColor(draw(model, given.data), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(given.out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
-if __name__ == "__main__":
-    main()

@@ -188,7 +188,7 @@ def network_size(camera: Intrinsics) -> tuple[int, int]:
     Multiples of 32 that keep the aspect ratio and the area of the network's input as well as
     possible: 640x480 gives 224x160. What is left of the stretch is in the rays. Through a long
     lens things look larger than they did in training, and come out some 5 % too far; so such an
-    image is seen smaller (`evaluation.nano_trust`).
+    image is seen smaller (`evaluation/nano/trust.py`).
     """
     focal_px = math.sqrt(camera.fx * camera.fy * NETWORK_AREA_PX / (camera.width * camera.height))
     share = LONG_LENS_AREA if focal_px > LONG_FOCAL_PX else 1.0

@@ -13,8 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from mono_depth.commands.main import main
-from mono_depth.models.store.download import url_of
-from mono_depth.models.store.registry import WeightsSource, read_registry
+from mono_depth.models.store.registry import WeightsSource, read_registry, url_of
 
 WEIGHTS = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()

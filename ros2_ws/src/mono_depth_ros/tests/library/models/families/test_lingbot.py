@@ -18,7 +18,7 @@ from mono_depth.models.families.lingbot import (
     has_depth,
     with_our_names,
 )
-from mono_depth.models.preprocess import InputSpec
+from mono_depth.models.input_spec import InputSpec
 from mono_depth.models.store.registry import read_registry
 from mono_depth.models.store.weights import load_strictly
 
