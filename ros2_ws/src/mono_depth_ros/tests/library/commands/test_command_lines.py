@@ -13,10 +13,6 @@ LIBRARY = PACKAGE / "mono_depth"
 REPOSITORY = PACKAGE.parents[2]
 COMMANDS = LIBRARY / "commands"
 
-# The tables of the README and their two commands move together, and follow.
-README = "README.md"
-README_TABLES = {"readme_table", "sizes_table"}
-
 
 def imported(file: Path) -> set[str]:
     found: set[str] = set()
@@ -31,7 +27,7 @@ def imported(file: Path) -> set[str]:
 def test_only_the_room_of_commands_reads_a_command_line():
     elsewhere = [file for file in LIBRARY.rglob("*.py") if COMMANDS not in file.parents]
     assert len(elsewhere) > 100
-    for file in (file for file in elsewhere if file.stem not in README_TABLES):
+    for file in elsewhere:
         assert "argparse" not in imported(file), file
         assert "sys.argv" not in file.read_text(), file
 
@@ -43,12 +39,10 @@ def test_every_command_that_a_text_names_is_there():
     named = {
         (name, file.name)
         for file in texts
-        if file.name != README or file.parent != REPOSITORY
         for name in re.findall(r"-m\s+(mono_depth\.[\w.]*\w)", file.read_text(encoding="utf-8"))
     }
     assert len(named) > 15
     commands = {f"mono_depth.commands.{file.stem}" for file in COMMANDS.glob("*.py")}
-    commands |= {f"mono_depth.bench.{name}" for name in README_TABLES}
     for name, file_name in sorted(named):
         assert name in commands, f"{file_name} names {name}"
 
