@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mono_depth.bench.pipeline_bench import run_bench, stage_table
+from mono_depth.bench.soft_noise import soft_noise
 from mono_depth.commands.options import (
     _save,
     add_model_options,
@@ -19,7 +20,7 @@ from mono_depth.commands.options import (
     write_report,
 )
 from mono_depth.errors import ConfigError
-from mono_depth.recordings.pictures import load_images, soft_noise
+from mono_depth.recordings.images import load_images
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

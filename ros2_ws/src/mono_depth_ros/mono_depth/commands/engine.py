@@ -22,7 +22,7 @@ from mono_depth.engines.protocol import ENGINES, PRECISIONS, outputs_of
 from mono_depth.engines.trial_pictures import check_pictures
 from mono_depth.errors import ConfigError
 from mono_depth.models.store.registry import read_registry
-from mono_depth.recordings.pictures import read_pictures
+from mono_depth.recordings.image_set import read_image_set
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -54,7 +54,7 @@ def _add_build(actions: Subparsers) -> None:
     build.add_argument(
         "--calibrate",
         metavar="SOURCE",
-        help="int8: folder of pictures, film, or synthetic:SCENE/TRAJECTORY/SEED; "
+        help="int8: folder of images, video, bag, or synthetic:SCENE/TRAJECTORY/SEED; "
         "the last fifth of it measures the error",
     )
     build.add_argument("--pictures", type=int, default=120, help="that are read of it")
@@ -145,7 +145,7 @@ def _build_int8(args: argparse.Namespace) -> int:
         raise ConfigError("int8 is built for engine openvino on the CPU only")
     request = _request(args)
     request.load()  # a missing model is said before pictures are read
-    pictures = read_pictures(args.calibrate, most=args.pictures, size=args.size)
+    pictures = read_image_set(args.calibrate, most=args.pictures, size=args.size)
     folder, report = build_int8(request, pictures)
     print("\n".join(_told(report)))
     if args.truth:
