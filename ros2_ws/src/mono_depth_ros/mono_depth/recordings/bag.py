@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mono_depth.errors import ConfigError
-from mono_depth.messages.decode import decode_any_depth, decode_rgb
+from mono_depth.messages.decode import decode_any_depth
 from mono_depth.recordings.bag_camera import BagCamera
 from mono_depth.recordings.bag_poses import read_poses_of_bag
 from mono_depth.recordings.bag_reader import (
@@ -63,7 +63,7 @@ def open_bag(path: Path, image_topic: str = "", depth_topic: str = "") -> FrameS
 
     def load(index: int) -> SequenceFrame:
         pair = pairs[index]
-        rgb = decode_rgb(bag.message(images, pair.image))
+        rgb = camera.decode(bag.message(images, pair.image))
         depth_m = decode_any_depth(bag.message(depth, pair.depth))
         if depth_m.shape != rgb.shape[:2]:
             raise ConfigError(
@@ -80,7 +80,7 @@ def open_bag(path: Path, image_topic: str = "", depth_topic: str = "") -> FrameS
         if rectifier is not None:
             rgb, depth_m = rectifier.apply(rgb), rectifier.apply_to_depth(depth_m)
         return SequenceFrame(
-            rgb=np.require(rgb, requirements="W"),  # else it is the memory of the message
+            rgb=rgb,
             depth_m=depth_m,
             intrinsics=calibration.intrinsics,
             stamp_ns=pair.stamp_ns,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mono_depth.data import RgbImage
 from mono_depth.messages.camera_info import Calibration, calibration_from_info
+from mono_depth.messages.decode import decode_rgb
+from mono_depth.messages.protocols import CompressedImageMessage, ImageMessage
 from mono_depth.recordings.bag_reader import BagReader
 
 
@@ -22,6 +26,14 @@ class BagCamera:
         """
         self.images = bag.image_topic(image_topic, fits=_is_colour, what="colour images")
         self.info = bag.camera_info(self.images)
+
+    def decode(self, message: ImageMessage | CompressedImageMessage) -> RgbImage:
+        """Return the (H, W, 3) image of a message of the topic, in memory of its own.
+
+        Raises:
+            FrameError: it cannot be decoded.
+        """
+        return np.require(decode_rgb(message), requirements="W")  # a bag's messages are read-only
 
     def calibration_of(self, rgb: RgbImage) -> Calibration | None:
         """Return the camera of an image of the topic, with what rectifies it.

@@ -242,7 +242,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except MonoDepthError:
         raise
-    except Exception as error:
+    except Exception as error:  # which one depends on where a file is damaged
         repair = _REPAIRED_BY.get(path.suffix, "ros2 bag reindex")
         raise ConfigError(
             f"{path} cannot be read as a bag: {error}. If its recording was cut off, "

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from mono_depth.data import Intrinsics, RgbImage
 from mono_depth.errors import ConfigError, FrameError
-from mono_depth.messages.decode import decode_rgb
 from mono_depth.recordings.bag_camera import BagCamera
 from mono_depth.recordings.bag_paths import bag_files, is_bag
 from mono_depth.recordings.bag_reader import BagReader
@@ -114,7 +113,7 @@ def _of_bag(path: Path, most: int) -> ImageSet:
         if index not in wanted:
             continue
         try:
-            rgb = decode_rgb(stored.content)
+            rgb = bag_camera.decode(stored.content)
         except FrameError:
             unreadable += 1
             continue

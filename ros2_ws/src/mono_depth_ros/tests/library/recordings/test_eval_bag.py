@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 import sys
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -134,6 +136,16 @@ def test_several_files_in_a_folder_are_one_bag(make, tmp_path, storage, zstd):
     sequence = open_sequence(str(folder))
     assert [frame.stamp_ns for frame in sequence] == list(STAMPS_NS)
     assert [frame.rgb[0, 0, 2] for frame in sequence] == [31, 32]
+
+
+def test_a_file_of_an_older_release_does_not_tell_its_types(make, tmp_path):
+    path = make.write(tmp_path / "drive", drive(make), storage="sqlite3")
+    with closing(sqlite3.connect(path / "drive.db3")) as database:
+        database.executescript(
+            "DROP TABLE message_definitions; UPDATE schema SET schema_version = 3;"
+        )
+    (path / "metadata.yaml").unlink()
+    check_drive(open_sequence(str(path)))
 
 
 def test_a_bag_of_ros_1_is_read(tmp_path):
