@@ -18,7 +18,7 @@ TEST = [
     "openvino",
     "nncf",
     "matplotlib",
-    "rosbags",
+    "rosbags>=0.11",  # opens the files of a bag without its metadata.yaml
 ]
 VIDEO = ["imageio-ffmpeg"]
 # Python wheels of ROS 2 Jazzy, for machines without a ROS installation (x86-64 only).
@@ -82,7 +82,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "bag": ["rosbags"],
+        "bag": ["rosbags>=0.11"],
         "demo": VIDEO,
         "dev": [*TEST, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
         "export": ["onnxscript"],

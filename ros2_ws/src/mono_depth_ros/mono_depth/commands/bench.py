@@ -69,7 +69,8 @@ def _add_models(kinds: Subparsers) -> None:
 
 def _bench(args: argparse.Namespace) -> int:
     from mono_depth.bench.pipeline_bench import run_bench, stage_table
-    from mono_depth.recordings.pictures import load_images, soft_noise
+    from mono_depth.bench.soft_noise import soft_noise
+    from mono_depth.recordings.images import load_images
 
     config = model_config(args)
     images = load_images(args.images) if args.images else soft_noise(*args.size)

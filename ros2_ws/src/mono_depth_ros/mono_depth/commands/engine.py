@@ -46,7 +46,7 @@ def _add_build(actions: Subparsers) -> None:
     build.add_argument(
         "--calibrate",
         metavar="SOURCE",
-        help="int8: folder of pictures, film, or synthetic:SCENE/TRAJECTORY/SEED; "
+        help="int8: folder of images, video, bag, or synthetic:SCENE/TRAJECTORY/SEED; "
         "the last fifth of it measures the error",
     )
     build.add_argument("--pictures", type=int, default=120, help="that are read of it")
@@ -142,11 +142,11 @@ def _build_int8(args: argparse.Namespace) -> int:
     if args.engine not in ("auto", "openvino") or args.device != "cpu":
         raise ConfigError("int8 is built for engine openvino on the CPU only")
     from mono_depth.engines.build import build_int8
-    from mono_depth.recordings.pictures import read_pictures
+    from mono_depth.recordings.image_set import read_image_set
 
     request = _request(args)
     request.load()  # a missing model is said before pictures are read
-    pictures = read_pictures(args.calibrate, most=args.pictures, size=args.size)
+    pictures = read_image_set(args.calibrate, most=args.pictures, size=args.size)
     folder, report = build_int8(request, pictures)
     print("\n".join(_told(report)))
     if args.truth:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-
 from mono_depth.data import RgbImage
+from mono_depth.errors import FrameError
+from mono_depth.recordings.images import read_image
 from mono_depth.system.resources import share_dir
 
 _NAMES = ("room.jpg", "street.jpg")
@@ -18,12 +17,7 @@ def trial_images() -> list[RgbImage]:
         FileNotFoundError: the installation is incomplete.
     """
     folder = share_dir() / "models" / "pictures"
-    return [_read(str(folder / name)) for name in _NAMES]
-
-
-def _read(path: str) -> RgbImage:
-    bgr = cv2.imread(path, cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise FileNotFoundError(f"cannot read {path}: the installation is incomplete")
-    rgb: RgbImage = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
-    return rgb
+    try:
+        return [read_image(folder / name) for name in _NAMES]
+    except FrameError as error:
+        raise FileNotFoundError(f"{error}: the installation is incomplete") from error

@@ -22,6 +22,7 @@ LIBRARY = (
     "stream",
     "camera",
     "outputs",
+    "messages",
     "recordings",
     "display",
     "models",

@@ -19,7 +19,7 @@ from mono_depth.display.colormap import add_color_bar, colorize_depth, draw_text
 from mono_depth.evaluation.nano.hints_table import find_ground
 from mono_depth.models.nano.model import Nano
 from mono_depth.models.protocol import Hints
-from mono_depth.recordings.pictures import read_pictures
+from mono_depth.recordings.image_set import read_image_set
 from mono_depth.recordings.real_frames import lingbot_frames, realsense_frames
 from mono_depth.system.resources import share_dir
 
@@ -92,7 +92,7 @@ def films(model: Nano, data: Path) -> RgbImage:
     """Return two rows for each film: pictures, and their depth with a camera of usual width."""
     rows = []
     for film in _FILMS:
-        pictures = read_pictures(str(data / film), most=_OF_A_FILM).images
+        pictures = read_image_set(str(data / film), most=_OF_A_FILM).images
         depths = [
             model.infer(torch.from_numpy(rgb), Intrinsics.assumed_for(rgb)).values.numpy()
             for rgb in pictures
