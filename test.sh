@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Sets everything up, then runs the checks and the whole test suite.
 #
-#   ./test.sh                    ruff, mypy, pytest
+#   ./test.sh                    ruff, mypy, and every test but those of acceptance
+#   ./test.sh --fast             tests without ROS that take less than 2 s each, within a minute
+#   ./test.sh --acceptance       tests that take minutes: fuzz, soak, drives, every model
 #   ./test.sh -k scan            pytest alone, with these arguments
 #   ./test.sh tests/library      the same, one folder
 #
@@ -17,6 +19,20 @@ case "${1:-}" in
     ;;
 esac
 
+lane=(-m "not acceptance")
+checks=no
+case "${1:-}" in
+"") checks=yes ;;
+--fast)
+    lane=(-m "not ros and not slow and not acceptance" -n auto --dist worksteal)
+    shift
+    ;;
+--acceptance)
+    lane=(-m acceptance)
+    shift
+    ;;
+esac
+
 prepare_environment test onnx,video,dev
 
 failed=()
@@ -25,7 +41,7 @@ check() {
     "$PYTHON" -m "$@" || failed+=("$1")
 }
 
-if [ "$#" = 0 ]; then
+if [ "$checks" = yes ]; then
     check ruff check
     check ruff format --check
     if [ "$ROS_MODE" = wheels ]; then
@@ -36,9 +52,9 @@ if [ "$#" = 0 ]; then
 fi
 
 # The pytest plugins of a ROS installation lag behind pytest itself; no test here needs them.
-say "pytest $*"
+say "pytest ${lane[*]} $*"
 status=0
-"$PYTHON" -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest "$@" ||
+"$PYTHON" -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest "${lane[@]}" "$@" ||
     status=$?
 if [ "${#failed[@]}" != 0 ]; then
     say "failed before the tests: ${failed[*]}"

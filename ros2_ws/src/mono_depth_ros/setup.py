@@ -18,7 +18,7 @@ TEST = [
     "openvino",
     "nncf",
     "matplotlib",
-    "rosbags",
+    "rosbags>=0.11",  # opens the files of a bag without its metadata.yaml
 ]
 VIDEO = ["imageio-ffmpeg"]
 # Python wheels of ROS 2 Jazzy, for machines without a ROS installation (x86-64 only).
@@ -60,7 +60,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
 setup(
     name=PACKAGE,
     version=version(),
-    description="Metric depth, point clouds and obstacle scans from one camera, for ROS 2",
+    description="Metric depth images and point clouds from one camera, for ROS 2",
     license="Apache-2.0",
     maintainer="mono_depth_ros maintainers",
     maintainer_email="mono-depth-ros@users.noreply.github.com",
@@ -82,9 +82,9 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "bag": ["rosbags"],
+        "bag": ["rosbags>=0.11"],
         "demo": VIDEO,
-        "dev": [*TEST, "ruff==0.17.5", "mypy==2.4.1"],
+        "dev": [*TEST, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
         "export": ["onnxscript"],
         "int8": ["openvino", "nncf"],
         "onnx": ["onnxruntime"],

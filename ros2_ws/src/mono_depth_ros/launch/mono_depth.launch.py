@@ -33,6 +33,7 @@ INPUTS = {
 }
 PARAMETERS: dict[str, tuple[type, str]] = {
     "model": (str, "name in models/registry.yaml, or auto"),
+    "registry": (str, "file of further registry entries, for your own models"),
     "device": (str, "auto, cpu or cuda"),
     "image_transport": (str, "raw or compressed"),
     "autostart": (bool, "configure and activate without a lifecycle manager"),

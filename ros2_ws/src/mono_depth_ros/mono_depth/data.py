@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mono_depth.errors import FrameError
+
+if TYPE_CHECKING:
+    import torch  # takes seconds to import, and no value here computes anything
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3), row 0 on top
 Mask = npt.NDArray[np.bool_]  # (H, W)
 DepthImage = npt.NDArray[np.float32]  # (H, W) metres, NaN = no value
+
+ASSUMED_FOV_DEG = 60.0  # of a camera that nothing is known about, across its longer side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,33 @@ class Intrinsics:
             raise FrameError(f"fx, fy, cx, cy = {values} is not a pinhole camera")
         if self.width < 1 or self.height < 1:
             raise FrameError(f"camera of {self.width}x{self.height} pixels")
+
+    @classmethod
+    def of_view(cls, width: int, height: int, horizontal_fov_deg: float) -> Intrinsics:
+        """Return an ideal camera: square pixels, the axis in the middle of the image."""
+        focal_px = 0.5 * width / math.tan(math.radians(0.5 * horizontal_fov_deg))
+        return cls(
+            width=width,
+            height=height,
+            fx=focal_px,
+            fy=focal_px,
+            cx=0.5 * (width - 1),
+            cy=0.5 * (height - 1),
+        )
+
+    @classmethod
+    def assumed(cls, width: int, height: int) -> Intrinsics:
+        """Return the camera that stands in for an unknown one: 60 degrees, the longer side."""
+        square = cls.of_view(max(width, height), max(width, height), ASSUMED_FOV_DEG)
+        return replace(
+            square, width=width, height=height, cx=0.5 * (width - 1), cy=0.5 * (height - 1)
+        )
+
+    @classmethod
+    def assumed_for(cls, rgb: RgbImage) -> Intrinsics:
+        """Return the `assumed` camera of an (H, W, 3) image."""
+        height, width = rgb.shape[:2]
+        return cls.assumed(width, height)
 
     def scaled_to(self, width: int, height: int) -> Intrinsics:
         """Return the camera of the same view resized to `width` x `height` pixels.

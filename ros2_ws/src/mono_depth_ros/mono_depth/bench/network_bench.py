@@ -22,25 +22,24 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from mono_depth.bench.soft_noise import soft_noise
 from mono_depth.data import Intrinsics
 from mono_depth.engines import choice
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.capture import Capture
 from mono_depth.engines.protocol import (
-    ENGINES,
-    PRECISIONS,
     BuildContext,
     EngineError,
     Network,
     Plan,
 )
+from mono_depth.engines.settings import ENGINES, PRECISIONS
 from mono_depth.errors import ConfigError, MonoDepthError
 from mono_depth.models.family_table import FAMILIES
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import LoadedModel
 from mono_depth.models.random_model import random_model
 from mono_depth.models.store.registry import ModelEntry, read_registry, with_short_side
-from mono_depth.recordings.pictures import soft_noise
 from mono_depth.system.machine import device_name, hardware, versions
 from mono_depth.system.resources import weights_dir
 from mono_depth.system.threads import usable_cores

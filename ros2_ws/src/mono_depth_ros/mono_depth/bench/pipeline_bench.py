@@ -33,7 +33,10 @@ def run_bench(
     """
     pipeline = build_pipeline(config)
     warm_up(pipeline)
-    camera, cloud_builder = Intrinsics.assumed_for(images[0]), CloudBuilder()
+    camera, cloud_builder = (
+        Intrinsics.assumed_for(images[0]),
+        CloudBuilder(),
+    )
     stages_ms: dict[str, list[float]] = {}
     machine, rss_before_mib = hardware(), resident_mib()
     is_cuda = pipeline.model.device.type == "cuda"
@@ -81,15 +84,6 @@ def run_bench(
             "gpu_peak_mib": round(torch.cuda.max_memory_allocated() / 2**20) if is_cuda else None,
         },
     }
-
-
-def assumed_camera(image: RgbImage) -> Intrinsics:
-    """Return an ideal camera of 60 degrees for images of this size."""
-    height, width = image.shape[:2]
-    focal = 0.5 * width / float(np.tan(np.radians(30.0)))
-    return Intrinsics(
-        width=width, height=height, fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2
-    )
 
 
 def summaries(stages_ms: Mapping[str, Iterable[float]]) -> dict[str, dict[str, float]]:

@@ -1,25 +1,17 @@
 """The table of input sizes in docs/benchmarks.md, beside the figures of an older node.
 
-`python -m mono_depth.bench.sizes_table` prints it; `--write docs/benchmarks.md` puts it between
-the lines `<!-- sizes -->` and `<!-- /sizes -->`. The measurement is `sizes.json` of
-`mono-depth bench models midas_v21_small --size 512x512 --sizes 256,384,512`; the older figures
-lie in `earlier_node.json` beside it, with their source.
+The measurement is `sizes.json` of `mono-depth bench models midas_v21_small --size 512x512
+--sizes 256,384,512`; the older figures lie in `earlier_node.json` beside it, with their source.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mono_depth.errors import ConfigError
-from mono_depth.system.resources import share_dir
-
-_SECTION = re.compile(r"(<!-- sizes -->\n).*?(\n<!-- /sizes -->)", re.DOTALL)
 
 Report = Mapping[str, Any]
 
@@ -66,29 +58,17 @@ def _machine(report: Report) -> str:
     )
 
 
+def read_sizes(folder: Path) -> tuple[Report | None, Report]:
+    """Return the committed measurement, None = not there, and the older figures.
+
+    Raises:
+        ConfigError: the older figures are missing.
+    """
+    older = _read(folder / "earlier_node.json")
+    if older is None:
+        raise ConfigError(f"no {folder / 'earlier_node.json'}")
+    return _read(folder / "sizes.json"), older
+
+
 def _read(file: Path) -> Any:  # noqa: ANN401
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", type=Path, metavar="FILE", help="fill this file (else print)")
-    folder = share_dir().parents[2] / "docs" / "benchmarks"
-    parser.add_argument("--reports", type=Path, default=folder)
-    given = parser.parse_args(arguments)
-    older = _read(given.reports / "earlier_node.json")
-    if older is None:
-        raise ConfigError(f"no {given.reports / 'earlier_node.json'}")
-    table = markdown(_read(given.reports / "sizes.json"), older)
-    if given.write is None:
-        sys.stdout.write(table + "\n")
-        return
-    text = given.write.read_text(encoding="utf-8")
-    if not _SECTION.search(text):
-        raise ConfigError(f"{given.write} has no lines <!-- sizes --> and <!-- /sizes -->")
-    given.write.write_text(_SECTION.sub(lambda found: found[1] + table + found[2], text), "utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -14,200 +14,69 @@ and with --data the recording tum_fr1_rpy with FastDepth.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import yaml
-from tqdm import tqdm
-
-from mono_depth.commands.eval import BY_TRUTH
 from mono_depth.commands.options import (
+    BY_TRUTH,
     add_model_options,
     add_scale_option,
     add_set_option,
     pipeline_config,
 )
-from mono_depth.config import PipelineConfig, ScaleConfig
-from mono_depth.data import OutputKind
 from mono_depth.errors import MonoDepthError
-from mono_depth.evaluation.consumer.rows import consumer_rows
-from mono_depth.evaluation.evaluate import EvalOptions, evaluate
-from mono_depth.evaluation.promises.bounds import Row, filter_rows, missed, table
-from mono_depth.evaluation.promises.cost import cost_rows
-from mono_depth.evaluation.promises.cuts import cut_rows
-from mono_depth.evaluation.promises.scale_proof import focal_rows, ground_rows, points_rows
-from mono_depth.evaluation.report import without_nan
-from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.formats import FORMATS
-from mono_depth.recordings.open import open_sequence
-from mono_depth.recordings.sequence import FrameSequence
-from mono_depth.system.machine import hardware, versions
-from mono_depth.system.resources import share_dir
 
-SYNTHETIC = (
-    "synthetic:office/robot/900000001/320x240",
-    "synthetic:warehouse/drone/900000001/320x240",
-    "synthetic:room/handheld/900000001/320x240",
-)
-ROWS = (1, 2, 3, 4, 5, 6, 8)
-_FILTER_ROWS = {1, 2, 3, 4}
-_MODES = ("pose", "flow")
-_MODES_WITHOUT_POSES = ("flow",)
-_CONSUMER_ROW = 8
+if TYPE_CHECKING:
+    from mono_depth.evaluation.promises.acceptance import Case
+    from mono_depth.evaluation.promises.bounds import Row
+
+_ROWS = (1, 2, 3, 4, 5, 6, 8)
 _FRAMES = 100
 _QUICK_FRAMES = 40
-_SCALE_FRAMES = 60
-_TUM, _FASTDEPTH = "tum_fr1_rpy", Path("fastdepth") / "fastdepth_nyu_224.onnx"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A recording and the network that is run on it."""
-
-    sequence: FrameSequence
-    config: PipelineConfig
-    scale_by_truth: bool = False
-
-
-def measure(
-    cases: Sequence[Case], wanted: set[int], consumer: Path | None = None
-) -> Iterator[list[Row]]:
-    """Yield the rows with the wanted numbers, as they are measured.
-
-    Raises:
-        ConfigError: a recording lacks what a row needs.
-    """
-    bar = tqdm(cases, desc="acceptance", unit="recording", file=sys.stderr)
-    for case in bar:
-        bar.set_postfix_str(case.sequence.name)
-        yield _of_recording(case, wanted)
-        if _CONSUMER_ROW in wanted and consumer is not None:
-            folder = consumer / case.sequence.name.replace("/", "_")
-            by_truth = case.scale_by_truth
-            yield consumer_rows(case.sequence, case.config, _MODES, folder, scale_by_truth=by_truth)
-    yield _of_synthetic(cases, wanted)
-
-
-def _of_recording(case: Case, wanted: set[int]) -> list[Row]:
-    rows: list[Row] = []
-    if wanted & _FILTER_ROWS:
-        options = EvalOptions(modes=("none", *_modes(case)), scale_by_truth=case.scale_by_truth)
-        found = filter_rows(evaluate(case.sequence, case.config, options))
-        rows += [row for row in found if row.number in wanted]
-    if 5 in wanted:
-        model = build_pipeline(case.config).model
-        part = case.sequence.thinned(most=_SCALE_FRAMES)
-        rows += points_rows(part, model)
-        if model.kind is OutputKind.METRIC_FOCAL:
-            rows += focal_rows(part, model)
-    if 6 in wanted:
-        rows += cost_rows(case.sequence, replace(case.config, scale=ScaleConfig()), _modes(case))
-    return rows
-
-
-def _modes(case: Case) -> Sequence[str]:
-    return _MODES if case.sequence.knows_poses() else _MODES_WITHOUT_POSES
-
-
-def _of_synthetic(cases: Sequence[Case], wanted: set[int]) -> list[Row]:
-    """Return what is measured once, on synthetic recordings only."""
-    drives = [case for case in cases if case.config.model == "nano"]
-    rows: list[Row] = []
-    if 5 in wanted and drives:
-        rows += ground_rows()
-    if drives and 3 in wanted:
-        config = replace(drives[0].config, scale=ScaleConfig())
-        model = build_pipeline(config).model
-        rows += cut_rows([case.sequence for case in drives], model, config, _MODES)
-    return rows
-
-
-def standard_cases(data: Path | None, folder: Path, frames: int, threads: int) -> list[Case]:
-    """Return FastDepth on the TUM frames of `data`, and the built-in network on synthetic drives.
-
-    Args:
-        data: folder with tum_fr1_rpy and fastdepth, None = synthetic only.
-        folder: for the registry that names FastDepth.
-        frames: at most, of each recording.
-        threads: of the network.
-    """
-    config = PipelineConfig(threads=threads, scale=ScaleConfig(source="model"))
-    cases = []
-    if data is not None:
-        example = share_dir() / "config" / "fastdepth_registry.example.yaml"
-        entries = yaml.safe_load(example.read_text(encoding="utf-8"))
-        entries["models"]["fastdepth"]["weights"]["file"] = str((data / _FASTDEPTH).resolve())
-        registry = folder / "registry.yaml"
-        registry.write_text(yaml.safe_dump(entries), encoding="utf-8")
-        real = replace(config, model="fastdepth", registry=str(registry))
-        cases.append(Case(sequence=_held(str(data / _TUM), "tum", frames), config=real))
-    nano = replace(config, model="nano")
-    return [*cases, *(Case(sequence=_held(s, "auto", frames), config=nano) for s in SYNTHETIC)]
-
-
-def _held(source: str, kind: str, frames: int) -> FrameSequence:
-    """Open a recording that keeps in memory what was read: every row goes through it."""
-    sequence = open_sequence(source, kind).thinned(most=frames)
-    return replace(sequence, load=cache(sequence.load))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 1 = something could not be measured, not that a bound is missed."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    from mono_depth.evaluation.promises.acceptance import as_json, measure, tables
+    from mono_depth.system.machine import hardware, versions
+
+    rows: list[Row] = []
     try:
         with tempfile.TemporaryDirectory() as folder:
             cases = _cases(args, Path(folder))
-            report: dict[str, object] = {
+            about: dict[str, object] = {
                 "command": "python -m mono_depth.commands.acceptance",
                 "arguments": sys.argv[1:] if argv is None else list(argv),
                 "hardware": hardware(),
                 "versions": versions(),
             }
-            rows: list[Row] = []
             for found in measure(cases, set(args.rows), args.consumer):
                 rows += found
                 if args.json:  # after each part: what is interrupted keeps what it has
-                    _write(args.json, report, rows)
+                    args.json.write_text(as_json(rows, about), encoding="utf-8")
     except MonoDepthError as error:
         sys.stderr.write(f"acceptance: {error}\n")
         return 1
-    sys.stdout.write(_tables(rows, [case.sequence.name for case in cases]) + "\n")
+    sys.stdout.write(tables(rows, [case.sequence.name for case in cases]) + "\n")
     return 0
 
 
 def _cases(args: argparse.Namespace, folder: Path) -> list[Case]:
+    from mono_depth.evaluation.promises.acceptance import Case, open_in_memory, standard_cases
+
     frames = args.frames or (_QUICK_FRAMES if args.quick else _FRAMES)
     if not args.sequence:
         return standard_cases(args.data, folder, frames, args.threads)
     config, by_truth = pipeline_config(args), args.scale == BY_TRUTH
-    return [
-        Case(sequence=_held(source, args.format, frames), config=config, scale_by_truth=by_truth)
-        for source in args.sequence
-    ]
-
-
-def _write(path: Path, report: dict[str, object], rows: Sequence[Row]) -> None:
-    table_of_rows = [asdict(row) | {"is_met": row.is_met} for row in rows]
-    text = json.dumps(without_nan({**report, "rows": table_of_rows}), indent=1) + "\n"
-    path.write_text(text, encoding="utf-8")
-
-
-def _tables(rows: Sequence[Row], recordings: Sequence[str]) -> str:
-    """Return what was measured on recordings, and what was measured elsewhere."""
-    parts = (
-        [row for row in rows if row.where in recordings],
-        [row for row in rows if row.where not in recordings],
-    )
-    measured = [row for row in rows if row.is_met is not None]
-    total = f"{len(measured) - len(missed(measured))} of {len(measured)} met"
-    return "\n\n".join([*(table(part) for part in parts if part), total])
+    sequences = [open_in_memory(source, args.format, frames) for source in args.sequence]
+    return [Case(sequence=item, config=config, scale_by_truth=by_truth) for item in sequences]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -226,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", choices=FORMATS, default="auto", help="of --sequence")
     parser.add_argument(
-        "--rows", nargs="+", type=int, choices=ROWS, default=ROWS, metavar="N", help="only these"
+        "--rows", nargs="+", type=int, choices=_ROWS, default=_ROWS, metavar="N", help="only these"
     )
     parser.add_argument("--frames", type=int, default=0, metavar="N", help=f"default: {_FRAMES}")
     parser.add_argument("--quick", action="store_true", help=f"{_QUICK_FRAMES} frames each")

@@ -8,18 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mono_depth.bench.pipeline_bench import run_bench, stage_table
 from mono_depth.commands.options import (
-    _save,
     add_model_options,
     add_run_options,
     image_size,
     machine_line,
     model_config,
+    save_report,
     write_report,
 )
 from mono_depth.errors import ConfigError
-from mono_depth.recordings.pictures import load_images, soft_noise
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -70,6 +68,10 @@ def _add_models(kinds: Subparsers) -> None:
 
 
 def _bench(args: argparse.Namespace) -> int:
+    from mono_depth.bench.pipeline_bench import run_bench, stage_table
+    from mono_depth.bench.soft_noise import soft_noise
+    from mono_depth.recordings.images import load_images
+
     config = model_config(args)
     images = load_images(args.images) if args.images else soft_noise(*args.size)
     report = run_bench(config, images, seconds=args.seconds)
@@ -118,7 +120,7 @@ def _bench_models(args: argparse.Namespace) -> int:
         task,
         sides=sides,
         earlier=_earlier(args.json) if args.resume else None,
-        keep=(lambda _: None) if args.json == "-" else partial(_save, target=args.json),
+        keep=(lambda _: None) if args.json == "-" else partial(save_report, target=args.json),
     )
     write_report(report, args.json, f"{machine_line(report)}\n{models_table(report)}")
     return 0

@@ -61,7 +61,6 @@ def add_command(commands: Subparsers) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    # The command line is built for every command: what is heavy is imported when it runs.
     from mono_depth.pipeline.build import build_pipeline
     from mono_depth.scale.fixed_fit import Samples, as_params_yaml
 
@@ -83,7 +82,7 @@ def _calibrate(args: argparse.Namespace) -> int:
 
 
 def _add_distances(samples: Samples, model: DepthModel, args: argparse.Namespace) -> None:
-    from mono_depth.recordings.image_files import read_rgb
+    from mono_depth.recordings.images import read_image
 
     picks: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for image, *numbers in args.distance:
@@ -95,7 +94,7 @@ def _add_distances(samples: Samples, model: DepthModel, args: argparse.Namespace
             ) from None
         picks[image].append((column, row, metres))
     for image, chosen in picks.items():
-        rgb = read_rgb(Path(image))
+        rgb = read_image(Path(image))
         samples.add_pixel(model, rgb, _camera(args.camera, rgb.shape[1], rgb.shape[0]), chosen)
 
 

@@ -23,10 +23,9 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mono_depth.commands.eval import BY_TRUTH
 from mono_depth.commands.options import (
+    BY_TRUTH,
     add_model_options,
     add_scale_option,
     add_sequence_options,
@@ -35,12 +34,6 @@ from mono_depth.commands.options import (
     pipeline_config,
 )
 from mono_depth.errors import MonoDepthError
-from mono_depth.evaluation.consumer.report import table, write_report
-from mono_depth.evaluation.consumer.streams import record
-from mono_depth.evaluation.evaluate import EvalOptions
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,23 +61,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        from mono_depth.evaluation.consumer.verdict import judge  # Open3D takes seconds to import
-
-        modes = EvalOptions(modes=tuple(args.temporal.split(","))).modes
-        args.out.mkdir(parents=True, exist_ok=True)
-        streams = record(
-            chosen_sequence(args),
-            pipeline_config(args),
-            modes,
-            scale_by_truth=args.scale == BY_TRUTH,
-        )
-        verdicts = judge(streams, args.out, voxel_m=args.voxel, max_depth_m=args.max_depth)
+        _judge(args)
     except MonoDepthError as error:
         sys.stderr.write(f"consumer: {error}\n")
         return 1
+    return 0
+
+
+def _judge(args: argparse.Namespace) -> None:
+    from mono_depth.evaluation.consumer.report import table, write_report
+    from mono_depth.evaluation.consumer.streams import record
+    from mono_depth.evaluation.consumer.verdict import judge
+    from mono_depth.evaluation.evaluate import EvalOptions
+
+    modes = EvalOptions(modes=tuple(args.temporal.split(","))).modes
+    args.out.mkdir(parents=True, exist_ok=True)
+    streams = record(
+        chosen_sequence(args), pipeline_config(args), modes, scale_by_truth=args.scale == BY_TRUTH
+    )
+    verdicts = judge(streams, args.out, voxel_m=args.voxel, max_depth_m=args.max_depth)
     sys.stdout.write(table(verdicts) + "\n")
     write_report(args.out, args.sequence, verdicts)
-    return 0
 
 
 if __name__ == "__main__":

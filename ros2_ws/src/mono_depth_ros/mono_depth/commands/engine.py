@@ -7,23 +7,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-import torch
-
 from mono_depth.commands.options import image_size
 from mono_depth.data import Intrinsics, RgbImage
-from mono_depth.engines.build import DEFAULT_MAX_ERROR, Int8Report, Request, build_int8, int8_model
-from mono_depth.engines.cache import EngineCache
-from mono_depth.engines.engines import Engines
-from mono_depth.engines.export import export_onnx
-from mono_depth.engines.protocol import ENGINES, PRECISIONS, outputs_of
-from mono_depth.engines.trial_images import trial_images
+from mono_depth.engines.settings import DEFAULT_MAX_ERROR, ENGINES, PRECISIONS
 from mono_depth.errors import ConfigError
 from mono_depth.models.store.registry import read_registry
-from mono_depth.recordings.pictures import read_pictures
 
 if TYPE_CHECKING:
+    from mono_depth.engines.build import Int8Report, Request
+    from mono_depth.engines.cache import EngineCache
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _VGA = (640, 480)
@@ -53,7 +46,7 @@ def _add_build(actions: Subparsers) -> None:
     build.add_argument(
         "--calibrate",
         metavar="SOURCE",
-        help="int8: folder of pictures, film, or synthetic:SCENE/TRAJECTORY/SEED; "
+        help="int8: folder of images, video, bag, or synthetic:SCENE/TRAJECTORY/SEED; "
         "the last fifth of it measures the error",
     )
     build.add_argument("--pictures", type=int, default=120, help="that are read of it")
@@ -103,6 +96,8 @@ def _add_weights_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def _request(args: argparse.Namespace) -> Request:
+    from mono_depth.engines.build import Request
+
     return Request(
         model=args.model,
         registry=args.registry,
@@ -116,6 +111,10 @@ def _request(args: argparse.Namespace) -> Request:
 def _build(args: argparse.Namespace) -> int:
     if args.precision == "int8":
         return _build_int8(args)
+    import torch
+
+    from mono_depth.engines.engines import Engines
+
     request, device = _request(args), torch.device(args.device)
     engines = Engines(
         engine=args.engine,
@@ -142,9 +141,12 @@ def _build_int8(args: argparse.Namespace) -> int:
         )
     if args.engine not in ("auto", "openvino") or args.device != "cpu":
         raise ConfigError("int8 is built for engine openvino on the CPU only")
+    from mono_depth.engines.build import build_int8
+    from mono_depth.recordings.image_set import read_image_set
+
     request = _request(args)
     request.load()  # a missing model is said before pictures are read
-    pictures = read_pictures(args.calibrate, most=args.pictures, size=args.size)
+    pictures = read_image_set(args.calibrate, most=args.pictures, size=args.size)
     folder, report = build_int8(request, pictures)
     print("\n".join(_told(report)))
     if args.truth:
@@ -173,6 +175,7 @@ def _told(report: Int8Report) -> list[str]:
 
 
 def _compare(request: Request, source: str) -> None:
+    from mono_depth.engines.build import int8_model
     from mono_depth.evaluation.measures.model_error import model_error
     from mono_depth.recordings.open import open_sequence
 
@@ -189,6 +192,11 @@ def _compare(request: Request, source: str) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
+    import torch
+
+    from mono_depth.engines.export import export_onnx
+    from mono_depth.engines.protocol import outputs_of
+
     request = _request(args)
     model = request.load()
     capture = request.capture(model)
@@ -214,7 +222,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    engines = EngineCache(args.weights_dir and args.weights_dir / "engines").stored()
+    engines = _cache(args).stored()
     for engine in engines:
         error = engine.notes.get("relative_error")
         print(
@@ -229,10 +237,21 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _clear(args: argparse.Namespace) -> int:
-    count, size = EngineCache(args.weights_dir and args.weights_dir / "engines").clear(args.model)
+    count, size = _cache(args).clear(args.model)
     print(f"{count} engines deleted, {size / 1e6:.1f} MB")
     return 0
 
 
+def _cache(args: argparse.Namespace) -> EngineCache:
+    from mono_depth.engines.cache import EngineCache
+
+    return EngineCache(args.weights_dir and args.weights_dir / "engines")
+
+
 def _picture(size: tuple[int, int]) -> RgbImage:
+    import cv2
+    import numpy as np
+
+    from mono_depth.engines.trial_images import trial_images
+
     return np.asarray(cv2.resize(trial_images()[0], size), np.uint8)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mono_depth.commands.options import (
+    BY_TRUTH,
     add_model_options,
     add_scale_option,
     add_sequence_options,
@@ -18,8 +19,6 @@ from mono_depth.commands.options import (
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
-BY_TRUTH = "truth"
 
 
 def add_command(commands: Subparsers) -> None:
@@ -49,7 +48,6 @@ def add_command(commands: Subparsers) -> None:
 
 
 def _eval(args: argparse.Namespace) -> int:
-    # The command line is built for every command: what is heavy is imported when it runs.
     from mono_depth.evaluation.evaluate import EvalOptions, evaluate
     from mono_depth.evaluation.report import as_json, markdown, plot
 

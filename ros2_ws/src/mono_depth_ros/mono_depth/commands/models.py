@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from mono_depth.commands.models_check import add_check_arguments, check
 from mono_depth.errors import ModelError
-from mono_depth.models.store.download import pull, url_of
-from mono_depth.models.store.registry import ModelEntry, WeightsSource, read_registry
-from mono_depth.models.store.weights import sha256_of
+from mono_depth.models.store.registry import ModelEntry, WeightsSource, read_registry, url_of
+from mono_depth.models.store.weights_file import sha256_of
 from mono_depth.system.resources import weights_dir
 
 if TYPE_CHECKING:
@@ -165,6 +164,8 @@ def _agrees() -> bool:
 
 
 def _pull(args: argparse.Namespace) -> int:
+    from mono_depth.models.store.download import pull
+
     entry = read_registry(args.registry)[args.name]
     print(f"{entry.name}: weights under {entry.licence} (commercial use: {_commercial(entry)})")
     can_pull = any(source.is_download for source in entry.weights)

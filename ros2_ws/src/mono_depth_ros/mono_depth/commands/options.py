@@ -9,15 +9,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from mono_depth.config import PipelineConfig, ScaleConfig, declared, flatten, updated
 from mono_depth.errors import ConfigError
 from mono_depth.recordings.formats import FORMATS
-from mono_depth.recordings.open import open_sequence
-from mono_depth.recordings.sequence import FrameSequence
+
+if TYPE_CHECKING:
+    from mono_depth.recordings.sequence import FrameSequence
 
 BY_TRUTH = "truth"
 
@@ -84,10 +85,11 @@ def write_report(report: Mapping[str, Any], target: str, table: str) -> None:
     if target == "-":
         sys.stdout.write(_json(report))
     else:
-        _save(report, target)
+        save_report(report, target)
 
 
-def _save(report: Mapping[str, Any], target: str) -> None:
+def save_report(report: Mapping[str, Any], target: str) -> None:
+    """Write the figures to a file."""
     Path(target).write_text(_json(report), encoding="utf-8")
 
 
@@ -139,6 +141,8 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
 
 def chosen_sequence(args: argparse.Namespace) -> FrameSequence:
     """Open what `add_sequence_options` ask for."""
+    from mono_depth.recordings.open import open_sequence
+
     sequence = open_sequence(
         args.sequence, args.format, image_topic=args.image_topic, depth_topic=args.depth_topic
     )

@@ -20,16 +20,16 @@ from mono_depth.engines.capture import Capture
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import OPENVINO_FILE, Plan
 from mono_depth.engines.quantise import Arrays, quantise
+from mono_depth.engines.settings import DEFAULT_MAX_ERROR
 from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import DepthModel, LoadedModel
 from mono_depth.models.store.registry import read_registry, with_short_side
-from mono_depth.recordings.pictures import Pictures
+from mono_depth.recordings.image_set import ImageSet
 from mono_depth.system.machine import device_name
 
 _CPU = torch.device("cpu")
 _INT8 = Plan(engine="openvino", precision="int8")
-DEFAULT_MAX_ERROR = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Int8Report:
     refused: str  # why the check against the original does not let it run, "" = it does
 
 
-def build_int8(request: Request, pictures: Pictures) -> tuple[Path, Int8Report]:
+def build_int8(request: Request, pictures: ImageSet) -> tuple[Path, Int8Report]:
     """Quantise a model for the size of `pictures`, store it, and measure it.
 
     An engine that was stored for that size before is replaced.

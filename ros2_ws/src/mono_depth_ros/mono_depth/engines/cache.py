@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth.engines.protocol import EngineError, EngineKey, Plan
-from mono_depth.models.store.weights import sha256_of
+from mono_depth.models.store.weights_file import sha256_of
 from mono_depth.system.resources import weights_dir
 
 _LOG = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ _MODULES: dict[str, ModuleType] = {
     "openvino": openvino_engine,
     "onnxruntime": onnxruntime_engine,
 }
-# The fastest first, as measured (README, "Engines"). int8 is never chosen without being asked
-# for: it is the only one that costs accuracy.
+# The fastest first, as measured (docs/models.md, "Engines"). int8 is never chosen without being
+# asked for: it is the only one that costs accuracy.
 _ON_CPU = (
     Plan(engine="openvino", precision="bf16"),
     Plan(engine="openvino", precision="fp32"),

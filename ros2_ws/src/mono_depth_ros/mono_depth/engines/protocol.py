@@ -16,9 +16,6 @@ from mono_depth.models.family_table import family_of
 from mono_depth.models.replaceable_net import DEPTH, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
 
-ENGINES = ("torch", "openvino", "onnxruntime")
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
-
 # What lies in the folder of a stored engine.
 OPENVINO_FILE = "model.xml"  # with model.bin beside it
 ONNX_FILE = "model.onnx"
@@ -36,8 +33,8 @@ class EngineError(ModelError):
 class Plan:
     """What shall run a network."""
 
-    engine: str  # one of ENGINES
-    precision: str  # one of PRECISIONS
+    engine: str  # one of `settings.ENGINES`
+    precision: str  # one of `settings.PRECISIONS`
 
     def __str__(self) -> str:
         return f"{self.engine} {self.precision}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 
 from mono_depth.data import Intrinsics, RgbImage
+from mono_depth.errors import FrameError
 from mono_depth.models.protocol import DepthModel, GuidedModel, Hints
+from mono_depth.recordings.images import read_image
 from mono_depth.system.resources import share_dir
 
 _NAMES = ("room.jpg", "street.jpg")
@@ -23,7 +24,10 @@ def trial_images() -> list[RgbImage]:
         FileNotFoundError: the installation is incomplete.
     """
     folder = share_dir() / "models" / "pictures"
-    return [_read(str(folder / name)) for name in _NAMES]
+    try:
+        return [read_image(folder / name) for name in _NAMES]
+    except FrameError as error:
+        raise FileNotFoundError(f"{error}: the installation is incomplete") from error
 
 
 def trial_hints(rgb: RgbImage) -> tuple[Intrinsics, Hints]:
@@ -57,11 +61,3 @@ def show_pictures(model: DepthModel) -> None:
             model.infer_guided(image, *trial_hints(rgb))
         else:
             model.infer(image, None)
-
-
-def _read(path: str) -> RgbImage:
-    bgr = cv2.imread(path, cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise FileNotFoundError(f"cannot read {path}: the installation is incomplete")
-    rgb: RgbImage = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
-    return rgb

@@ -12,7 +12,8 @@ from torch import nn
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import ModelError
 from mono_depth.models.batch import check_batch
-from mono_depth.models.preprocess import InputSpec, Preprocess
+from mono_depth.models.input_spec import InputSpec
+from mono_depth.models.preprocess import Preprocess
 from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mono_depth.errors import ConfigError
+from mono_depth.recordings.bag_paths import bag_files, is_bag
 from mono_depth.recordings.formats import FORMATS
 from mono_depth.recordings.sequence import FrameSequence
-
-_BAG_TYPES = (".bag", ".mcap", ".db3")
 
 
 def open_sequence(
@@ -56,8 +55,9 @@ def recognised(source: str) -> str:
     path = Path(source)
     if source.startswith("synthetic:"):
         return "synthetic"
-    if path.suffix in _BAG_TYPES or (path / "metadata.yaml").is_file():
+    if is_bag(path):
         return "bag"
     if (path / "groundtruth.txt").is_file():
         return "tum"
-    return "folder"
+    has_images = any((path / name).is_dir() for name in ("rgb", "color"))
+    return "bag" if bag_files(path) and not has_images else "folder"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth.data import Intrinsics
-from mono_depth.recordings.image_files import read_depth, read_rgb
+from mono_depth.recordings.images import read_depth, read_image
 from mono_depth.recordings.sequence import SequenceFrame
 
 _MILLIMETRES_PER_M = 1000.0
@@ -40,7 +40,7 @@ def lingbot_frames(folder: Path, names: tuple[str, ...] = ("0", "4")) -> Iterato
 def _frame(
     index: int, rgb_path: Path, depth_path: Path, K: npt.NDArray[np.float64]
 ) -> SequenceFrame:
-    rgb = read_rgb(rgb_path)
+    rgb = read_image(rgb_path, upright=False)
     height, width = rgb.shape[:2]
     fx, fy, cx, cy = float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
     return SequenceFrame(

@@ -12,10 +12,10 @@ import numpy as np
 from mono_depth.camera.poses import PoseBuffer
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
-from mono_depth.recordings.image_files import read_depth, read_poses, read_rgb, stamp_ns_of
+from mono_depth.recordings.images import images_in, read_depth, read_image
+from mono_depth.recordings.pose_file import read_poses, stamp_ns_of
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 
-_RGB_TYPES = (".png", ".jpg", ".jpeg")
 _DEPTH_TYPES = (".png", ".npy")
 
 
@@ -34,7 +34,7 @@ def open_folder(folder: Path) -> FrameSequence:
 
     Args:
         folder: holds
-            rgb/ (or color/): NAME.png or .jpg;
+            rgb/ (or color/): NAME.png, .jpg or of another of `IMAGE_TYPES`;
             depth/: NAME.png, 16-bit, 0 = unknown, or NAME.npy, float metres; of the same size;
             intrinsics.json: fx, fy, cx, cy, and if they differ from the defaults
             depth_units_per_m (1000) and rate_hz (15); `intrinsic_matrix`, column by column, as
@@ -53,7 +53,8 @@ def open_folder(folder: Path) -> FrameSequence:
 
     def load(index: int) -> SequenceFrame:
         rgb_file, depth_file = pairs[index]
-        rgb, depth_m = read_rgb(rgb_file), read_depth(depth_file, camera.depth_units_per_m)
+        rgb = read_image(rgb_file, upright=False)
+        depth_m = read_depth(depth_file, camera.depth_units_per_m)
         if rgb.shape[:2] != depth_m.shape:
             raise ConfigError(
                 f"{rgb_file} is {rgb.shape[1]}x{rgb.shape[0]}, "
@@ -79,7 +80,7 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
     if colour_folder is None:
         raise ConfigError(f"{folder} has no folder rgb/ or color/")
     depth = {f.stem: f for f in (folder / "depth").glob("*") if f.suffix in _DEPTH_TYPES}
-    colour = [f for f in sorted(colour_folder.glob("*")) if f.suffix.lower() in _RGB_TYPES]
+    colour = images_in(colour_folder)
     pairs = [(file, depth[file.stem]) for file in colour if file.stem in depth]
     if not pairs:
         raise ConfigError(

@@ -14,7 +14,8 @@ import numpy as np
 from mono_depth.camera.rectify import Lens, LensModel, Rectifier
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
-from mono_depth.recordings.image_files import read_depth, read_poses, read_rgb, stamp_ns_of
+from mono_depth.recordings.images import read_depth, read_image
+from mono_depth.recordings.pose_file import read_poses, stamp_ns_of
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 
 _UNITS_PER_M = 5000.0
@@ -58,7 +59,7 @@ def open_tum(folder: Path) -> FrameSequence:
     def load(index: int) -> SequenceFrame:
         stamp_ns, rgb_file, depth_file = pairs[index]
         return SequenceFrame(
-            rgb=rectifier.apply(read_rgb(folder / rgb_file)),
+            rgb=rectifier.apply(read_image(folder / rgb_file, upright=False)),
             depth_m=rectifier.apply_to_depth(read_depth(folder / depth_file, _UNITS_PER_M)),
             intrinsics=camera,
             stamp_ns=stamp_ns,

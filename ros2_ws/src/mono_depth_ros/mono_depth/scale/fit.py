@@ -1,4 +1,4 @@
-"""Robust fit of a law to points of known depth."""
+"""Robust fit of scale and shift to points of known depth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from mono_depth.scale.scale_shift import Floats, Pivot, ScaleShift
 
-MIN_SLOPE = 0.02  # of a law: a network that tells near from far at all
+MIN_SLOPE = 0.02  # a network that tells near from far at all
 _PAIRS = 80
 _SINGLES = 30
 _ITERATIONS = 8
@@ -54,7 +54,7 @@ class Points:
     y_is_depth: bool  # False: inverse depth
 
     def errors(self, y_of_law: Floats) -> Floats:
-        """Return predicted / known depth - 1. A law with y <= 0 is infinitely wrong.
+        """Return predicted / known depth - 1. With y <= 0 it is infinitely wrong.
 
         The error of depth, not of its logarithm: it is what users feel, and it keeps points
         that are far too far, which sparse sensors invent easily, from pulling the scale.
@@ -71,9 +71,9 @@ def fit_points(
     min_points: int,
     free_slope: bool = True,
 ) -> Fit | Rejection:
-    """Fit a law to points, a minority of which may be wrong.
+    """Fit scale and shift to points, a minority of which may be wrong.
 
-    Tries laws through two points (and, with `shape`, through one), takes the one of the least
+    Tries those through two points (and, with `shape`, through one), takes the one of the least
     truncated squares, and refines it by iterated weighted least squares. What is far off has no
     say at all: wrong points often all lie on one side, as rain or reflections do, and with a
     milder loss they would pull the scale to theirs.
@@ -81,7 +81,7 @@ def fit_points(
     Args:
         points: what is known.
         pivot: of the frame.
-        shape: law whose slope is kept where the points do not show it; None = there is none.
+        shape: the slope that is kept where the points do not show it; None = there is none.
         min_points: fewer inliers are refused.
         free_slope: fit the slope where the points show it; else keep that of `shape`.
 
@@ -120,7 +120,7 @@ class _Start:
 
 
 def _best_start(points: Points, pivot: Pivot, given: float | None, pairs: int) -> _Start | None:
-    """Return the best law through one or two points."""
+    """Return the best scale and shift through one or two points."""
     t = pivot.relative(points.x)
     rng = np.random.default_rng(t.size)
     first, second = rng.integers(0, t.size, (2, pairs))

@@ -29,7 +29,7 @@ _LONGEST_STEP_S = 100.0
 
 
 class ScaleFilter:
-    """Level and slope over time. The slope of a law may be out of sight of a source."""
+    """Level and slope over time. The slope may be out of sight of a source."""
 
     def __init__(self, *, is_metric: bool, sees_slope: bool) -> None:
         self._is_metric, self.sees_slope = is_metric, sees_slope
@@ -53,7 +53,7 @@ class ScaleFilter:
 
     @property
     def scale_shift(self) -> ScaleShift | None:
-        """The law as it is believed now; None before the first measurement of no metric model."""
+        """What is believed now; None before the first measurement of no metric model."""
         return self._scale_shift
 
     @property
@@ -176,7 +176,7 @@ class ScaleFilter:
             return
         y = self._scale_shift.gain * pivot.middle + self._scale_shift.shift
         if last is None or y <= 0.0:
-            # nothing was measured yet, or the law does not reach this frame: only its level counts
+            # nothing was measured yet, or it does not reach this frame: only its level counts
             level = np.log(pivot.middle) if last is None else self._mean[0]
             slope = pivot.width / pivot.middle if self._is_metric else self._mean[1]
             self._mean = np.array((level, slope))

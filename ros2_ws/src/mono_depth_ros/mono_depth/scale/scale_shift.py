@@ -1,4 +1,4 @@
-"""The law that turns network output into metres: two numbers, in the domain of its kind."""
+"""Scale and shift that turn network output into metres, in the domain of its kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ScaleShift:
     shift: float
 
     def metres(self, prediction: Prediction) -> torch.Tensor:
-        """Return (h, w) float32 metres, NaN where the law gives no positive finite depth."""
+        """Return (h, w) float32 metres, NaN where there is no positive finite depth."""
         values = prediction.values
         if prediction.kind in METRIC_KINDS:
             depth_m = values / (self.gain + self.shift * values)
@@ -62,9 +62,9 @@ def target(depth_m: Floats, kind: OutputKind) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class Pivot:
-    """Where laws are compared: the middle of what the network says about a frame.
+    """Where two of `ScaleShift` are compared: the middle of what the network says about a frame.
 
-    There a law is its level, log y at x = `middle`, and its slope, the relative change of y
+    There each is its level, log y at x = `middle`, and its slope, the relative change of y
     over `width`. The two are nearly independent, which gain and shift are not.
     """
 
@@ -93,12 +93,12 @@ class Pivot:
         return np.asarray((x - self.middle) / self.width)
 
     def state_of(self, scale_shift: ScaleShift) -> tuple[float, float]:
-        """Return level and slope of a law whose y is positive in the middle."""
+        """Return level and slope of one whose y is positive in the middle."""
         y = scale_shift.gain * self.middle + scale_shift.shift
         return float(np.log(y)), scale_shift.gain * self.width / y
 
     def scale_shift_of(self, level: float, slope: float) -> ScaleShift:
-        """Return the law of a level and a slope."""
+        """Return scale and shift of a level and a slope."""
         y = float(np.exp(level))
         gain = y * slope / self.width
         return ScaleShift(gain=gain, shift=y - gain * self.middle)

@@ -57,7 +57,7 @@ class Sources:
             source: sparse_points, ground_plane or odometry.
             view: the frame.
             config: limits.
-            shape: law whose slope is kept where the source does not show it.
+            shape: scale and shift whose slope is kept where the source does not show it.
             free_slope: False = always keep it.
         """
         if source == "ground_plane":

@@ -196,13 +196,13 @@ class ScaleTracker:
         age_s = scale_filter.age_s(stamp_ns)
         reason = ""
         if state != "valid":
-            age = (
-                "nothing measured yet" if math.isinf(age_s) else f"last measured {age_s:.1f} s ago"
-            )
-            refused = (
-                f"; last refusal: {scale_filter.last_reject}" if scale_filter.last_reject else ""
-            )
-            reason = f"{source} is {state}: {age}, deviation {100.0 * scale_filter.sigma_rel:.0f} %{refused}"
+            age = "nothing measured yet"
+            if not math.isinf(age_s):
+                age = f"last measured {age_s:.1f} s ago"
+            last_reject = scale_filter.last_reject
+            refused = f"; last refusal: {last_reject}" if last_reject else ""
+            deviation = f"deviation {100.0 * scale_filter.sigma_rel:.0f} %"
+            reason = f"{source} is {state}: {age}, {deviation}{refused}"
         is_metric = self._kind in METRIC_KINDS
         return ScaleStatus(
             source=source,

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F64
-from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
+from mono_depth.synthetic.frame import SyntheticFrame, sample_points
 from mono_depth.synthetic.render import Rendered, render
 from mono_depth.synthetic.scenes import make_scene
 from mono_depth.synthetic.sensor import SensorEffects, auto_gain
@@ -69,7 +70,7 @@ class SyntheticCamera:
         self.scene = make_scene(scene, np.random.default_rng([seed, 0]))
         path_rng = np.random.default_rng([seed, 1])
         self.trajectory = make_trajectory(trajectory, self.scene, path_rng, duration_s, rate_hz)
-        self.intrinsics = intrinsics_of(width, height, horizontal_fov_deg)
+        self.intrinsics = Intrinsics.of_view(width, height, horizontal_fov_deg)
         self.distortion = None if distortion is None else np.asarray(distortion, np.float64)
         self._effects = effects or SensorEffects()
         self._samples = samples_per_pixel

@@ -11,7 +11,7 @@ from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.clutter import tops
-from mono_depth.synthetic.frame import SyntheticFrame, intrinsics_of, sample_points
+from mono_depth.synthetic.frame import SyntheticFrame, sample_points
 from mono_depth.synthetic.render import render
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.scenes import make_scene
@@ -127,7 +127,7 @@ def _scene(rng: np.random.Generator) -> Scene:
 
 
 def _draw_camera(scene: Scene, rng: np.random.Generator, shot: _Shot) -> _Camera:
-    intrinsics = intrinsics_of(shot.width, shot.height, float(rng.uniform(40.0, 110.0)))
+    intrinsics = Intrinsics.of_view(shot.width, shot.height, float(rng.uniform(40.0, 110.0)))
     tangent = 0.5 * shot.width / intrinsics.fx
     pose = _place(scene, rng, tangent, tangent * shot.height / shot.width)
     return _Camera(intrinsics=intrinsics, pose=pose, time_s=float(rng.uniform(0.0, 60.0)))

@@ -26,14 +26,6 @@ class SyntheticFrame:
     distortion: F64 | None = None  # plumb_bob k1 k2 p1 p2 k3 of the image, None = rectified
 
 
-def intrinsics_of(width: int, height: int, horizontal_fov_deg: float) -> Intrinsics:
-    """Return a camera with square pixels and a centred axis."""
-    focal = 0.5 * width / float(np.tan(np.radians(0.5 * horizontal_fov_deg)))
-    return Intrinsics(
-        width=width, height=height, fx=focal, fy=focal, cx=0.5 * (width - 1), cy=0.5 * (height - 1)
-    )
-
-
 def sample_points(
     depth_m: DepthImage,
     intrinsics: Intrinsics,

@@ -81,15 +81,15 @@ def forward_motion_of(
 
 
 def _bounded(value: Array, scaled: float, shifted: float) -> ForwardMotion:
-    """Return the approach of t_z / Z = scaled * value + shifted, within what can be."""
+    """Return the forward motion of t_z / Z = scaled * value + shifted, within what can be."""
     least, middle = (float(q) for q in np.quantile(value, (0.02, 0.5)))
-    approach = scaled * middle + shifted
-    if scaled * approach > 0.0:
+    rate = scaled * middle + shifted
+    if scaled * rate > 0.0:
         # Nothing is beyond infinity: r + offset is positive. Nor is b a stronger cue than r.
         offset = min(max(shifted / scaled, -least), abs(middle))
     else:
         offset = -0.5 * least
     beyond = middle + offset
-    if not np.isfinite(approach) or beyond <= 0.0:
+    if not np.isfinite(rate) or beyond <= 0.0:
         return STILL
-    return ForwardMotion(rate=min(max(approach, -_MAX_RATE), _MAX_RATE) / beyond, offset=offset)
+    return ForwardMotion(rate=min(max(rate, -_MAX_RATE), _MAX_RATE) / beyond, offset=offset)

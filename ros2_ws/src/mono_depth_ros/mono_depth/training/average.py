@@ -1,4 +1,4 @@
-"""Average the weights of several runs: `python -m mono_depth.training.average OUT FILE FILE ...`.
+"""Average the weights of several runs.
 
 Runs that start from the same weights end in the same valley of the loss, and their mean lies nearer
 to its floor than each of them. Runs that start from nothing have nothing in common: their mean is
@@ -9,7 +9,6 @@ Source: Wortsman et al., "Model soups", ICML 2022.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,16 +42,3 @@ def average(files: Sequence[Path], out: Path) -> None:
     }
     nets[0].load_state_dict(mean)
     save_weights(nets[0], out, {"average_of": records})
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("out", type=Path, help="weights to write (.safetensors)")
-    parser.add_argument("files", type=Path, nargs="+", help="weights of the runs")
-    given = parser.parse_args(arguments)
-    average(given.files, given.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from mono_depth.models.nano.hints import ground_log
+from mono_depth.training.config import HintShares
 from mono_depth.training.views import Views
 
 _POINTS = (4.0, 1500.0)  # how many there are
@@ -27,15 +28,6 @@ _MISTAKEN = 0.5  # of the predictions
 _SCALE_MISTAKE = 0.4  # standard deviation of log depth, of all of an image
 _BUMPS = 0.3  # the same of its parts, at most
 _CONTRASTS = (0.5, 1.4)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HintShares:
-    """How often each kind of hint is given."""
-
-    points: float = 0.4  # some pixels
-    sensor: float = 0.3  # depth of a camera, with holes; else no depth
-    ground: float = 0.6  # height and gravity; independent of depth
 
 
 def random_known(

@@ -15,9 +15,10 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from mono_depth.bench.soft_noise import soft_noise
 from mono_depth.commands.options import image_size
 from mono_depth.data import Intrinsics, RgbImage
-from mono_depth.recordings.pictures import load_images, soft_noise
+from mono_depth.recordings.images import load_images
 from mono_depth_ros.cameras.pacing import Pacer
 from mono_depth_ros.codec.camera_info import camera_info_from
 from mono_depth_ros.codec.encode import encode_rgb

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +51,7 @@ def camera_info_of_view(width: int, height: int, horizontal_fov_deg: float) -> C
     """Return the ideal camera of an angle of view; 0 degrees makes it uncalibrated (K all 0)."""
     if horizontal_fov_deg <= 0.0:
         return CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
-    focal = 0.5 * width / math.tan(math.radians(horizontal_fov_deg) / 2.0)
-    camera = Intrinsics(
-        width=width, height=height, fx=focal, fy=focal, cx=0.5 * (width - 1), cy=0.5 * (height - 1)
-    )
-    return camera_info_from(camera, Header())
+    return camera_info_from(Intrinsics.of_view(width, height, horizontal_fov_deg), Header())
 
 
 def _numbers(matrix: Any, count: int | None = None) -> list[float]:  # noqa: ANN401 - YAML

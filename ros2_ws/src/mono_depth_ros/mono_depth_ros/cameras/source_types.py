@@ -30,5 +30,5 @@ class ImageSource(Protocol):
         """Yield each (H, W, 3) image with its recorded time [ns], from the start at every call.
 
         Raises:
-            SourceError: an image cannot be read.
+            MonoDepthError: an image cannot be read.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,14 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from mono_depth.data import RgbImage
+from mono_depth.errors import ConfigError
+from mono_depth.recordings.bag_paths import bag_files, is_bag
+from mono_depth.recordings.images import IMAGE_TYPES, Video, images_in, read_image, times_of_names
+from mono_depth_ros.cameras.bag_source import BagSource
 from mono_depth_ros.cameras.source_types import ImageSource, SourceError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _IMAGE_FOLDERS = ("rgb", "color", "image_0", "images")  # TUM, RealSense, KITTI, COLMAP
-_FOLDER_RATE_HZ = 15.0
+_USUAL_RATE_HZ = 15.0
 
 
 def open_source(
@@ -25,8 +27,8 @@ def open_source(
     """Open what `source` names.
 
     Args:
-        source: number or device of a webcam, video file, folder of images, rosbag2 folder,
-            .mcap or .bag file.
+        source: number or device of a webcam, video file, folder of images, or bag: what
+            `BagReader` opens.
         width: asked of a webcam [px]; 0 = its own choice.
         height: asked of a webcam [px]; 0 = its own choice.
         rate_hz: asked of a webcam; 0 = its own choice.
@@ -43,11 +45,12 @@ def open_source(
             f"source {source!r} does not exist, expected a webcam (0, /dev/video0), a video file, "
             "a folder of images or a bag"
         )
-    if path.suffix in (".bag", ".mcap", ".db3") or (path / "metadata.yaml").is_file():
-        from mono_depth_ros.cameras.bag_source import BagSource
-
-        return BagSource(path, bag_topic)
-    return ImageFolder(path) if path.is_dir() else VideoFile(path)
+    try:
+        if is_bag(path) or (bag_files(path) and not _images_of(path)):
+            return BagSource(path, bag_topic)
+        return ImageFolder(path) if path.is_dir() else VideoFile(path)
+    except ConfigError as error:  # what the library says of a file
+        raise SourceError(str(error)) from error
 
 
 class Webcam:
@@ -88,31 +91,17 @@ class VideoFile:
     info: CameraInfo | None = None
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        capture = self._open()
-        rate_hz = capture.get(cv2.CAP_PROP_FPS)
-        capture.release()
-        self.rate_hz: float | None = rate_hz if 0.0 < rate_hz <= 1000.0 else _FOLDER_RATE_HZ
+        """Open it.
+
+        Raises:
+            ConfigError: OpenCV cannot read it.
+        """
+        self._video = Video(path)
+        self.rate_hz: float | None = self._video.rate_hz or _USUAL_RATE_HZ
 
     def frames(self) -> Iterator[tuple[RgbImage, int | None]]:
         """Yield every image of the video with its time from the start."""
-        capture = self._open()
-        try:
-            while True:
-                time_ns = int(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-                ok, bgr = capture.read()
-                if not ok:
-                    return
-                yield _rgb(bgr), time_ns
-        finally:
-            capture.release()
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self._path))
-        if not capture.isOpened() or not capture.grab():
-            raise SourceError(f"{self._path} is not a video that OpenCV can read")
-        capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        return capture
+        yield from self._video.images()
 
 
 class ImageFolder:
@@ -121,54 +110,32 @@ class ImageFolder:
     info: CameraInfo | None = None
 
     def __init__(self, folder: Path) -> None:
-        candidates = [folder, *(folder / name for name in _IMAGE_FOLDERS)]
-        self._files = next(filter(None, map(_images, candidates)), [])
+        """Find the images.
+
+        Raises:
+            SourceError: there are none.
+        """
+        self._files = _images_of(folder)
         if not self._files:
             raise SourceError(
-                f"{folder} has no images ({' '.join(IMAGE_SUFFIXES)}), "
+                f"{folder} has no images ({' '.join(IMAGE_TYPES)}), "
                 f"nor have its subfolders {', '.join(_IMAGE_FOLDERS)}"
             )
         self._times_ns = times_of_names([file.stem for file in self._files])
-        self.rate_hz: float | None = _FOLDER_RATE_HZ
+        self.rate_hz: float | None = _USUAL_RATE_HZ
         if self._times_ns is not None and len(self._times_ns) > 1:
             self.rate_hz = 1e9 / float(np.median(np.diff(self._times_ns)))
 
     def frames(self) -> Iterator[tuple[RgbImage, int | None]]:
         """Yield every image; its time is None unless the names tell it."""
         for i, file in enumerate(self._files):
-            bgr = cv2.imread(str(file), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-            if bgr is None:
-                raise SourceError(f"{file} is damaged or not an image")
-            yield _rgb(bgr), None if self._times_ns is None else self._times_ns[i]
+            rgb = read_image(file, upright=False)
+            yield rgb, None if self._times_ns is None else self._times_ns[i]
 
 
-def times_of_names(stems: list[str]) -> list[int] | None:
-    """Return the times that file names tell [ns], None where they are counters or words.
-
-    Known are seconds with a fraction (TUM RGB-D, 1305031246.429654) and whole nanoseconds
-    (EuRoC, 1403636579763555584). Times must grow from file to file.
-    """
-    if stems and all(re.fullmatch(r"\d{1,12}\.\d+", stem) for stem in stems):
-        parts = (stem.split(".") for stem in stems)
-        times_ns = [int(whole) * 10**9 + int(part[:9].ljust(9, "0")) for whole, part in parts]
-    elif stems and all(re.fullmatch(r"\d{16,19}", stem) for stem in stems):
-        times_ns = [int(stem) for stem in stems]
-    else:
-        return None
-    return times_ns if (np.diff(times_ns) > 0).all() else None
-
-
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    files = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(files, key=_natural)
-
-
-def _natural(file: Path) -> list[tuple[int, int, str]]:
-    """Sort img_2 before img_10."""
-    pieces = re.split(r"(\d+)", file.name)
-    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in pieces if p]
+def _images_of(folder: Path) -> list[Path]:
+    candidates = [folder, *(folder / name for name in _IMAGE_FOLDERS)]
+    return next(filter(None, map(images_in, candidates)), [])
 
 
 def _rgb(bgr: Any) -> RgbImage:  # noqa: ANN401 - cv2's own array type

@@ -1,4 +1,7 @@
-"""Conversions borrowed from the installed cv_bridge, where there is one that can be trusted."""
+"""Conversions borrowed from the installed cv_bridge, where there is one that can be trusted.
+
+This module is a `PixelConverter` for encodings that the library does not know.
+"""
 
 from __future__ import annotations
 
@@ -57,19 +60,6 @@ def to_rgb(pixels: npt.NDArray[Any], encoding: str) -> RgbImage | None:
         return None
     is_rgb = rgb.shape == (*pixels.shape[:2], 3) and rgb.dtype == np.uint8
     return np.ascontiguousarray(rgb) if is_rgb else None
-
-
-@cache
-def can_demosaic(encoding: str) -> bool:
-    """Tell whether cv_bridge turns a mosaic of one colour back into that colour.
-
-    Some releases lack a pattern; the answer of each is checked once instead of assumed.
-    """
-    colour = {"r": 200, "g": 100, "b": 50}
-    cell = [colour[c] for c in encoding.removeprefix("bayer_")[:4]]
-    mosaic = np.tile(np.array(cell, np.uint8).reshape(2, 2), (4, 4))
-    rgb = to_rgb(mosaic, encoding)
-    return rgb is not None and bool((rgb == tuple(colour.values())).all())
 
 
 @cache

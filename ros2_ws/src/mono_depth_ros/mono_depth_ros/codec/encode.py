@@ -58,7 +58,7 @@ def encode_mono(values: npt.NDArray[np.uint8], header: Header) -> Image:
 
 
 def encode_rgb(rgb: RgbImage, header: Header) -> Image:
-    """Make an rgb8 message of an (H, W, 3) uint8 picture."""
+    """Make an rgb8 message of an (H, W, 3) uint8 image."""
     return _image(rgb, header, "rgb8")
 
 

@@ -6,8 +6,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mono_depth.data import Frame
 from mono_depth.errors import FrameError
-from mono_depth_ros.codec.camera_info import calibration_from_info
-from mono_depth_ros.codec.decode_image import decode_compressed, decode_image
+from mono_depth.messages.camera_info import calibration_from_info
+from mono_depth.messages.decode import decode_rgb
+from mono_depth_ros.codec import cv_bridge_conversions
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.sensors.camera_poses import CameraPoses
@@ -44,8 +45,7 @@ class FrameReader:
         """
         if not msg.header.frame_id:
             raise FrameError("header.frame_id is empty: nobody could tell where the depth is")
-        decode = decode_compressed if isinstance(msg, CompressedImage) else decode_image
-        rgb = decode(msg, max_pixels=config.max_pixels)
+        rgb = decode_rgb(msg, max_pixels=config.max_pixels, fallback=cv_bridge_conversions)
         height, width = rgb.shape[:2]
         info, calibration = self._info, None
         if info is not None:

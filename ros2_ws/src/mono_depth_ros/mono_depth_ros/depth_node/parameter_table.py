@@ -5,22 +5,40 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from collections.abc import Iterable
 
 from mono_depth.config import Param, flatten, params
 from mono_depth_ros.config import NodeConfig
 
 _WIDTH = 100
 
+# The parameters that most people set, for the README; docs/parameters.md has all.
+CHOSEN = (
+    "model",
+    "device",
+    "input_size",
+    "image_transport",
+    "rectify",
+    "max_depth_m",
+    "scale.source",
+    "scale.camera_height_m",
+    "odometry.source",
+    "temporal.mode",
+    "depth_encoding",
+    "cloud.stride",
+)
 
-def markdown_table() -> str:
-    """Return a Markdown table of all parameters."""
+
+def markdown_table(names: Iterable[str] | None = None) -> str:
+    """Return a Markdown table of parameters; None = all of them."""
     rows = [
         "| parameter | default | allowed | live | meaning |",
         "|---|---|---|---|---|",
     ]
     table = params(NodeConfig())
-    for name, default in flatten(NodeConfig()).items():
-        param = table[name]
+    defaults = flatten(NodeConfig())
+    for name in defaults if names is None else names:
+        param, default = table[name], defaults[name]
         live = "yes" if param.live else ""
         meaning = param.description.replace("|", "\\|")
         rows.append(f"| `{name}` | `{_scalar(default)}` | {_allowed(param)} | {live} | {meaning} |")
@@ -83,10 +101,12 @@ def main(args: list[str] | None = None) -> None:
     """Print the reference in one of its forms."""
     parser = argparse.ArgumentParser(description=__doc__)
     form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument("--markdown", action="store_true", help="the table of README.md")
+    form.add_argument("--markdown", action="store_true", help="the table of docs/parameters.md")
+    form.add_argument("--chosen", action="store_true", help="the short table of README.md")
     form.add_argument("--yaml", action="store_true", help="config/mono_depth.yaml")
     chosen = parser.parse_args(args)
-    print(markdown_table() if chosen.markdown else yaml_file(), end="")  # noqa: T201
+    text = yaml_file() if chosen.yaml else markdown_table(CHOSEN if chosen.chosen else None)
+    print(text, end="")  # noqa: T201
 
 
 if __name__ == "__main__":

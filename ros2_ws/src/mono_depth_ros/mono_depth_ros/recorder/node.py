@@ -24,7 +24,8 @@ from sensor_msgs.msg import Image, PointCloud2
 from mono_depth.config import Param, check_limits
 from mono_depth.display.colormap import COLORMAPS
 from mono_depth.errors import ConfigError, FrameError
-from mono_depth_ros.codec.decode_image import decode_image
+from mono_depth.messages.decode_image import decode_image
+from mono_depth_ros.codec import cv_bridge_conversions
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import run_until_finished
 from mono_depth_ros.recorder.recording import Moment, Recording
@@ -118,7 +119,7 @@ class Recorder(Node):
         if moment is None:
             return
         try:
-            rgb = decode_image(message)
+            rgb = decode_image(message, fallback=cv_bridge_conversions)
         except FrameError as error:
             self.get_logger().warning(f"camera image: {error}", throttle_duration_sec=5.0)
             return

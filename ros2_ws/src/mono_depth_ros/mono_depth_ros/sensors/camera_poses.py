@@ -16,6 +16,7 @@ from nav_msgs.msg import Odometry
 
 from mono_depth.camera.poses import Pose, PoseBuffer, pose_from, rotation
 from mono_depth.errors import ConfigError
+from mono_depth.messages.transforms import pose_of, transform_of
 from mono_depth_ros.codec.stamps import stamp_ns
 
 Rotation = npt.NDArray[np.float64]  # (3, 3)
@@ -153,18 +154,16 @@ class CameraPoses:
 
     def on_odometry(self, msg: Odometry) -> None:
         """Take in one odometry message; one with an impossible stamp is left out."""
-        position, turn = msg.pose.pose.position, msg.pose.pose.orientation
-        T = pose_from((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w))
         if msg.header.stamp.sec < 0:
             return
         self._fixed_frame, self._body = msg.header.frame_id, msg.child_frame_id
-        self.tree.add(msg.child_frame_id, msg.header.frame_id, stamp_ns(msg.header), T)
+        T_odom_body = pose_of(msg.pose.pose)
+        self.tree.add(msg.child_frame_id, msg.header.frame_id, stamp_ns(msg.header), T_odom_body)
 
     def on_transforms(self, transforms: Iterable[TransformStamped], *, static: bool) -> None:
         """Take in the transforms of one message of /tf or /tf_static."""
         for item in transforms:
-            shift, turn = item.transform.translation, item.transform.rotation
-            T = pose_from((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
+            T = transform_of(item.transform)
             child, parent = item.child_frame_id.lstrip("/"), item.header.frame_id.lstrip("/")
             if static:
                 self.tree.add_static(child, parent, T)

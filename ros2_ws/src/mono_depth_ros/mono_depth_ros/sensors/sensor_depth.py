@@ -15,8 +15,7 @@ from std_msgs.msg import Header
 from mono_depth.camera.rectify import Rectifier
 from mono_depth.data import DepthImage
 from mono_depth.errors import FrameError
-from mono_depth_ros.codec.decode_compressed_depth import decode_compressed_depth
-from mono_depth_ros.codec.decode_image import decode_depth
+from mono_depth.messages.decode import decode_any_depth
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import SensorDepthConfig
 
@@ -148,10 +147,7 @@ def _read(
             f"it is in frame {frame}, the image in {camera_frame}: use the depth that the camera's "
             "driver aligns to the image"
         )
-    if isinstance(msg, CompressedImage):
-        depth_m = decode_compressed_depth(msg, max_pixels=max_pixels)
-    else:
-        depth_m = decode_depth(msg, max_pixels=max_pixels)
+    depth_m = decode_any_depth(msg, max_pixels=max_pixels)
     height, width = depth_m.shape
     if abs(width * size[1] - height * size[0]) > _MAX_STRETCH * width * size[1]:
         raise FrameError(

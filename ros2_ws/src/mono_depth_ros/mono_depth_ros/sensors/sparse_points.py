@@ -5,50 +5,11 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-import numpy.typing as npt
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import PointCloud2
 
-from mono_depth.errors import FrameError
+from mono_depth.messages.point_cloud import Points, read_points
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.sensors.camera_poses import CameraPoses
-
-_TYPES = {PointField.FLOAT32: "f4", PointField.FLOAT64: "f8"}
-_MAX_POINTS = 20_000
-
-Points = npt.NDArray[np.float32]  # (N, 3)
-
-
-def read_points(msg: PointCloud2) -> Points:
-    """Return the finite x, y, z of a cloud as (N, 3) float32, at most 20 000 of them.
-
-    Raises:
-        FrameError: the cloud has no such fields, or less data than it says.
-    """
-    fields = {item.name: item for item in msg.fields}
-    missing = [name for name in "xyz" if name not in fields or fields[name].datatype not in _TYPES]
-    if missing:
-        raise FrameError(f"the cloud has no float field {', '.join(missing)}")
-    count = msg.width * msg.height
-    row_bytes = msg.width * msg.point_step
-    if msg.row_step < row_bytes or len(msg.data) < msg.row_step * msg.height:
-        raise FrameError(
-            f"cloud of {msg.width}x{msg.height} points with {len(msg.data)} bytes, "
-            f"expected {max(msg.row_step, row_bytes) * msg.height}"
-        )
-    order = ">" if msg.is_bigendian else "<"
-    layout = np.dtype(
-        {
-            "names": ["x", "y", "z"],
-            "formats": [order + _TYPES[fields[name].datatype] for name in "xyz"],
-            "offsets": [fields[name].offset for name in "xyz"],
-            "itemsize": msg.point_step,
-        }
-    )
-    rows = np.frombuffer(msg.data, np.uint8, msg.row_step * msg.height).reshape(msg.height, -1)
-    records = np.ascontiguousarray(rows[:, :row_bytes]).reshape(-1).view(layout)
-    records = records[:: max(1, -(-count // _MAX_POINTS))]
-    points = np.stack([records[name].astype(np.float32) for name in "xyz"], axis=1)
-    return points[np.isfinite(points).all(axis=1)]
 
 
 class PointsBuffer:

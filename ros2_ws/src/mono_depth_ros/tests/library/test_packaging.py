@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,18 @@ def test_version_is_the_same_everywhere(setup: Any) -> None:
     manifest = ET.parse(PACKAGE / "package.xml").getroot()
     assert manifest.findtext("version") == mono_depth.__version__
     assert setup.get_version() == mono_depth.__version__
+
+
+def test_the_changelog_has_the_version_with_its_date_and_what_is_forthcoming_above() -> None:
+    lines = (PACKAGE / "CHANGELOG.rst").read_text().splitlines()
+    headings = [text for text, rule in pairwise(lines) if text and rule == "-" * len(text)]
+    if headings[0] == "Forthcoming":
+        headings.pop(0)
+    version, date = headings[0].split(" ")
+    assert version == mono_depth.__version__
+    assert re.fullmatch(r"\(\d{4}-\d{2}-\d{2}\)", date)
+    entries = [line for line in lines if line.startswith("* ")]
+    assert all(re.match(r"\* [a-z][a-z, ]*: \S", entry) for entry in entries)
 
 
 def test_package_xml_names_every_ros_package_that_the_code_imports() -> None:

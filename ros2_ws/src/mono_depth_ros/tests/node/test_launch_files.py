@@ -19,7 +19,11 @@ pytest.importorskip("launch_ros", reason="launch_ros is part of a ROS 2 installa
 pytestmark = pytest.mark.ros
 
 PACKAGE = Path(__file__).resolve().parents[2]
-EXECUTABLES = ("depth_node", "camera_node", "synthetic_camera")
+EXECUTABLES = {
+    "depth_node": "depth_node.node",
+    "camera_node": "cameras.camera_node",
+    "synthetic_camera": "cameras.synthetic_camera",
+}
 PROFILE = str(PACKAGE / "config" / "fastdds_large_messages.xml")
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
@@ -47,9 +51,9 @@ def start(ros: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     marker.touch()
     folder = tmp_path / "lib" / "mono_depth_ros"
     folder.mkdir(parents=True)
-    for name in EXECUTABLES:
+    for name, module in EXECUTABLES.items():
         file = folder / name
-        file.write_text(f"#!{sys.executable}\nfrom mono_depth_ros.{name} import main\nmain()\n")
+        file.write_text(f"#!{sys.executable}\nfrom mono_depth_ros.{module} import main\nmain()\n")
         file.chmod(file.stat().st_mode | stat.S_IXUSR)
     for name in PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -141,13 +145,14 @@ def test_arguments_reach_the_node_and_empty_ones_leave_its_defaults(
         "namespace:=front",
         "name:=eye",
         "device:=cpu",
+        "registry:=mine.yaml",
         "autostart:=false",
         "use_sim_time:=true",
         "dds_profile:=",
     )
-    names = ("device", "autostart", "use_sim_time", "model", "image_transport")
+    names = ("device", "registry", "autostart", "use_sim_time", "model", "image_transport")
     values = parameters_of(ros, "/front/eye", *names)
-    assert values == ["cpu", False, True, "auto", "raw"]
+    assert values == ["cpu", "mine.yaml", False, True, "auto", "raw"]
     environment = environment_of("depth_node", ros.domain_id)
     assert not set(PROFILE_VARIABLES) & set(environment)
 

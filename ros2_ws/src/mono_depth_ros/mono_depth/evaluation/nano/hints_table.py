@@ -1,17 +1,13 @@
-"""Show what the built-in network makes of what it is told beside the image.
+"""Measure what the built-in network makes of what it is told beside the image.
 
-`python -m mono_depth.evaluation.nano.hints_table --data DIR` prints one Markdown table. DIR holds
-the real recordings; without it only synthetic frames, of scenes that no training has seen, are
-used. Of drives among them it shows what height and gravity are worth. What is told comes
-from the truth: some of its points, its depth with patches taken out, or height and gravity, for
-real frames from the plane of the floor. Beside each answer stands that of the rules alone, without
-the network for hints. FastDepth has the best scale and shift that there is for each frame, from
-all of the truth.
+What is told comes from the truth: some of its points, its depth with patches taken out, or height
+and gravity, for real frames from the plane of the floor. Beside each answer stands that of the
+rules alone, without the network for hints. FastDepth has the best scale and shift that there is
+for each frame, from all of the truth.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -271,17 +267,19 @@ def all_cases(data: Path | None) -> dict[str, Iterator[Case]]:
     return sets
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder with the real recordings")
-    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
-    given = parser.parse_args(arguments)
-    weights = given.weights or share_dir() / "models" / "nano.safetensors"
+def hints_table(data: Path | None, weights: Path | None) -> str:
+    """Measure every answer on every set of frames; return one Markdown table.
+
+    Args:
+        data: folder with the real recordings; None = only synthetic frames, of scenes that no
+            training has seen. Of drives among them, only height and gravity are told.
+        weights: of the network; None = those that ship.
+    """
+    weights = weights or share_dir() / "models" / "nano.safetensors"
     model, by_rule = (Nano.load(weights, torch.device("cpu")) for _ in range(2))
     by_rule.hint_net = None
     table, ruled = questions(model), questions(by_rule)
-    fastdepth = given.data / "fastdepth" / "fastdepth_nyu_224.onnx" if given.data else Path()
+    fastdepth = data / "fastdepth" / "fastdepth_nyu_224.onnx" if data else Path()
     if fastdepth.is_file():
         network = FastDepth(fastdepth)
         table[_FASTDEPTH] = lambda case: Answer(
@@ -293,12 +291,12 @@ def main(arguments: list[str] | None = None) -> None:
         "| by rules alone: raw AbsRel | raw delta1 | confident half |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, told in all_cases(given.data).items():
+    for name, told in all_cases(data).items():
         is_drive = name.startswith(_DRIVE)
         asked = {key: ask for key, ask in both.items() if not is_drive or key in _OF_A_DRIVE}
         rows = score(name, told, asked)
         lines += [_line(name, key, rows) for key in table if key in rows]
-    sys.stdout.write("\n".join(lines) + "\n")
+    return "\n".join(lines)
 
 
 def _line(name: str, key: str, rows: dict[str, Score]) -> str:
@@ -312,7 +310,3 @@ def _line(name: str, key: str, rows: dict[str, Score]) -> str:
     )
     cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
     return f"| {name} ({found.count}) | {key} | {' | '.join(cells)} |"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,10 @@
 """Draw what the built-in network makes of real pictures, for its model card.
 
-`python -m mono_depth.evaluation.nano.pictures --data DIR --out FOLDER` writes `completion.jpg`,
-depth of a sensor with the holes of glass and mirrors and what the network puts into them,
-`ground.jpg`, what height and gravity change near the floor, and `films.jpg`, some frames of films
-without depth. Frames are evenly spaced, not chosen.
+Frames are evenly spaced, not chosen.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +19,7 @@ from mono_depth.display.colormap import add_color_bar, colorize_depth, draw_text
 from mono_depth.evaluation.nano.hints_table import find_ground
 from mono_depth.models.nano.model import Nano
 from mono_depth.models.protocol import Hints
-from mono_depth.recordings.pictures import read_pictures
+from mono_depth.recordings.image_set import read_image_set
 from mono_depth.recordings.real_frames import lingbot_frames, realsense_frames
 from mono_depth.system.resources import share_dir
 
@@ -33,6 +29,23 @@ _OF_A_FILM = 4
 _OF_THE_FLOOR = 2
 _WIDTH_PX = 400
 _JPEG_QUALITY = 88
+
+
+def write_pictures(data: Path, out: Path, weights: Path | None) -> None:
+    """Write `completion.jpg`, `ground.jpg` and `films.jpg`.
+
+    Args:
+        data: folder with the real recordings.
+        out: folder for the pictures; is made.
+        weights: of the network; None = those that ship.
+    """
+    weights = weights or share_dir() / "models" / "nano.safetensors"
+    model = Nano.load(weights, torch.device("cpu"))
+    out.mkdir(parents=True, exist_ok=True)
+    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": films}
+    for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
+        bgr = cv2.cvtColor(draw(model, data), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def completion(model: Nano, data: Path) -> RgbImage:
@@ -79,7 +92,7 @@ def films(model: Nano, data: Path) -> RgbImage:
     """Return two rows for each film: pictures, and their depth with a camera of usual width."""
     rows = []
     for film in _FILMS:
-        pictures = read_pictures(str(data / film), most=_OF_A_FILM).images
+        pictures = read_image_set(str(data / film), most=_OF_A_FILM).images
         depths = [
             model.infer(torch.from_numpy(rgb), Intrinsics.assumed_for(rgb)).values.numpy()
             for rgb in pictures
@@ -110,23 +123,3 @@ def _sheet(rows: Sequence[Sequence[RgbImage]]) -> RgbImage:
         lines.append(np.concatenate([image[:height] for image in row], axis=1))
     width = min(line.shape[1] for line in lines)
     return np.concatenate([line[:, :width] for line in lines])
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with real recordings")
-    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    given = parser.parse_args(arguments)
-    weights = given.weights or share_dir() / "models" / "nano.safetensors"
-    model = Nano.load(weights, torch.device("cpu"))
-    given.out.mkdir(parents=True, exist_ok=True)
-    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": films}
-    for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
-        bgr = cv2.cvtColor(draw(model, given.data), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(given.out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,7 @@
-"""Compare the built-in network with what it has to beat.
-
-`python -m mono_depth.evaluation.nano.table --data DIR` prints one Markdown table. DIR holds the
-real recordings; without it only synthetic camera sequences, which no training has seen, are used.
-"""
+"""Compare the built-in network with what it has to beat, on real and on rendered frames."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +46,30 @@ class Row:
     count: int
     raw: DepthScores  # metres as predicted
     aligned: DepthScores  # after the ratio of medians is taken out of each frame
+
+
+def compare(data: Path | None, weights: Sequence[Path] | None) -> list[Row]:
+    """Score networks and what they have to beat on every set of frames, with means over sets.
+
+    Args:
+        data: folder with the real recordings; None = only synthetic camera sequences, which no
+            training has seen.
+        weights: a file for each seed; None = the one that ships.
+    """
+    recordings = data or Path("no recordings")
+    predictors = build_predictors(
+        load_named(weights),
+        synthetic_prior(),
+        recordings / "fastdepth" / "fastdepth_nyu_224.onnx",
+    )
+    rows: list[Row] = []
+    for name, frames in (real_sets(data) if data else {}).items():
+        rows += evaluate(name, frames, predictors, MAX_SENSOR_DEPTH_M)
+    if rows:
+        rows += mean_rows("mean of the real kinds", rows)
+    for name, frames in synthetic_sets().items():
+        rows += evaluate(name, frames, predictors, MAX_SYNTHETIC_DEPTH_M)
+    return [*rows, *mean_of_seeds(rows)]
 
 
 def evaluate(
@@ -139,6 +158,11 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def as_json(rows: Sequence[Row]) -> str:
+    """Return all measures as JSON."""
+    return json.dumps([asdict(row) for row in rows], indent=1)
+
+
 def build_predictors(
     nanos: dict[str, Nano], prior: DepthPrior, fastdepth: Path
 ) -> dict[str, Predict]:
@@ -164,34 +188,6 @@ def synthetic_prior(count: int = _PRIOR_SCENES) -> DepthPrior:
 
     seeds = tqdm(range(count), desc="row prior", unit="scene", file=sys.stderr)
     return learn_prior(view for seed in seeds for view in render_singles(seed, 96, 72))
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder with the real recordings")
-    parser.add_argument(
-        "--weights", type=Path, nargs="+", help="one file per seed; default: the one that ships"
-    )
-    parser.add_argument("--json", type=Path, help="write all measures here too")
-    given = parser.parse_args(arguments)
-    data = given.data or Path("no recordings")
-    predictors = build_predictors(
-        load_named(given.weights),
-        synthetic_prior(),
-        data / "fastdepth" / "fastdepth_nyu_224.onnx",
-    )
-    rows: list[Row] = []
-    for name, frames in (real_sets(data) if given.data else {}).items():
-        rows += evaluate(name, frames, predictors, MAX_SENSOR_DEPTH_M)
-    if rows:
-        rows += mean_rows("mean of the real kinds", rows)
-    for name, frames in synthetic_sets().items():
-        rows += evaluate(name, frames, predictors, MAX_SYNTHETIC_DEPTH_M)
-    rows += mean_of_seeds(rows)
-    sys.stdout.write(markdown(rows) + "\n")
-    if given.json:
-        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
 
 def load_named(files: Sequence[Path] | None) -> dict[str, Nano]:
@@ -240,7 +236,3 @@ def held_out_frames(scene: str, trajectory: str, count: int = 12) -> Iterator[Se
 def _without_points(frame: SyntheticFrame) -> SequenceFrame:
     """Return a rendered frame of which a model is told the image alone."""
     return replace(as_sequence_frame(frame), sparse_points_m=None)
-
-
-if __name__ == "__main__":
-    main()

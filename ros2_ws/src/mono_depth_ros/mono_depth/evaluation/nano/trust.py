@@ -1,13 +1,10 @@
-"""Show how far metres and confidence of the built-in network can be trusted.
+"""Measure how far metres and confidence of the built-in network can be trusted.
 
-`python -m mono_depth.evaluation.nano.trust --data DIR` prints one Markdown table. DIR holds the
-real recordings; without it only scenes that no training has seen are used. Frames of one recording
-look alike, so how metres follow the focal length is judged on many scenes.
+Frames of one recording look alike, so how metres follow the focal length is judged on many scenes.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +38,20 @@ class Trust:
     lens_median: float  # of the logs of metres through a longer lens over metres
     lens_size: float  # median of their absolute values
     confident_half: float  # error of the more confident half of the pixels over that of all
+
+
+def measure_all(data: Path | None, weights: Sequence[Path] | None) -> list[Trust]:
+    """Measure networks on every set of frames.
+
+    Args:
+        data: folder with the real recordings; None = only scenes that no training has seen.
+        weights: files to compare; None = the one that ships.
+    """
+    nanos = load_named(weights)
+    rows: list[Trust] = []
+    for name, frames in (real_sets(data) if data else {}).items():
+        rows += measure(name, frames, nanos, MAX_SENSOR_DEPTH_M)
+    return [*rows, *measure("unseen scenes", unseen_scenes(), nanos, MAX_SYNTHETIC_DEPTH_M)]
 
 
 def measure(
@@ -98,23 +109,3 @@ def markdown(rows: Sequence[Trust]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder with the real recordings")
-    parser.add_argument(
-        "--weights", type=Path, nargs="+", help="files to compare; default: the one that ships"
-    )
-    given = parser.parse_args(arguments)
-    nanos = load_named(given.weights)
-    rows: list[Trust] = []
-    for name, frames in (real_sets(given.data) if given.data else {}).items():
-        rows += measure(name, frames, nanos, MAX_SENSOR_DEPTH_M)
-    rows += measure("unseen scenes", unseen_scenes(), nanos, MAX_SYNTHETIC_DEPTH_M)
-    sys.stdout.write(markdown(rows) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -13,11 +13,12 @@ from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.batch import check_batch, one_by_one
 from mono_depth.models.family import Family, LoadRequest
+from mono_depth.models.input_spec import InputSpec
 from mono_depth.models.onnx_session import runtime_errors, session_options
-from mono_depth.models.preprocess import InputSpec, Preprocess
+from mono_depth.models.preprocess import Preprocess
 from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import open_weights
+from mono_depth.models.store.weights_file import open_weights
 from mono_depth.system.threads import torch_threads
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from mono_depth.models.checks import pseudo_random
 from mono_depth.models.family import Family, LoadRequest, ModelRequest
 from mono_depth.models.nano.model import Nano
 from mono_depth.models.nano.net import NanoNet
-from mono_depth.models.store.weights import open_weights
+from mono_depth.models.store.weights_file import open_weights
 
 
 def load(request: LoadRequest) -> Nano:

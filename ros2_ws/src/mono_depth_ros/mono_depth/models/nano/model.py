@@ -31,7 +31,6 @@ from mono_depth.models.protocol import Hints
 from mono_depth.models.replaceable_net import ReplaceableNet
 
 CANONICAL_FOCAL_PX = 200.0
-DEFAULT_FOV_DEG = 60.0  # along the longer side, assumed for an uncalibrated camera
 SIZE_MULTIPLE = 32
 NETWORK_AREA_PX = 224 * 160
 LONG_FOCAL_PX = 240.0  # at the network's input; little of what it was trained on has more
@@ -225,7 +224,7 @@ def network_size(camera: Intrinsics) -> tuple[int, int]:
     Multiples of 32 that keep the aspect ratio and the area of the network's input as well as
     possible: 640x480 gives 224x160. What is left of the stretch is in the rays. Through a long
     lens things look larger than they did in training, and come out some 5 % too far; so such an
-    image is seen smaller (`evaluation.nano_trust`).
+    image is seen smaller (`evaluation/nano/trust.py`).
     """
     focal_px = math.sqrt(camera.fx * camera.fy * NETWORK_AREA_PX / (camera.width * camera.height))
     share = LONG_LENS_AREA if focal_px > LONG_FOCAL_PX else 1.0
@@ -237,19 +236,6 @@ def network_size(camera: Intrinsics) -> tuple[int, int]:
 
     sides = range(SIZE_MULTIPLE, 16 * SIZE_MULTIPLE + 1, SIZE_MULTIPLE)
     return min(((w, h) for w in sides for h in sides), key=misfit)
-
-
-def default_intrinsics(width: int, height: int) -> Intrinsics:
-    """Return the camera that is assumed for an uncalibrated image: `DEFAULT_FOV_DEG`, centred."""
-    focal = 0.5 * max(width, height) / math.tan(math.radians(0.5 * DEFAULT_FOV_DEG))
-    return Intrinsics(
-        width=width,
-        height=height,
-        fx=focal,
-        fy=focal,
-        cx=0.5 * (width - 1),
-        cy=0.5 * (height - 1),
-    )
 
 
 def focal_factor(camera: Intrinsics) -> float:

@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
 from typing import IO, BinaryIO
-from urllib.parse import quote
 
 from tqdm import tqdm
 
 from mono_depth.errors import ModelError
-from mono_depth.models.store.registry import ModelEntry, WeightsSource
-from mono_depth.models.store.weights import MAX_BYTES, sha256_of
+from mono_depth.models.store.registry import ModelEntry, url_of
+from mono_depth.models.store.weights_file import MAX_BYTES, sha256_of
 
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
@@ -32,7 +31,6 @@ _NETWORK_ERRORS = (
     ssl.SSLError,
     http.client.HTTPException,
 )
-_HUB = "https://huggingface.co"
 
 
 def pull(entry: ModelEntry, weights_folder: Path) -> Path:
@@ -73,14 +71,6 @@ def pull(entry: ModelEntry, weights_folder: Path) -> Path:
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror or error}") from error
     return path
-
-
-def url_of(source: WeightsSource) -> str:
-    """Return where `source` is downloaded from; honours `HF_ENDPOINT`."""
-    if source.url:
-        return source.url
-    endpoint = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
-    return f"{endpoint}/{source.hub}/resolve/{quote(source.revision, safe='')}/{quote(source.file)}"
 
 
 @contextmanager

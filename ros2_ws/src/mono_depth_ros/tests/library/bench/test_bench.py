@@ -3,14 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from mono_depth.bench.pipeline_bench import summary
+from mono_depth.bench.soft_noise import soft_noise
 from mono_depth.commands.main import main
-from mono_depth.errors import ConfigError
-from mono_depth.recordings.pictures import load_images, soft_noise
 
 
 def test_a_benchmark_tells_machine_versions_model_and_the_time_of_each_stage(
@@ -61,23 +59,6 @@ def test_a_size_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["bench", "--size", "640"])
     assert "'640' is not a size such as 640x480" in capsys.readouterr().err
-
-
-def test_pictures_of_a_folder_are_read_in_order_as_rgb(tmp_path: Path) -> None:
-    for name, bgr in (("b.png", (0, 0, 255)), ("a.png", (255, 0, 0))):
-        cv2.imwrite(str(tmp_path / name), np.full((2, 3, 3), bgr, np.uint8))
-    first, second = load_images(tmp_path)
-    assert first[0, 0].tolist() == [0, 0, 255]
-    assert second[0, 0].tolist() == [255, 0, 0]
-
-
-def test_a_folder_without_pictures_or_of_mixed_sizes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no picture in"):
-        load_images(tmp_path)
-    for width in (3, 4):
-        cv2.imwrite(str(tmp_path / f"{width}.png"), np.zeros((2, width, 3), np.uint8))
-    with pytest.raises(ConfigError, match="different sizes"):
-        load_images(tmp_path)
 
 
 def test_soft_noise_is_the_same_everywhere_and_not_flat() -> None:

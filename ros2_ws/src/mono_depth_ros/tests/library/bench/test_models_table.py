@@ -1,4 +1,4 @@
-"""The table of models in the README."""
+"""The tables of models and of input sizes in the documents."""
 
 import json
 from dataclasses import replace
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mono_depth.bench import readme_table as table
-from mono_depth.bench import sizes_table
+from mono_depth.bench import models_table, sizes_table
+from mono_depth.bench.marked_section import filled
+from mono_depth.commands import models_table as models_command
+from mono_depth.commands import sizes_table as sizes_command
 from mono_depth.errors import ConfigError
 from mono_depth.models.store.registry import PublishedScore, read_registry
 
-PACKAGE = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[6]
 ENTRY = replace(
     read_registry()["midas_v21_small"],
     parameters_m=21.4,
@@ -44,20 +46,50 @@ def report(device="cpu", calls=1, **ms):
 
 
 def cells(reports):
-    line = table.markdown([ENTRY], reports).splitlines()[2]
+    line = models_table.markdown([ENTRY], reports).splitlines()[2]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_readme_has_the_table_of_the_registry_and_the_measurements(capsys):
-    readme = PACKAGE.parents[3] / "README.md"
-    if not readme.is_file():
+def section_of(document, name):
+    """Return what lies between the two lines that mark a section of a document."""
+    file = REPOSITORY / document
+    if not file.is_file():
         pytest.skip("the package is not in its repository")
-    table.main([])
+    found = file.read_text().partition(f"<!-- {name} -->\n")[2]
+    return found.partition(f"<!-- /{name} -->")[0].strip()
 
-    between = readme.read_text().partition("<!-- models -->\n")[2]
-    found = between.partition("<!-- /models -->")[0]
-    assert found.strip() == capsys.readouterr().out.strip(), (
-        "run `python -m mono_depth.bench.readme_table --write README.md`"
+
+@pytest.mark.parametrize(
+    ("document", "section", "options"),
+    [("docs/models.md", "models", []), ("README.md", "chosen models", ["--chosen"])],
+)
+def test_the_documents_have_the_tables_of_the_registry_and_the_measurements(
+    document, section, options, capsys
+):
+    models_command.main(options)
+
+    assert section_of(document, section) == capsys.readouterr().out.strip(), (
+        f"run `python -m mono_depth.commands.models_table {' '.join(options)} --write {document}`"
+    )
+
+
+def test_the_short_table_has_eight_models_that_anyone_may_use():
+    registry = read_registry()
+
+    assert len(set(models_table.CHOSEN)) == 8
+    assert all(registry[name].commercial for name in models_table.CHOSEN)
+
+
+def test_the_short_table_says_what_a_model_is_and_leaves_out_what_few_ask_for():
+    reports = [report(torch_fp32=118.4, openvino_bf16=24.6)]
+    entry = replace(ENTRY, description="Small and fast.")
+
+    lines = models_table.markdown([entry], reports, models_table.CHOSEN_COLUMNS).splitlines()
+
+    assert lines[0] == "| model | what it is | gives | CPU: fastest | licence of the weights |"
+    assert lines[2] == (
+        "| `midas_v21_small` | Small and fast. | inverse depth, no scale "
+        "| 25 ms, openvino bf16 | MIT |"
     )
 
 
@@ -86,7 +118,7 @@ def test_a_network_that_runs_twice_a_frame_takes_twice_the_time():
 
 
 def test_the_machine_is_named_below_and_how_many_weights_were_random():
-    last = table.markdown([ENTRY], [report(torch_fp32=1.0)]).splitlines()[-1]
+    last = models_table.markdown([ENTRY], [report(torch_fp32=1.0)]).splitlines()[-1]
 
     assert "on a processor, 2 CPU threads" in last
     assert "1 of 2 with random weights" in last
@@ -97,7 +129,7 @@ def test_a_table_goes_between_the_markers_of_a_file(tmp_path):
     readme.write_text("before\n<!-- models -->\nold\n<!-- /models -->\nafter\n")
     (tmp_path / "models.json").write_text(json.dumps(report(torch_fp32=7.0)))
 
-    table.main(["--write", str(readme), "--reports", str(tmp_path)])
+    models_command.main(["--write", str(readme), "--reports", str(tmp_path)])
 
     lines = readme.read_text().splitlines()
     assert (lines[0], lines[1], lines[-2], lines[-1]) == (
@@ -112,7 +144,7 @@ def test_a_table_goes_between_the_markers_of_a_file(tmp_path):
 
 def test_a_file_without_markers_is_refused():
     with pytest.raises(ConfigError, match="no lines <!-- models -->"):
-        table.filled("nothing", "table")
+        filled("nothing", "models", "table")
 
 
 @pytest.mark.parametrize(
@@ -158,10 +190,6 @@ def test_sizes_stand_beside_the_older_figures():
 
 
 def test_the_table_of_sizes_in_the_docs_is_the_one_that_is_printed(capsys):
-    docs = PACKAGE.parents[3] / "docs" / "benchmarks.md"
-    if not docs.is_file():
-        pytest.skip("the package is not in its repository")
-    sizes_table.main([])
+    sizes_command.main([])
 
-    between = docs.read_text().partition("<!-- sizes -->\n")[2]
-    assert between.partition("<!-- /sizes -->")[0].strip() == capsys.readouterr().out.strip()
+    assert section_of("docs/benchmarks.md", "sizes") == capsys.readouterr().out.strip()

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 
+import cv2
+import numpy as np
 import pytest
 
+from encoded_images import encoded
 from mono_depth.commands.main import main
+from mono_depth.recordings.open import open_sequence
+from written_bags import SECOND_NS, Messages
 
 SEQUENCE = "synthetic:room/robot/1/48x36"
 
@@ -81,3 +87,32 @@ def test_an_unknown_mode_is_refused(tiny_models, tmp_path, capsys):
     code, _ = evaluated(tiny_models, tmp_path, "--temporal", "none,magic")
     assert code == 1
     assert "expected some of none, static, flow, pose, auto" in capsys.readouterr().err
+
+
+def test_a_bag_is_measured_as_robots_record_it(tiny_models, tmp_path):
+    pytest.importorskip("rosbags", reason="the package rosbags writes the bag")
+    drive = open_sequence(SEQUENCE).thinned(most=3)
+    make = Messages()
+    images, depths = [], []
+    for frame in drive:
+        at_ns = frame.stamp_ns + SECOND_NS
+        images.append((at_ns, make.image_of(at_ns, vars(encoded("bayer_rggb8", frame.rgb)))))
+        depth_mm = np.nan_to_num(1000 * frame.depth_m).astype(np.uint16)
+        data = struct.pack("<iff", 0, 0.0, 0.0) + cv2.imencode(".png", depth_mm)[1].tobytes()
+        depths.append((at_ns, make.compressed(at_ns, "16UC1; compressedDepth png", data)))
+    camera = drive[0].intrinsics
+    info = make.info(48, 36, k=camera.matrix().ravel())
+    info.p[:] = np.eye(3, 4).ravel()
+    info.p.reshape(3, 4)[:, :3] = camera.matrix()
+    topics = [
+        ("/eye/image_raw", "sensor_msgs/msg/Image", images),
+        ("/eye/depth/compressedDepth", "sensor_msgs/msg/CompressedImage", depths),
+        ("/eye/camera_info", "sensor_msgs/msg/CameraInfo", [(SECOND_NS, info)]),
+    ]
+    bag = make.write(tmp_path / "drive", topics, zstd="message")
+    (bag / "metadata.yaml").unlink()
+
+    out = tmp_path / "bag.json"
+    options = ["--model", "tiny_metric", "--registry", str(tiny_models), "--threads", "1"]
+    assert main(["eval", str(bag), *options, "--temporal", "none", "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["frames"] == 3

@@ -13,8 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from mono_depth.commands.main import main
-from mono_depth.models.store.download import url_of
-from mono_depth.models.store.registry import WeightsSource, read_registry
+from mono_depth.models.store.registry import WeightsSource, read_registry, url_of
 
 WEIGHTS = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -318,7 +317,7 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_came(hub, models, target):
     done = subprocess.run(
         [
             *(sys.executable, "-c", limit + ignore + run, "models", "pull", "net"),
-            *("--registry", str(target.parents[3] / "registry.yaml")),
+            *("--registry", str(target.parents[2] / "registry.yaml")),
         ],
         capture_output=True,
         text=True,

@@ -15,11 +15,10 @@ from mono_depth.engines.capture import Capture
 from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.engines.quantise import delicate_layers, difference, float_model, quantise
 from mono_depth.engines.trial_images import trial_images
-from mono_depth.errors import ConfigError
 from mono_depth.evaluation.measures.model_error import aligned_m
 from mono_depth.models.loading import load_model
 from mono_depth.models.store.registry import read_registry
-from mono_depth.recordings.pictures import read_pictures
+from mono_depth.recordings.image_set import read_image_set
 
 
 @pytest.fixture(scope="module")
@@ -39,70 +38,12 @@ def built(folder, tmp_path_factory):
     pytest.importorskip("openvino", reason="the package openvino runs int8")
     weights = tmp_path_factory.mktemp("weights")
     request = Request(model="nano", weights_folder=weights, max_error=1.0)
-    return request, *build_int8(request, read_pictures(str(folder), most=12))
-
-
-def test_pictures_of_a_folder_are_read_in_order_and_unreadable_ones_counted(tmp_path):
-    for name, value in (("a.png", 10), ("b.png", 20), ("d.jpg", 30)):
-        cv2.imwrite(str(tmp_path / name), np.full((6, 8, 3), (value, 0, 200), np.uint8))
-    (tmp_path / "c.png").write_text("no picture")
-    (tmp_path / "notes.txt").write_text("of no interest")
-
-    found = read_pictures(str(tmp_path), most=10)
-
-    assert [int(image[0, 0, 2]) for image in found.images[:2]] == [10, 20]
-    assert found.images[0][0, 0, 0] == 200  # RGB
-    assert (len(found.images), found.unreadable, found.size) == (3, 1, (8, 6))
-
-
-def test_pictures_are_spread_over_a_film_and_brought_to_one_size(tmp_path):
-    film = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for value in range(0, 200, 20):
-        writer.write(np.full((48, 64, 3), value, np.uint8))
-    writer.release()
-
-    found = read_pictures(str(film), most=4, size=(32, 24))
-
-    assert [round(float(image.mean()), -1) for image in found.images] == [0, 60, 120, 180]
-    assert found.size == (32, 24)
-
-
-def test_the_synthetic_camera_brings_its_calibration():
-    found = read_pictures("synthetic:room/robot/1/64x48", most=2, size=(32, 24))
-
-    assert (found.camera.width, found.camera.height, len(found.images)) == (32, 24, 2)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda path: None, "no picture in .*, expected one of .png, "),
-        (lambda path: (path / "a.png").write_text(""), "has 0 pictures, and 1 that cannot be read"),
-        (lambda path: cv2.imwrite(str(path / "a.png"), np.zeros((4, 4))), "has 1 pictures; expe"),
-    ],
-    ids=["empty", "unreadable", "one"],
-)
-def test_a_folder_without_enough_pictures_is_refused(tmp_path, make, message):
-    make(tmp_path)
-    with pytest.raises(ConfigError, match=message):
-        read_pictures(str(tmp_path), most=10)
-
-
-def test_a_source_that_is_not_there_is_refused():
-    with pytest.raises(ConfigError, match="nowhere does not exist; expected a folder of pictures"):
-        read_pictures("nowhere", most=10)
-
-
-def test_the_last_fifth_of_the_pictures_is_held_out(folder):
-    seen, unseen = read_pictures(str(folder), most=10).split()
-
-    assert (len(seen), len(unseen)) == (8, 2)
+    return request, *build_int8(request, read_image_set(str(folder), most=12))
 
 
 def test_the_arguments_of_a_network_are_seen_without_running_it():
     model = load_model("nano")
-    net, calls = model.net.module, []
+    net, calls = model.net, []
     net.register_forward_hook(lambda *call: calls.append(call))
     capture = Capture(model, read_registry()["nano"])
 
@@ -110,7 +51,7 @@ def test_the_arguments_of_a_network_are_seen_without_running_it():
 
     assert [tuple(item.shape) for item in arguments[:2]] == [(1, 3, 160, 224), (1, 2, 160, 224)]
     assert not calls
-    assert model.net.call is net
+    assert model.net is net
 
 
 def test_the_difference_is_in_shares_of_the_range_of_each_channel():
@@ -133,7 +74,7 @@ def test_an_int8_engine_says_what_the_model_says_and_remembers_its_error(built, 
     assert str(listed.key.plan) == "openvino int8"
 
     model, engines = int8_model(request)
-    rgb = torch.from_numpy(read_pictures(str(folder), most=12).images[3])
+    rgb = torch.from_numpy(read_image_set(str(folder), most=12).images[3])
     exact = load_model("nano").infer(rgb, None).values
     rounded = model.infer(rgb, None).values
     engines.close()
@@ -164,7 +105,7 @@ def test_layers_go_back_to_floating_point_until_the_error_is_small_enough():
     pytest.importorskip("openvino", reason="the package openvino runs int8")
     images = torch.rand(24, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     inputs = [[image.numpy()] for image in images]
-    network = Network(name="uneven", sha256="", arguments=(images[0],), net=Uneven())
+    network = Network(name="uneven", family="test", sha256="", arguments=(images[0],), net=Uneven())
 
     first = quantise(network, inputs[:16], inputs[16:], max_error=1.0)
     second = quantise(network, inputs[:16], inputs[16:], max_error=0.01)
@@ -189,7 +130,7 @@ def test_the_layer_before_the_last_stays_in_floating_point_where_it_is_cheap(mid
         torch.nn.Conv2d(middle, 1, 1),
     )
     image = torch.zeros(1, 3, 16, 16)
-    network = Network(name="tail", sha256="", arguments=(image,), net=net.eval())
+    network = Network(name="tail", family="test", sha256="", arguments=(image,), net=net.eval())
 
     assert len(delicate_layers(float_model(network))) == kept
 
@@ -204,7 +145,7 @@ def test_int8_without_nncf_says_how_to_get_it(monkeypatch, folder, tmp_path):
     monkeypatch.setitem(sys.modules, "nncf", None)
     request, pictures = (
         Request(model="nano", weights_folder=tmp_path),
-        read_pictures(str(folder), most=4),
+        read_image_set(str(folder), most=4),
     )
     with pytest.raises(EngineError, match="int8 needs NNCF, to quantise with: pip install nncf"):
         build_int8(request, pictures)

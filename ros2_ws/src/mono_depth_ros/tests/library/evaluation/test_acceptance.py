@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mono_depth.commands.acceptance import Case, main, measure, standard_cases
+from mono_depth.commands.acceptance import main
 from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import Intrinsics, OutputKind, Prediction
+from mono_depth.evaluation.promises.acceptance import Case, measure, standard_cases
 from mono_depth.evaluation.promises.bounds import Row, missed, table
 from mono_depth.evaluation.promises.cost import cost_rows
 from mono_depth.evaluation.promises.cuts import cut_rows

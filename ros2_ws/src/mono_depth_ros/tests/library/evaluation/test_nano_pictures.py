@@ -2,7 +2,7 @@
 
 import cv2
 
-from mono_depth.evaluation.nano.pictures import main
+from mono_depth.commands.nano_pictures import main
 
 
 def test_the_pictures_of_the_card_are_drawn(shared_data, tmp_path, capsys):

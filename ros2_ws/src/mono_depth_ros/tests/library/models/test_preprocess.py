@@ -5,7 +5,8 @@ import torch
 
 from mono_depth.errors import ConfigError, FrameError
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.preprocess import InputSpec, Preprocess
+from mono_depth.models.input_spec import InputSpec
+from mono_depth.models.preprocess import Preprocess
 
 CPU = torch.device("cpu")
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mono_depth.errors import ConfigError
-from mono_depth.recordings.image_files import read_poses, stamp_ns_of
 from mono_depth.recordings.open import open_sequence
+from mono_depth.recordings.pose_file import read_poses, stamp_ns_of
 
 RED_BGR = (0, 0, 200)
 
@@ -80,7 +80,7 @@ def test_depth_may_be_npy_and_names_may_be_times(folder):
         (lambda f: (f / "intrinsics.json").unlink(), "neither intrinsics.json nor intrinsics.txt"),
         (lambda f: (f / "intrinsics.json").write_text('{"fx": 1}'), "cx, cy, fy missing"),
         (lambda f: [p.unlink() for p in (f / "depth").iterdir()], "none have the same name"),
-        (lambda f: (f / "rgb").rename(f / "pictures"), "no folder rgb/ or color/"),
+        (lambda f: (f / "rgb").rename(f / "images"), "no folder rgb/ or color/"),
         (lambda f: (f / "poses.txt").write_text("0 1 2\n"), "line 1: '0 1 2', expected t tx ty"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_tum_sequence_is_paired_by_time_rectified_and_posed(tum):
     assert frame.depth_m[240, 320] == np.float32(2.0)
     assert frame.T_odom_camera[2, 3] == pytest.approx(1.5)
     assert frame.intrinsics.fx == 517.3
-    assert np.isnan(frame.depth_m[0, 0])  # the lens bends the corners out of the picture
+    assert np.isnan(frame.depth_m[0, 0])  # the lens bends the corners out of the image
 
 
 def test_associations_replace_the_two_lists(tum):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from mono_depth.commands.train import main
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.models.nano.model import CANONICAL_FOCAL_PX
@@ -18,19 +19,19 @@ from mono_depth.models.nano.net import NanoNet
 from mono_depth.models.nano.weights import load_net, read_net, read_record, save_weights
 from mono_depth.synthetic.dataset import training_pairs
 from mono_depth.training.average import average
+from mono_depth.training.config import HintShares, TrainingConfig
 from mono_depth.training.hints import (
-    HintShares,
     random_ground,
     random_known,
     random_mistake,
 )
 from mono_depth.training.look import _jpeg, _shade, random_look
 from mono_depth.training.losses import depth_losses, ground_loss
-from mono_depth.training.nano import Run, main, train
+from mono_depth.training.nano import Run, train
 from mono_depth.training.pool import Example, ExamplePool, Examples, render_synthetic
 from mono_depth.training.source import ExampleSource
 from mono_depth.training.team import Team, lead
-from mono_depth.training.trainer import Trainer, TrainingConfig, make_batch
+from mono_depth.training.trainer import Trainer, make_batch
 from mono_depth.training.views import Matches, Views, match_pairs, random_views
 
 CPU = torch.device("cpu")

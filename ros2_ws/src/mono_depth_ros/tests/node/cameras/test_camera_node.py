@@ -1,4 +1,8 @@
+"""The camera node and its sources: folders, videos and bags that are written here."""
+
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,11 +13,11 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mono_depth.errors import ConfigError
+from mono_depth.messages.decode_image import decode_compressed, decode_image
 from mono_depth_ros.cameras.calibration_file import camera_info_of_view, load_camera_info
 from mono_depth_ros.cameras.camera_node import CameraNode
 from mono_depth_ros.cameras.source_types import SourceError
-from mono_depth_ros.cameras.sources import open_source, times_of_names
-from mono_depth_ros.codec.decode_image import decode_compressed, decode_image
+from mono_depth_ros.cameras.sources import open_source
 
 pytestmark = pytest.mark.ros
 
@@ -30,15 +34,15 @@ projection_matrix: {rows: 3, cols: 4, data: [48.0, 0, 31.5, 0, 0, 49.0, 23.5, 0,
 
 
 def red_level(level: int) -> np.ndarray:
-    picture = np.zeros((48, 64, 3), np.uint8)
-    picture[..., 2] = level  # OpenCV stores blue first
-    return picture
+    bgr = np.zeros((48, 64, 3), np.uint8)
+    bgr[..., 2] = level  # OpenCV stores blue first
+    return bgr
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten pictures, redder from one to the next; img_10 sorts after img_9."""
-    images = tmp_path / "pictures"
+    """Ten images, redder from one to the next; img_10 sorts after img_9."""
+    images = tmp_path / "images"
     images.mkdir()
     for i in range(1, 11):
         cv2.imwrite(str(images / f"img_{i}.png"), red_level(20 * i))
@@ -123,8 +127,8 @@ def test_recorded_stamps_are_those_of_the_file_names(ros, tmp_path):
     node.close()
 
 
-def test_a_video_keeps_its_rate_and_its_pictures(ros, tmp_path):
-    path = tmp_path / "film.mp4"
+def test_a_video_keeps_its_rate_and_its_images(ros, tmp_path):
+    path = tmp_path / "video.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 20.0, (64, 48))
     for level in (40, 120, 200):
         writer.write(red_level(level))
@@ -226,7 +230,7 @@ def test_parameters_are_described_and_fixed(ros, folder):
 
 
 def test_an_image_that_breaks_later_ends_the_node_with_the_reason(ros, folder):
-    (folder / "img_3.png").write_bytes(b"not a picture")
+    (folder / "img_3.png").write_bytes(b"not an image")
     node = camera(ros, source=str(folder), rate_hz=100.0)
     ros.wait_until(node.finished.is_set)
     assert "img_3.png is damaged or not an image" in node.problem
@@ -236,7 +240,7 @@ def test_an_image_that_breaks_later_ends_the_node_with_the_reason(ros, folder):
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("/nowhere/film.mp4", r"'/nowhere/film.mp4' does not exist, expected a webcam"),
+        ("/nowhere/video.mp4", r"'/nowhere/video.mp4' does not exist, expected a webcam"),
         ("/dev/video97", r"webcam /dev/video97 cannot be opened"),
     ],
 )
@@ -252,13 +256,6 @@ def test_a_folder_without_images_and_a_file_that_is_no_video_are_named(tmp_path)
     text.write_text("hello")
     with pytest.raises(SourceError, match=r"notes.txt is not a video that OpenCV can read"):
         open_source(str(text))
-
-
-def test_times_are_read_from_tum_and_euroc_names_only():
-    assert times_of_names(["10.5", "10.75"]) == [10_500_000_000, 10_750_000_000]
-    assert times_of_names(["1403636579763555584", "1403636579813555456"]) is not None
-    assert times_of_names(["0001", "0002"]) is None
-    assert times_of_names(["10.75", "10.5"]) is None
 
 
 @pytest.mark.parametrize(
@@ -277,39 +274,74 @@ def test_a_broken_calibration_file_is_refused_with_the_reason(tmp_path, content,
         load_camera_info(file)
 
 
-def test_a_bag_is_played_with_its_own_calibration(ros, tmp_path):
-    rosbag2 = pytest.importorskip("rosbags.rosbag2")
-    from rosbags.typesys import Stores, get_typestore
+@pytest.fixture
+def write_bag(tmp_path):
+    """Return a function that writes three images, redder from one to the next, 50 ms apart."""
+    pytest.importorskip("rosbags", reason="the package rosbags writes the bag")
+    from written_bags import Messages
 
-    store = get_typestore(Stores.ROS2_JAZZY)
-    types = store.types
-    header, time = types["std_msgs/msg/Header"], types["builtin_interfaces/msg/Time"]
-    image, info = types["sensor_msgs/msg/Image"], types["sensor_msgs/msg/CameraInfo"]
-    roi = types["sensor_msgs/msg/RegionOfInterest"]
-    with rosbag2.Writer(tmp_path / "bag", version=9) as writer:
-        images = writer.add_connection("/eye/image_raw", image.__msgtype__, typestore=store)
-        infos = writer.add_connection("/eye/camera_info", info.__msgtype__, typestore=store)
+    def write(*, ros1: bool = False, name: str = "bag", **how: str) -> Path:
+        make = Messages(ros1=ros1)
+        images, infos = [], []
         for i in range(3):
-            stamp = header(stamp=time(sec=7, nanosec=i * 50_000_000), frame_id="eye")
-            pixels = np.ascontiguousarray(red_level(60 * (i + 1))[..., ::-1]).reshape(-1)
-            k = np.array([55.0, 0, 31.5, 0, 55.0, 23.5, 0, 0, 1])
-            calibration = info(
-                stamp, 48, 64, "plumb_bob", np.zeros(5), k, np.zeros(9), np.zeros(12), 0, 0,
-                roi(0, 0, 0, 0, False),
-            )  # fmt: skip
-            picture = image(stamp, 48, 64, "rgb8", 0, 192, pixels)
             at_ns = 7_000_000_000 + i * 50_000_000
-            writer.write(infos, at_ns, store.serialize_cdr(calibration, info.__msgtype__))
-            writer.write(images, at_ns, store.serialize_cdr(picture, image.__msgtype__))
+            rgb = np.ascontiguousarray(red_level(60 * (i + 1))[..., ::-1])
+            images.append((at_ns, make.image(at_ns, "rgb8", rgb)))
+            infos.append((at_ns, make.info(64, 48, k=[55.0, 0, 31.5, 0, 55.0, 23.5, 0, 0, 1])))
+        topics = [
+            ("/eye/image_raw", "sensor_msgs/msg/Image", images),
+            ("/eye/camera_info", "sensor_msgs/msg/CameraInfo", infos),
+        ]
+        return make.write(tmp_path / name, topics, **how)
+
+    return write
+
+
+def check_source(source) -> None:
+    images = list(source.frames())
+    assert [int(rgb[20, 20, 0]) for rgb, _ in images] == [60, 120, 180]
+    assert [time_ns for _, time_ns in images] == [7_000_000_000, 7_050_000_000, 7_100_000_000]
+    assert source.info.k[0] == 55.0
+    assert source.rate_hz == pytest.approx(20.0)
+
+
+def test_a_bag_is_played_with_its_own_calibration(ros, write_bag):
     listener = Listener(ros)
-    node = camera(
-        ros, source=str(tmp_path / "bag"), stamps="recording", loop=False, min_subscribers=1
-    )
+    node = camera(ros, source=str(write_bag()), stamps="recording", loop=False, min_subscribers=1)
     ros.wait_until(lambda: len(listener.images) == 3)
     assert listener.levels() == [60, 120, 180]
     assert [stamp_ns(m) for m in listener.images] == [7_000_000_000, 7_050_000_000, 7_100_000_000]
     assert listener.infos[0].k[0] == 55.0
     node.close()
+
+
+@pytest.mark.parametrize("has_metadata", [True, False], ids=["metadata", "files alone"])
+@pytest.mark.parametrize("zstd", ["none", "file", "message"])
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_a_bag_is_played_whatever_stores_it(write_bag, storage, zstd, has_metadata):
+    path = write_bag(storage=storage, zstd=zstd)
+    if not has_metadata:
+        (path / "metadata.yaml").unlink()
+    check_source(open_source(str(path)))
+
+
+def test_a_bag_of_ros_1_is_played(write_bag):
+    check_source(open_source(str(write_bag(ros1=True))))
+
+
+def test_images_beside_the_file_of_a_bag_are_played_instead(write_bag, folder):
+    write_bag(name="drive")
+    (folder.parent / "drive" / "drive.mcap").rename(folder / "drive.mcap")
+    assert len(list(open_source(str(folder)).frames())) == 10
+
+
+def test_a_topic_that_is_not_there_and_a_damaged_bag_are_named(write_bag):
+    path = write_bag()
+    with pytest.raises(SourceError, match="no topic /left; of images: /eye/image_raw"):
+        open_source(str(path), bag_topic="/left")
+    (path / "bag.mcap").write_bytes(b"damaged")
+    with pytest.raises(SourceError, match="cannot be read as a bag: "):
+        open_source(str(path))
 
 
 def test_the_executable_says_what_is_wrong_in_one_sentence_and_fails(ros):

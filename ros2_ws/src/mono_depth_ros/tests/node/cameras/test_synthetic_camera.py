@@ -13,10 +13,10 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from mono_depth.errors import ConfigError
+from mono_depth.messages.decode_image import decode_depth, decode_image
 from mono_depth_ros.cameras import synthetic_cache
 from mono_depth_ros.cameras.synthetic_cache import SyntheticScene, load_or_render
 from mono_depth_ros.cameras.synthetic_camera import SyntheticCameraNode, quaternion, to_and_fro
-from mono_depth_ros.codec.decode_image import decode_depth, decode_image
 
 pytestmark = pytest.mark.ros
 

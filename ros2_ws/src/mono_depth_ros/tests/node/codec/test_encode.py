@@ -11,7 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from mono_depth.errors import ConfigError
-from mono_depth_ros.codec.decode_image import decode_depth, decode_image
+from mono_depth.messages.decode_image import decode_depth, decode_image
 from mono_depth_ros.codec.encode import (
     encode_cloud,
     encode_compressed_depth,

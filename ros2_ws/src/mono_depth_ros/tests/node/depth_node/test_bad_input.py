@@ -204,9 +204,12 @@ def without_frame(bench) -> Image:
         (changed(width=2**32 - 1, height=2**32 - 1), "expected at most 64000000 pixels"),
         (changed(width=65536, height=65536), "expected at most 64000000 pixels"),
         (changed(height=5), "has 144 bytes, expected 120"),
-        (changed(encoding="no such"), "encoding 'no such' is not a picture"),
-        (changed(encoding=""), "encoding '' is not a picture"),
-        (changed(encoding="32FC1", step=32, data=b"\0" * 192), "encoding '32FC1' is not a picture"),
+        (changed(encoding="no such"), "encoding 'no such' is not a camera image"),
+        (changed(encoding=""), "encoding '' is not a camera image"),
+        (
+            changed(encoding="32FC1", step=32, data=b"\0" * 192),
+            "encoding '32FC1' is not a camera image",
+        ),
         (without_frame, "header.frame_id is empty"),
     ],
 )

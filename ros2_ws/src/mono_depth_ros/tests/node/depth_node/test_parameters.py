@@ -46,8 +46,9 @@ GREY = np.uint8(100 + 2 * COLUMNS + ROWS)
 PICTURE = np.dstack([GREY] * 3)
 DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 
-# The effects of completion need a network that completes: tests/library/pipeline/test_completion.py,
-# that of level_ground one that is guided: tests/library/pipeline/test_guided.py;
+# The effects of completion need a network that completes:
+# tests/library/pipeline/test_completion.py, that of level_ground one that is guided:
+# tests/library/pipeline/test_guided.py;
 # those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py.
 PROVED: set[str] = {
     "imu.camera_in_imu",
@@ -962,15 +963,22 @@ def test_ros_reads_the_parameter_file(ros):
     assert flatten(node.config) == DEFAULTS
 
 
-def test_the_table_in_the_readme_is_the_one_that_is_printed(capsys):
-    readme = PACKAGE.parents[3] / "README.md"
-    if not readme.is_file():
+@pytest.mark.parametrize(
+    ("document", "section", "option"),
+    [
+        ("docs/parameters.md", "parameters", "--markdown"),
+        ("README.md", "chosen parameters", "--chosen"),
+    ],
+)
+def test_the_tables_in_the_documents_are_those_that_are_printed(document, section, option, capsys):
+    file = PACKAGE.parents[2] / document
+    if not file.is_file():
         pytest.skip("the package is not in its repository")
-    reference.main(["--markdown"])
+    reference.main([option])
 
-    between = readme.read_text().partition("<!-- parameters -->\n")[2]
-    table = between.partition("<!-- /parameters -->")[0]
+    between = file.read_text().partition(f"<!-- {section} -->\n")[2]
+    table = between.partition(f"<!-- /{section} -->")[0]
     assert table.strip() == capsys.readouterr().out.strip(), (
-        "put the output of `python -m mono_depth_ros.depth_node.parameter_table --markdown` "
+        f"put the output of `python -m mono_depth_ros.depth_node.parameter_table {option}` "
         "between the markers"
     )

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from mono_depth.camera.rectify import Lens, LensModel, Rectifier
 from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth_ros.codec.decode_compressed_depth import decode_compressed_depth
+from mono_depth.messages.decode_compressed_depth import decode_compressed_depth
 from mono_depth_ros.codec.encode import encode_compressed_depth, encode_depth
 from mono_depth_ros.config import SensorDepthConfig
 from mono_depth_ros.sensors.sensor_depth import SensorDepth

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from mono_depth.models.checks.golden.case import Numbers, picture
-from mono_depth.models.preprocess import InputSpec
+from mono_depth.models.input_spec import InputSpec
 
 
 def spec_of(expected: Numbers) -> InputSpec:

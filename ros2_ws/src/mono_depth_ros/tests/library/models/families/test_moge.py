@@ -12,8 +12,8 @@ from mono_depth.models.checks.golden.tokens import spec_of
 from mono_depth.models.families.moge import Moge, golden_camera, golden_config, golden_weights
 from mono_depth.models.families.moge_net import MogeConfig, MogeNet
 from mono_depth.models.families.point_map import shift_of
+from mono_depth.models.input_spec import InputSpec
 from mono_depth.models.loading import load_model
-from mono_depth.models.preprocess import InputSpec
 from mono_depth.models.store.registry import read_registry
 
 CPU = torch.device("cpu")

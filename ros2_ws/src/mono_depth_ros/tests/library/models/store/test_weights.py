@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mono_depth.errors import ModelError
-from mono_depth.models.store.weights import load_strictly, open_weights, read_tensors
+from mono_depth.models.store.weights import load_strictly, read_tensors
+from mono_depth.models.store.weights_file import open_weights
 
 
 def tensors() -> dict[str, torch.Tensor]:

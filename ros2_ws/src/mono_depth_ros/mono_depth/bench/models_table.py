@@ -1,23 +1,19 @@
-"""The table of models in the README, from the registry and the committed measurements.
+"""The tables of models in the documents, from the registry and the committed measurements.
 
-`python -m mono_depth.bench.readme_table` prints it; `--write README.md` puts it between the lines
-`<!-- models -->` and `<!-- /models -->`.
+The long one, of all models, is in docs/models.md; the short one, of those that most people
+choose from, in the README.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError
-from mono_depth.models.store.registry import ModelEntry, read_registry
-from mono_depth.system.resources import share_dir
+from mono_depth.models.store.registry import ModelEntry, PublishedScore, Registry
 
 _GIVES = {
     OutputKind.METRIC: "metres",
@@ -27,8 +23,9 @@ _GIVES = {
     OutputKind.COMPLETION: "metres, completes a depth map",
 }
 _COMMERCIAL = {True: "yes", False: "no", None: "unclear"}
-_SECTION = re.compile(r"(<!-- models -->\n).*?(\n<!-- /models -->)", re.DOTALL)
-_HEAD = (
+_UNKNOWN = "not measured"
+
+ALL_COLUMNS = (
     "model",
     "gives",
     "parameters",
@@ -39,41 +36,66 @@ _HEAD = (
     "licence of the weights",
     "commercial use",
 )
-_UNKNOWN = "not measured"
+# The short table has the models that most people choose from, the fastest first.
+CHOSEN_COLUMNS = ("model", "what it is", "gives", "CPU: fastest", "licence of the weights")
+CHOSEN = (
+    "nano",
+    "midas_v21_small",
+    "depth_anything_v2_small",
+    "moge2_small",
+    "dpt_hybrid",
+    "depth_anything_3_metric_large",
+    "zoedepth_nk",
+    "lingbot_depth",
+)
 
 Report = Mapping[str, Any]
 
 
-def markdown(entries: Iterable[ModelEntry], reports: Sequence[Report]) -> str:
+def markdown(
+    entries: Iterable[ModelEntry], reports: Sequence[Report], columns: Sequence[str] = ALL_COLUMNS
+) -> str:
     """Return the table and the lines under it.
 
     Args:
         entries: of the registry.
         reports: of `mono-depth bench models`, any number; the first that has a model counts.
+        columns: of the table, `ALL_COLUMNS` or `CHOSEN_COLUMNS`.
     """
-    lines = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
-    lines += ["| " + " | ".join(_cells(entry, reports)) + " |" for entry in entries]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for entry in entries:
+        cells = _cells(entry, reports)
+        lines.append("| " + " | ".join(cells[column] for column in columns) + " |")
     notes = [_note(report) for report in reports]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def _cells(entry: ModelEntry, reports: Sequence[Report]) -> list[str]:
+def chosen_markdown(registry: Registry, reports: Sequence[Report]) -> str:
+    """Return the short table, of the models of `CHOSEN`, and the lines under it."""
+    return markdown([registry[name] for name in CHOSEN], reports, CHOSEN_COLUMNS)
+
+
+def _cells(entry: ModelEntry, reports: Sequence[Report]) -> dict[str, str]:
     cpu = _measured(entry.name, reports, on_gpu=False)
     gpu = _measured(entry.name, reports, on_gpu=True)
-    score = entry.published
-    return [
-        f"`{entry.name}`",
-        _GIVES[entry.kind],
-        "" if entry.parameters_m is None else f"{entry.parameters_m:g} M",
-        _time(_of_reference(cpu), named=False),
-        _time(min(cpu, key=lambda item: item["ms"], default=None), named=True),
-        _time(min(gpu, key=lambda item: item["ms"], default=None), named=True),
-        ""
-        if score is None
-        else f"[{score.metric} {score.value:g}, {score.dataset}]({score.source})",
-        entry.licence,
-        _COMMERCIAL[entry.commercial],
-    ]
+    return {
+        "model": f"`{entry.name}`",
+        "what it is": entry.description,
+        "gives": _GIVES[entry.kind],
+        "parameters": "" if entry.parameters_m is None else f"{entry.parameters_m:g} M",
+        "CPU: torch fp32": _time(_of_reference(cpu), named=False),
+        "CPU: fastest": _time(min(cpu, key=lambda item: item["ms"], default=None), named=True),
+        "GPU": _time(min(gpu, key=lambda item: item["ms"], default=None), named=True),
+        "published accuracy": _published(entry.published),
+        "licence of the weights": entry.licence,
+        "commercial use": _COMMERCIAL[entry.commercial],
+    }
+
+
+def _published(score: PublishedScore | None) -> str:
+    if score is None:
+        return ""
+    return f"[{score.metric} {score.value:g}, {score.dataset}]({score.source})"
 
 
 def _measured(name: str, reports: Sequence[Report], *, on_gpu: bool) -> list[dict[str, Any]]:
@@ -125,32 +147,3 @@ def read_reports(folder: Path) -> list[Report]:
         except ValueError as error:
             raise ConfigError(f"{file} is not JSON: {error}") from error
     return reports
-
-
-def filled(readme: str, table: str) -> str:
-    """Return `readme` with `table` between the markers.
-
-    Raises:
-        ConfigError: it has no markers.
-    """
-    if not _SECTION.search(readme):
-        raise ConfigError("no lines <!-- models --> and <!-- /models -->")
-    return _SECTION.sub(lambda found: found[1] + table + found[2], readme)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", type=Path, metavar="README", help="fill this file (else print)")
-    repository = share_dir().parents[2]
-    parser.add_argument("--reports", type=Path, default=repository / "docs" / "benchmarks")
-    given = parser.parse_args(arguments)
-    table = markdown(read_registry().values(), read_reports(given.reports))
-    if given.write is None:
-        sys.stdout.write(table + "\n")
-    else:
-        given.write.write_text(filled(given.write.read_text(encoding="utf-8"), table), "utf-8")
-
-
-if __name__ == "__main__":
-    main()

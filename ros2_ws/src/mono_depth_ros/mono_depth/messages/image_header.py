@@ -1,4 +1,4 @@
-"""Size of a compressed picture, read from its first bytes without decoding it."""
+"""Size of a compressed image, read from its first bytes without decoding it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH = 256, 257, 322
 
 @dataclass(frozen=True, kw_only=True)
 class ImageHeader:
-    """What the header of a compressed picture promises."""
+    """What the header of a compressed image promises."""
 
     kind: str  # "JPEG", "PNG", "WebP" or "TIFF"
     width: int
@@ -24,7 +24,7 @@ class ImageHeader:
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read format and size of a compressed picture.
+    """Read format and size of a compressed image.
 
     Raises:
         FrameError: not JPEG, PNG, WebP or plain TIFF, or the header is cut off or damaged.
@@ -109,7 +109,7 @@ def _tiff(data: bytes) -> ImageHeader:
         tag, kind = struct.unpack_from(order + "HH", data, entry)
         (tags[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8)
     if _TIFF_TILE_WIDTH in tags:
-        # The size of the tiles, not of the picture, decides what a decoder allocates.
+        # The size of the tiles, not of the image, decides what a decoder allocates.
         raise FrameError("tiled TIFF, expected one in strips")
     width, height = tags.get(_TIFF_WIDTH, 0), tags.get(_TIFF_HEIGHT, 0)
     return ImageHeader(kind="TIFF", width=width, height=height, is_complete=True)

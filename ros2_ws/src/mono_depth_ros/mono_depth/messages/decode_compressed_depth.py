@@ -6,16 +6,16 @@ import struct
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage
 
 from mono_depth.data import DepthImage
 from mono_depth.errors import FrameError
-from mono_depth_ros.codec.image_header import read_header
+from mono_depth.messages.image_header import read_header
+from mono_depth.messages.protocols import CompressedImageMessage
 
 _HEADER = struct.Struct("<iff")  # format, scale and offset of inverse depth
 
 
-def decode_compressed_depth(msg: CompressedImage, *, max_pixels: int) -> DepthImage:
+def decode_compressed_depth(msg: CompressedImageMessage, *, max_pixels: int) -> DepthImage:
     """Turn a compressedDepth message into metres.
 
     Args:

@@ -1,22 +1,21 @@
-"""ROS image messages to library images. The only place that knows encodings."""
+"""Image messages to RGB and depth images. The only place that knows encodings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
-from sensor_msgs.msg import CompressedImage, Image
 
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.errors import FrameError
-from mono_depth_ros.codec import cv_bridge_conversions as bridge
-from mono_depth_ros.codec.image_header import read_header
+from mono_depth.messages.image_header import read_header
+from mono_depth.messages.protocols import CompressedImageMessage, ImageMessage
 
 MAX_PIXELS = 1 << 26  # 67 million: 8K (33 million) passes, a forged size does not
 
@@ -32,12 +31,22 @@ _RGB_FROM_YUV = np.array(
 Pixels = npt.NDArray[np.uint8]
 
 
+class PixelConverter(Protocol):
+    """Knows encodings beyond `ENCODINGS`, as an installed cv_bridge does."""
+
+    def pixel_format(self, encoding: str) -> tuple[np.dtype[Any], int] | None:
+        """Return the numpy type and the channels of an encoding, None where it is not known."""
+
+    def to_rgb(self, pixels: npt.NDArray[Any], encoding: str) -> RgbImage | None:
+        """Convert (H, W) or (H, W, C) pixels, rows may be padded; None where it cannot be done."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Encoding:
     to_rgb: Callable[[Pixels], Pixels]  # (rows, W) or (rows, W, C), rows may be padded
     channels: int = 1  # samples per pixel in a row
     sample_bytes: int = 1
-    half_rows: int = 2  # rows in the buffer for every two rows of the picture
+    half_rows: int = 2  # rows in the buffer for every two rows of the image
     even: tuple[bool, bool] = (False, False)  # width, height must be even
 
 
@@ -49,8 +58,7 @@ def _demosaic(mosaic: Pixels, encoding: str, code: int) -> Pixels:
     height, width = mosaic.shape
     if height < 3 or width < 3:
         raise FrameError(f"{width}x{height} {encoding} image, a mosaic has at least 3x3 pixels")
-    rgb = bridge.to_rgb(mosaic, encoding) if bridge.can_demosaic(encoding) else None
-    return _as_uint8(cv2.cvtColor(mosaic, code)) if rgb is None else rgb
+    return _as_uint8(cv2.cvtColor(mosaic, code))
 
 
 def _nv24(planes: Pixels) -> Pixels:
@@ -109,22 +117,29 @@ _ENCODINGS: dict[str, _Encoding] = {
     **{f"{name}16": _Encoding(to_rgb=to_rgb, sample_bytes=2) for name, to_rgb in _BAYER.items()},
 }
 
+ENCODINGS = tuple(_ENCODINGS)  # that `decode_image` knows
+
 
 def decode_image(
-    msg: Image, *, max_pixels: int = MAX_PIXELS, significant_bits: int = 16
+    msg: ImageMessage,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    significant_bits: int = 16,
+    fallback: PixelConverter | None = None,
 ) -> RgbImage:
     """Turn a raw image message into RGB.
 
     Args:
         msg: any encoding of sensor_msgs/image_encodings.hpp that shows brightness or colour:
             8 and 16 bit RGB, BGR, RGBA, BGRA, mono and Bayer, 8UCn and 16UCn, YUV 4:2:2,
-            NV12, NV21, NV24, and what the installed cv_bridge converts to rgb8. Rows may be
-            padded (`step`), the padding of the last row may be missing.
+            NV12, NV21, NV24, and what `fallback` converts. Rows may be padded (`step`), the
+            padding of the last row may be missing.
         max_pixels: larger images are refused before anything is allocated.
         significant_bits: bits that a camera fills in 16 bit encodings, 8..16. The eight
             highest of them are kept. Cameras that store 10 or 12 bits in the low end of the
             word look almost black with the default. Brightness is never stretched by what an
             image shows, because that flickers.
+        fallback: asked for encodings that are not one of `ENCODINGS`.
 
     Returns:
         (H, W, 3) uint8, contiguous. Tight rgb8 shares the memory of `msg.data`.
@@ -135,7 +150,7 @@ def decode_image(
     _check_size(msg.width, msg.height, max_pixels)
     layout = _ENCODINGS.get(msg.encoding)
     if layout is None:
-        return _decode_with_bridge(msg)
+        return _converted(msg, fallback)
     for name, size, is_even in zip(
         ("width", "height"), (msg.width, msg.height), layout.even, strict=True
     ):
@@ -148,7 +163,7 @@ def decode_image(
     return np.ascontiguousarray(layout.to_rgb(_as_uint8(pixels)))
 
 
-def decode_compressed(msg: CompressedImage, *, max_pixels: int = MAX_PIXELS) -> RgbImage:
+def decode_compressed(msg: CompressedImageMessage, *, max_pixels: int = MAX_PIXELS) -> RgbImage:
     """Turn a compressed image message into RGB.
 
     Args:
@@ -160,7 +175,7 @@ def decode_compressed(msg: CompressedImage, *, max_pixels: int = MAX_PIXELS) -> 
         (H, W, 3) uint8, contiguous.
 
     Raises:
-        FrameError: depth, not a picture; damaged or cut off; another format; too large.
+        FrameError: depth; damaged or cut off; another format; too large.
     """
     if "compressedDepth" in msg.format:
         raise FrameError(
@@ -187,7 +202,7 @@ def decode_compressed(msg: CompressedImage, *, max_pixels: int = MAX_PIXELS) -> 
     return np.ascontiguousarray(to_rgb(_as_uint8(pixels)))
 
 
-def decode_depth(msg: Image, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
+def decode_depth(msg: ImageMessage, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
     """Turn a depth message into metres.
 
     Args:
@@ -219,7 +234,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise FrameError(f"image of {width}x{height} pixels, expected at most {max_pixels} pixels")
 
 
-def _view(msg: Image, sample: str, channels: int, rows: int) -> npt.NDArray[Any]:
+def _view(msg: ImageMessage, sample: str, channels: int, rows: int) -> npt.NDArray[Any]:
     """Look at the samples of a message in place: (rows, W) or (rows, W, channels)."""
     dtype = np.dtype(sample).newbyteorder(">" if msg.is_bigendian else "<")
     pixel_bytes = dtype.itemsize * channels
@@ -236,15 +251,17 @@ def _view(msg: Image, sample: str, channels: int, rows: int) -> npt.NDArray[Any]
     return np.ndarray(shape, dtype, msg.data, strides=strides)
 
 
-def _decode_with_bridge(msg: Image) -> RgbImage:
-    known = bridge.pixel_format(msg.encoding)
+def _converted(msg: ImageMessage, converter: PixelConverter | None) -> RgbImage:
+    known = None if converter is None else converter.pixel_format(msg.encoding)
     rgb = None
-    if known is not None:
+    if converter is not None and known is not None:
         dtype, channels = known
-        rgb = bridge.to_rgb(_view(msg, dtype.str[1:], channels, msg.height), msg.encoding)
+        rgb = converter.to_rgb(_view(msg, dtype.str[1:], channels, msg.height), msg.encoding)
     if rgb is None:
-        supported = ", ".join(_ENCODINGS)
-        raise FrameError(f"encoding {msg.encoding!r} is not a picture, expected one of {supported}")
+        raise FrameError(
+            f"encoding {msg.encoding!r} is not a camera image, expected one of "
+            f"{', '.join(ENCODINGS)}"
+        )
     return rgb
 
 

@@ -1,0 +1,28 @@
+"""Draw what the built-in network makes of real pictures, for its model card.
+
+`python -m mono_depth.commands.nano_pictures --data DIR --out FOLDER` writes `completion.jpg`,
+depth of a sensor with the holes of glass and mirrors and what the network puts into them,
+`ground.jpg`, what height and gravity change near the floor, and `films.jpg`, some frames of films
+without depth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with real recordings")
+    parser.add_argument("--weights", type=Path, help="default: the ones that ship")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    given = parser.parse_args(arguments)
+    from mono_depth.evaluation.nano.pictures import write_pictures
+
+    write_pictures(given.data, given.out, given.weights)
+
+
+if __name__ == "__main__":
+    main()

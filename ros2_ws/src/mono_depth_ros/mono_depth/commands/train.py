@@ -1,0 +1,112 @@
+"""Train the built-in network: `python -m mono_depth.commands.train --out FILE`.
+
+Synthetic scenes only. The run can be interrupted (Ctrl-C, SIGTERM) and started again with the same
+command. Beside the weights it leaves a log (`.json`) with all settings, its loss curves (`.png`,
+with matplotlib) and, until it is complete, its state (`.state.pt`). See docs/training.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from mono_depth.models.store.weights_file import open_weights
+from mono_depth.training.config import PARTS, TrainingConfig
+
+_INTERRUPTED = 130  # what a shell says of a command that was interrupted
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    given = _parser().parse_args(arguments)
+    import cv2
+    import torch
+
+    from mono_depth.training.nano import Run, train
+
+    torch.set_num_threads(given.threads)
+    cv2.setNumThreads(1)
+    config = _config(given)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    run = Run(
+        out=given.out,
+        pool_folder=given.pool or Path(tempfile.gettempdir()) / f"mono_depth_pool_{given.seed}",
+        renderers=given.renderers,
+        device=torch.device(given.device),
+        threads=given.threads,
+        start=given.start,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        train(config, run)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted; the same command goes on from {run.state_file}\n")
+        sys.exit(_INTERRUPTED)
+
+
+def _config(given: argparse.Namespace) -> TrainingConfig:
+    from mono_depth.training.pool import EXAMPLES_PER_SCENE
+
+    return replace(
+        TrainingConfig(),
+        minutes=given.minutes,
+        steps=given.steps,
+        seed=given.seed,
+        start_sha256=_sha256(given.start) if given.start else "",
+        part=given.part,
+        trainers=given.trainers,
+        batch_size=given.batch,
+        learning_rate=given.learning_rate,
+        average_decay=given.average_decay,
+        early_fraction=given.early_fraction,
+        bfloat16=given.bfloat16,
+        pool_capacity=given.pool_capacity // EXAMPLES_PER_SCENE * EXAMPLES_PER_SCENE,
+        pool_minimum=given.pool_minimum,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with open_weights(path, "") as (_, sha256):
+        return sha256
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    del signum, frame
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = TrainingConfig()
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="weights to write (.safetensors)")
+    add("--start", type=Path, help="weights to go on from, such as models/nano.safetensors")
+    add("--part", choices=PARTS, default=default.part, help="what learns")
+    add("--minutes", type=float, default=default.minutes, help="of training")
+    add("--steps", type=int, default=default.steps, help="instead of minutes, if not 0")
+    add("--seed", type=int, default=default.seed, help="of weights, scenes and chance")
+    add("--device", default="cpu", help="cpu or cuda")
+    add("--batch", type=int, default=default.batch_size, help="images in a step of each")
+    add("--learning-rate", type=float, default=default.learning_rate, help="the highest")
+    add("--average-decay", type=float, default=default.average_decay, help="of the weights kept")
+    add("--early-fraction", type=float, default=default.early_fraction, help="at a small size")
+    add("--bfloat16", action="store_true", help="where the device multiplies it")
+    add("--trainers", type=int, default=default.trainers, help="processes that train together")
+    add("--threads", type=int, default=1, help="of each of them")
+    add("--renderers", type=int, default=1, help="processes that render scenes")
+    add("--pool", type=Path, help="folder for rendered scenes, kept between runs")
+    add("--pool-capacity", type=int, default=default.pool_capacity, help="pictures kept")
+    add("--pool-minimum", type=int, default=default.pool_minimum, help="pictures to begin with")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Messages of either transport, raw or compressed, to RGB and depth images."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from mono_depth.data import DepthImage, RgbImage
+from mono_depth.messages.decode_compressed_depth import decode_compressed_depth
+from mono_depth.messages.decode_image import (
+    MAX_PIXELS,
+    PixelConverter,
+    decode_compressed,
+    decode_depth,
+    decode_image,
+)
+from mono_depth.messages.protocols import CompressedImageMessage, ImageMessage
+
+
+def decode_rgb(
+    msg: ImageMessage | CompressedImageMessage,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    fallback: PixelConverter | None = None,
+) -> RgbImage:
+    """Turn a colour image message into (H, W, 3) uint8, as `decode_image` or `decode_compressed`.
+
+    Raises:
+        FrameError: the message cannot be used.
+    """
+    if hasattr(msg, "encoding"):
+        return decode_image(cast("ImageMessage", msg), max_pixels=max_pixels, fallback=fallback)
+    return decode_compressed(msg, max_pixels=max_pixels)
+
+
+def decode_any_depth(
+    msg: ImageMessage | CompressedImageMessage, *, max_pixels: int = MAX_PIXELS
+) -> DepthImage:
+    """Turn a depth message into (H, W) metres, as `decode_depth` or `decode_compressed_depth`.
+
+    Raises:
+        FrameError: the message cannot be used.
+    """
+    if hasattr(msg, "encoding"):
+        return decode_depth(cast("ImageMessage", msg), max_pixels=max_pixels)
+    return decode_compressed_depth(msg, max_pixels=max_pixels)

@@ -1,0 +1,72 @@
+"""Poses of a camera in a bag, from odometry and static transforms."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from mono_depth.camera.poses import Pose, PoseBuffer
+from mono_depth.messages.transforms import pose_of, transform_of
+from mono_depth.recordings.bag_reader import BagReader
+
+_LOG = logging.getLogger(__name__)
+_KEEP_ALL_S = 1e8
+
+
+def read_poses_of_bag(bag: BagReader, camera_frame: str) -> PoseBuffer:
+    """Return the poses of the camera; an empty buffer if the bag does not tell them.
+
+    They come from the first topic of nav_msgs/Odometry and, where that tells the pose of another
+    frame than the camera's, from /tf_static.
+    """
+    poses = PoseBuffer(keep_s=_KEEP_ALL_S)
+    for topic in bag.topics("nav_msgs/msg/Odometry")[:1]:
+        mounts: dict[str, Pose | None] = {}
+        for stored in bag.messages(topic):
+            body = stored.content.child_frame_id
+            if body not in mounts:
+                mounts[body] = _mount(bag, _frame(body), _frame(camera_frame))
+            T_body_camera, T_odom_body = mounts[body], pose_of(stored.content.pose.pose)
+            if T_body_camera is not None and T_odom_body is not None:
+                poses.add(stored.stamp_ns, T_odom_body @ T_body_camera)
+    return poses
+
+
+def _mount(bag: BagReader, body: str, camera: str) -> Pose | None:
+    """Return T_body_camera from the static transforms of the bag."""
+    edges = _static_edges(bag)
+    known: dict[str, Pose] = {body: np.eye(4)}
+    waiting = [body]
+    while waiting:
+        place = waiting.pop()
+        for other, T_place_other in edges.get(place, ()):
+            if other not in known:
+                known[other] = known[place] @ T_place_other
+                waiting.append(other)
+    if camera not in known:
+        _LOG.warning("%s: no static transform from %s to %s, so no poses", bag.path, body, camera)
+    return known.get(camera)
+
+
+def _static_edges(bag: BagReader) -> dict[str, list[tuple[str, Pose]]]:
+    """Return for each frame its neighbours, each with T_frame_neighbour."""
+    edges: dict[str, list[tuple[str, Pose]]] = {}
+    for topic in bag.topics("tf2_msgs/msg/TFMessage"):
+        if topic.name != "/tf_static":
+            continue
+        for stored in bag.messages(topic):
+            for stamped in stored.content.transforms:
+                T_parent_child = transform_of(stamped.transform)
+                if T_parent_child is None:
+                    continue
+                parent, child = _frame(stamped.header.frame_id), _frame(stamped.child_frame_id)
+                edges.setdefault(parent, []).append((child, T_parent_child))
+                T_child_parent: Pose = np.linalg.inv(T_parent_child).astype(np.float64)
+                edges.setdefault(child, []).append((parent, T_child_parent))
+    return edges
+
+
+def _frame(name: str) -> str:
+    """Return the name of a frame without the slash that ROS 1 may write before it."""
+    return name.lstrip("/")
