@@ -99,7 +99,7 @@ class Frame:
     stamp_ns: int  # acquisition time, clock of the camera's stamps
     frame_id: str  # optical frame, REP 103
     intrinsics: Intrinsics | None = None  # None = uncalibrated camera, no metric output
-    is_visible: Mask | None = None  # (H, W) bool, False where rectification left no picture
+    is_visible: Mask | None = None  # (H, W) bool, False where rectification left no image
     # What else is known at the stamp; all of it optional. Optical frame: REP 103.
     T_odom_camera: npt.NDArray[np.float64] | None = None  # (4, 4), camera = optical frame
     sparse_points_m: npt.NDArray[np.float32] | None = None  # (N, 3) in the optical frame

@@ -12,7 +12,7 @@ from mono_depth.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class ColorConfig:
-    """The picture of depth for people."""
+    """The image of depth for people."""
 
     colormap: Annotated[
         str, Param("Colours of depth/color, near to far.", choices=tuple(COLORMAPS), live=True)

@@ -30,8 +30,8 @@ _OPTICAL_IN_LINK = "0 0 0 -1.5707963 0 -1.5707963"  # x y z roll pitch yaw, REP 
 _START_TIMEOUT_S = 180.0  # a large model on a slow disk
 _SILENCE_TIMEOUT_S = 60.0
 _FILES = {
-    "film.mp4": "camera, depth and cloud as a film",
-    "best.png": "one picture of it",
+    "film.mp4": "camera, depth and cloud as a video",
+    "best.png": "one image of it",
     "cloud.ply": "its point cloud, for MeshLab, CloudCompare or Blender",
     "summary.json": "all measurements",
     "latest.png": "what the live view showed last",
@@ -145,7 +145,7 @@ def _record(stage: _Stage, domain: int) -> None:
     camera.interrupt()
     _wait_until_quiet(stage.monitor)
     recorder.interrupt()
-    _say("  writing the film")
+    _say("  writing the video")
     if recorder.wait(timeout_s=600.0) != 0:
         raise DemoError("the recorder failed, see above")
     node.interrupt()
@@ -156,7 +156,7 @@ def _record(stage: _Stage, domain: int) -> None:
 
 def _start_depth_node(stage: _Stage) -> Child:
     options = stage.options
-    # Every second point is what the film shows; all of them would be 200 MB/s at 25 Hz.
+    # Every second point is what the video shows; all of them would be 200 MB/s at 25 Hz.
     settings = [f"model:={options.model}", f"device:={options.device}", "cloud.stride:=2"]
     if options.source == "synthetic":  # its odom is about camera_link, and there is no /tf_static
         settings.append(f"odometry.camera_in_body:='{_OPTICAL_IN_LINK}'")

@@ -128,7 +128,7 @@ def _note(report: Report) -> str:
     where = machine["gpu"] if report["device"] != "cpu" else machine["cpu"]
     made_up = sum(model.get("weights") == "random" for model in report["models"])
     return (
-        f"Median time of the network for a {width}x{height} picture on {where}, "
+        f"Median time of the network for a {width}x{height} image on {where}, "
         f"{report['threads']} CPU threads, load {machine['load_average_1min']:g} when it began "
         f"({made_up} of {len(report['models'])} with random weights, which changes no time)."
     )

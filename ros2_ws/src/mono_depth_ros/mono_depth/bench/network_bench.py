@@ -65,7 +65,7 @@ _LEAST_CALLS = 3
 class Task:
     """What is measured, of every model."""
 
-    image_size: tuple[int, int] = (640, 480)  # of the camera's picture
+    image_size: tuple[int, int] = (640, 480)  # of the camera's image
     plans: tuple[Plan, ...] = CPU_PLANS
     device: str = "cpu"
     threads: int = 0  # 0 = one for each core

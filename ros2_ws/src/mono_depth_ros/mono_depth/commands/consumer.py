@@ -9,7 +9,7 @@ with known poses, gives colour and depth of each mode of the filter to Open3D, a
   true path, but not scaled.
 
 Each depth stream is scaled once, by the median over the whole recording, so the absolute scale
-does not decide, but a scale that wanders does. All streams get the same pictures, the same limits
+does not decide, but a scale that wanders does. All streams get the same images, the same limits
 and the same parameters of Open3D.
 
 FOLDER gets consumer.json, a mesh_MODE.ply each and meshes.png. The mode pose gives the filter the

@@ -124,7 +124,7 @@ def _build(args: argparse.Namespace) -> int:
     )
     model = request.load(engines, device)
     engines.prepare(model)
-    rgb = _picture(args.size or _VGA)
+    rgb = _image(args.size or _VGA)
     model.infer(torch.from_numpy(rgb).to(device), Intrinsics.assumed_for(rgb))
     for report in engines.reports():
         print(f"{report.model} at {report.shapes}: {report.why}")
@@ -145,9 +145,9 @@ def _build_int8(args: argparse.Namespace) -> int:
     from mono_depth.recordings.image_set import read_image_set
 
     request = _request(args)
-    request.load()  # a missing model is said before pictures are read
-    pictures = read_image_set(args.calibrate, most=args.pictures, size=args.size)
-    folder, report = build_int8(request, pictures)
+    request.load()  # a missing model is said before images are read
+    images = read_image_set(args.calibrate, most=args.images, size=args.size)
+    folder, report = build_int8(request, images)
     print("\n".join(_told(report)))
     if args.truth:
         _compare(request, args.truth)
@@ -157,7 +157,7 @@ def _build_int8(args: argparse.Namespace) -> int:
 
 def _told(report: Int8Report) -> list[str]:
     lines = [
-        f"{report.model} at {report.shapes}, calibrated with {report.pictures} pictures of "
+        f"{report.model} at {report.shapes}, calibrated with {report.images} pictures of "
         f"{report.calibrated_with}"
         + (f" ({report.unreadable} files were unreadable)" if report.unreadable else ""),
         f"{report.layers - report.float_layers} of {report.layers} layers are int8"
@@ -200,7 +200,7 @@ def _export(args: argparse.Namespace) -> int:
     request = _request(args)
     model = request.load()
     capture = request.capture(model)
-    rgb = _picture(args.size or _VGA)
+    rgb = _image(args.size or _VGA)
     network = capture.network(capture.arguments(rgb, Intrinsics.assumed_for(rgb)))
     if network.onnx_path is not None:
         raise ConfigError(f"{model.name} is an ONNX file already: {network.onnx_path}")
@@ -248,7 +248,7 @@ def _cache(args: argparse.Namespace) -> EngineCache:
     return EngineCache(args.weights_dir and args.weights_dir / "engines")
 
 
-def _picture(size: tuple[int, int]) -> RgbImage:
+def _image(size: tuple[int, int]) -> RgbImage:
     import cv2
     import numpy as np
 

@@ -37,7 +37,7 @@ def check(args: argparse.Namespace) -> int:
     failed = []
     for name in names:
         try:
-            is_ok = _golden(registry[name]) if args.random else _picture(registry[name], args)
+            is_ok = _golden(registry[name]) if args.random else _image(registry[name], args)
         except MonoDepthError as error:
             print(f"mono-depth: {error}", file=sys.stderr)
             is_ok = False
@@ -93,8 +93,8 @@ def _golden(entry: ModelEntry) -> bool:
     return is_ok
 
 
-def _picture(entry: ModelEntry, args: argparse.Namespace) -> bool:
-    from mono_depth.models.check import check_on_picture, synthetic_picture
+def _image(entry: ModelEntry, args: argparse.Namespace) -> bool:
+    from mono_depth.models.check import check_on_image, synthetic_image
     from mono_depth.models.loading import load_model
 
     model = load_model(
@@ -104,9 +104,9 @@ def _picture(entry: ModelEntry, args: argparse.Namespace) -> bool:
         weights_folder=args.weights_dir,
         allow_noncommercial=args.allow_noncommercial,
     )
-    picture = synthetic_picture()
-    report = check_on_picture(model, entry, picture)
-    height, width = picture.rgb.shape[:2]
+    image = synthetic_image()
+    report = check_on_image(model, entry, image)
+    height, width = image.rgb.shape[:2]
     print(f"{entry.name}: {entry.kind.value} of a rendered room of {width}x{height} pixels")
     print(f"  weights  sha256 {model.weights_sha256}")
     print(f"  output   {report.size[0]}x{report.size[1]}, {100 * report.unknown:.1f} % unknown")

@@ -1,8 +1,8 @@
-"""Draw what the built-in network makes of real pictures, for its model card.
+"""Draw what the built-in network makes of real images, for its model card.
 
 `python -m mono_depth.commands.nano_pictures --data DIR --out FOLDER` writes `completion.jpg`,
 depth of a sensor with the holes of glass and mirrors and what the network puts into them,
-`ground.jpg`, what height and gravity change near the floor, and `films.jpg`, some frames of films
+`ground.jpg`, what height and gravity change near the floor, and `videos.jpg`, some frames of videos
 without depth.
 """
 
@@ -19,9 +19,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, help="default: the ones that ship")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     given = parser.parse_args(arguments)
-    from mono_depth.evaluation.nano.pictures import write_pictures
+    from mono_depth.evaluation.nano.card_images import write_images
 
-    write_pictures(given.data, given.out, given.weights)
+    write_images(given.data, given.out, given.weights)
 
 
 if __name__ == "__main__":

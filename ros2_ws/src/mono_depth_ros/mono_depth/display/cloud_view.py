@@ -38,11 +38,11 @@ def render_cloud_oblique(
     Args:
         points: (N, 3) float32 metres in the optical frame; rows with NaN are left out.
         colors: (N, 3) uint8.
-        width: pixels of the picture.
-        height: pixels of the picture.
+        width: pixels of the image.
+        height: pixels of the image.
         yaw_deg: how far the viewpoint is turned to the left around the scene.
         pitch_deg: how far it is raised.
-        reach_m: depth of the scene that fills the picture; None = 80 % quantile of z.
+        reach_m: depth of the scene that fills the image; None = 80 % quantile of z.
         ground_m: height of the grid below the camera; None = 98 % quantile of y.
         centre_m: x and y to look at; None = the median point.
         spacing_rad: angle between neighbouring points as the camera saw them, 1 / fx for a

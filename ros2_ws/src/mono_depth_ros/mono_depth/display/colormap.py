@@ -1,4 +1,4 @@
-"""Depth as pictures for people: colours, a scale in metres, a mix with the camera image."""
+"""Depth as images for people: colours, a scale in metres, a mix with the camera image."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def colorize_depth(
 
 
 def blend(rgb: RgbImage, color: RgbImage, alpha: float) -> RgbImage:
-    """Mix two pictures of one size; `alpha` is the share of `rgb`, 0..1."""
+    """Mix two images of one size; `alpha` is the share of `rgb`, 0..1."""
     return np.asarray(cv2.addWeighted(rgb, alpha, color, 1.0 - alpha, 0.0), np.uint8)
 
 
@@ -176,7 +176,7 @@ def add_color_bar(
 
 
 def draw_text(image: RgbImage, text: str, at: tuple[int, int], font: float) -> None:
-    """Write on a picture in place, light on a dark rim; `at` is the lower left corner."""
+    """Write on an image in place, light on a dark rim; `at` is the lower left corner."""
     for color, thickness in (((0, 0, 0), 3), ((245, 245, 245), 1)):
         cv2.putText(image, text, at, _FONT, font, color, thickness, cv2.LINE_AA)
 

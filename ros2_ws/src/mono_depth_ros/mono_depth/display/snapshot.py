@@ -33,19 +33,19 @@ def write_snapshot(result: DepthResult, root: Path) -> Path:
     name = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y%m%d_%H%M%S")
     folder = root / f"{name}_{nanoseconds:09d}"
     folder.mkdir(parents=True, exist_ok=True)
-    _write_picture(folder / "rgb.png", result.rgb)
+    _write_image(folder / "rgb.png", result.rgb)
     relative: DepthImage = result.relative.cpu().numpy()
     np.save(folder / "relative.npy", relative)
     depth = np.asarray(1.0 / relative, np.float32)
     if result.depth_m is not None:
         depth = result.depth_m.cpu().numpy()
         np.save(folder / "depth_m.npy", depth)
-        _write_picture(folder / "depth_mm.png", _millimetres(depth))
+        _write_image(folder / "depth_mm.png", _millimetres(depth))
         _write_cloud(folder / "cloud.ply", result)
     near, far = DisplayRange().update(depth)
-    picture = colorize_depth(depth, near, far)
+    painted = colorize_depth(depth, near, far)
     unit = "m" if result.scale.is_metric else ""
-    _write_picture(folder / "color.png", add_color_bar(picture, near, far, unit=unit))
+    _write_image(folder / "color.png", add_color_bar(painted, near, far, unit=unit))
     (folder / "info.json").write_text(json.dumps(_info(result), indent=2) + "\n")
     return folder
 
@@ -64,7 +64,7 @@ def _millimetres(depth_m: DepthImage) -> np.ndarray[tuple[int, ...], np.dtype[np
     return np.rint(np.where(known, depth_m, 0.0) * 1000.0).astype(np.uint16)
 
 
-def _write_picture(
+def _write_image(
     path: Path, image: RgbImage | np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
 ) -> None:
     stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image

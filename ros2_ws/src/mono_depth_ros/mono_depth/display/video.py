@@ -1,4 +1,4 @@
-"""Writes pictures as an MP4 film: H.264 where imageio-ffmpeg is installed, else MPEG-4."""
+"""Writes images as an MP4 video: H.264 where imageio-ffmpeg is installed, else MPEG-4."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 class VideoWriter:
-    """A film of pictures of one size. Use it in a `with` block.
+    """A video of images of one size. Use it in a `with` block.
 
     Args:
         path: file to write, ending in .mp4.
-        rate_hz: pictures per second.
+        rate_hz: images per second.
 
     Raises:
-        MonoDepthError: no encoder can write the file, or pictures differ in size.
+        MonoDepthError: no encoder can write the file, or images differ in size.
     """
 
     def __init__(self, path: Path, rate_hz: float) -> None:
@@ -35,18 +35,18 @@ class VideoWriter:
 
     @property
     def codec(self) -> str:
-        """The codec in use, empty before the first picture."""
+        """The codec in use, empty before the first image."""
         return "" if self._sink is None else self._sink.codec
 
     def add(self, rgb: RgbImage) -> None:
-        """Append an (H, W, 3) picture; an odd last row or column is left out."""
+        """Append an (H, W, 3) image; an odd last row or column is left out."""
         even = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
         size = even.shape[1], even.shape[0]
         if self._sink is None:
             self._size = size
             self._sink = _open(self._path, size, self._rate_hz)
         if size != self._size:
-            raise MonoDepthError(f"picture of {size} pixels in a film of {self._size}")
+            raise MonoDepthError(f"image of {size} pixels in a video of {self._size}")
         self._sink.add(np.ascontiguousarray(even))
 
     def close(self) -> None:

@@ -1,11 +1,11 @@
 """Whether an engine says what the network says: its outputs against those of the reference.
 
 The reference is torch in fp32, or for an ONNX file ONNX Runtime in fp32. Both see the same
-pictures. The measure is the same for all families: each channel of each output is compared on
-its own, in shares of its own range on that picture (2nd to 98th percentile), since networks say
+images. The measure is the same for all families: each channel of each output is compared on
+its own, in shares of its own range on that image (2nd to 98th percentile), since networks say
 metres, logarithms, or inverse depth without a zero or unit. A single number, such as a metric
-scale, is compared relative to its size. The worst channel of the worst picture counts, of several
-pictures in one batch as well.
+scale, is compared relative to its size. The worst channel of the worst image counts, of several
+images in one batch as well.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def tolerance(precision: str) -> OutputError:
 
 
 def output_error(actual: Sequence[Tensors], truth: Sequence[Tensors]) -> OutputError:
-    """Compare the outputs for some pictures.
+    """Compare the outputs for some images.
 
     Args:
-        actual: of the engine: for each picture, its outputs.
+        actual: of the engine: for each image, its outputs.
         truth: of the reference, in the same order.
 
     Raises:

@@ -29,19 +29,19 @@ def cloned(arguments: Arguments) -> Arguments:
         return tuple(item.clone() if isinstance(item, torch.Tensor) else item for item in arguments)
 
 
-def examples_like(like: Arguments, pictures: Sequence[Arguments]) -> list[Arguments]:
-    """Return an example of the shapes of `like` for each picture.
+def examples_like(like: Arguments, images: Sequence[Arguments]) -> list[Arguments]:
+    """Return an example of the shapes of `like` for each image.
 
     Args:
         like: of a call, with one image or several.
-        pictures: of calls with one image each, maybe of another size. In an example with several
+        images: of calls with one image each, maybe of another size. In an example with several
             images they follow one another, so that no two are alike where there are enough.
     """
     count = max((len(item) for item in tensors(like) if item.ndim), default=1)
     if count == 1:
-        return [resized(item, like) for item in pictures]
+        return [resized(item, like) for item in images]
     alone = tuple(item[:1] if _is_batch(item, count) else item for item in like)
-    singles = [resized(item, alone) for item in pictures]
+    singles = [resized(item, alone) for item in images]
     turns = [[*singles[first:], *singles[:first]] for first in range(len(singles))]
     return [
         tuple(

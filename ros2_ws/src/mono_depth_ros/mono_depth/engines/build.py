@@ -72,7 +72,7 @@ class Int8Report:
     model: str
     shapes: str  # of the network's input
     calibrated_with: str
-    pictures: int  # it was calibrated with
+    images: int  # it was calibrated with
     held_out: int  # it was measured with
     unreadable: int
     layers: int
@@ -80,12 +80,12 @@ class Int8Report:
     searched: bool  # for layers to take back
     network_error: float  # of the network's outputs, in shares of their ranges
     relative_error: float  # mean |int8 / fp32 - 1| of what the model says; NaN if refused
-    aligned_error: float  # the same after the median ratio of each picture, the scale, is out
+    aligned_error: float  # the same after the median ratio of each image, the scale, is out
     refused: str  # why the check against the original does not let it run, "" = it does
 
 
-def build_int8(request: Request, pictures: ImageSet) -> tuple[Path, Int8Report]:
-    """Quantise a model for the size of `pictures`, store it, and measure it.
+def build_int8(request: Request, image_set: ImageSet) -> tuple[Path, Int8Report]:
+    """Quantise a model for the size of `image_set`, store it, and measure it.
 
     An engine that was stored for that size before is replaced.
 
@@ -99,24 +99,24 @@ def build_int8(request: Request, pictures: ImageSet) -> tuple[Path, Int8Report]:
     openvino_engine.check("int8", _CPU)
     model = request.load()
     capture = request.capture(model)
-    seen, unseen = pictures.split()
+    seen, unseen = image_set.split()
     # A network that only knows rooms in int8 fails in a street: ranges cover both.
-    calibration = _Inputs([*seen, *_of_all_kinds(pictures.size)], capture, pictures.camera)
-    held_out = _Inputs(unseen, capture, pictures.camera)
+    calibration = _Inputs([*seen, *_of_all_kinds(image_set.size)], capture, image_set.camera)
+    held_out = _Inputs(unseen, capture, image_set.camera)
     network = capture.network(calibration.arguments(0))
     made = quantise(network, calibration, held_out, max_error=request.max_error)
     cache = request.cache()
     key = network.key(_INT8, device_name(_CPU), openvino_engine.versions())
     cache.remove(key)
     folder = cache.put(key, lambda folder: _save(made.model, folder / OPENVINO_FILE))
-    refused, relative, aligned = _measured(request, model, held_out.images, pictures.camera)
+    refused, relative, aligned = _measured(request, model, held_out.images, image_set.camera)
     report = Int8Report(
         model=model.name,
         shapes=network.shapes,
-        calibrated_with=pictures.source,
-        pictures=len(seen),
+        calibrated_with=image_set.source,
+        images=len(seen),
         held_out=len(held_out),
-        unreadable=pictures.unreadable,
+        unreadable=image_set.unreadable,
         layers=made.layers,
         float_layers=made.float_layers,
         searched=made.searched,
@@ -143,7 +143,7 @@ def int8_model(request: Request) -> tuple[DepthModel, Engines]:
 
 
 class _Inputs(Sequence[Arrays]):
-    """What the network is called with for each picture, computed when asked for."""
+    """What the network is called with for each image, computed when asked for."""
 
     def __init__(self, images: list[RgbImage], capture: Capture, camera: Intrinsics | None) -> None:
         self.images = images
@@ -167,7 +167,7 @@ class _Inputs(Sequence[Arrays]):
 
 
 def _of_all_kinds(size: tuple[int, int]) -> list[RgbImage]:
-    """Return the pictures that engines are checked on, and their mirror images."""
+    """Return the images that engines are checked on, and their mirror images."""
     images = [np.asarray(cv2.resize(rgb, size), np.uint8) for rgb in trial_images()]
     return [*images, *(np.ascontiguousarray(image[:, ::-1]) for image in images)]
 

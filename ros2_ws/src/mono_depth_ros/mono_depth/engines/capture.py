@@ -24,7 +24,7 @@ class Capture:
         self._net = model.networks[0]
 
     def arguments(self, rgb: RgbImage, camera: Intrinsics | None) -> Arguments:
-        """Return the arguments for one picture.
+        """Return the arguments for one image.
 
         Raises:
             EngineError: the model does without its network.

@@ -14,7 +14,7 @@ from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.protocol import BuildContext, EngineError, Plan
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.runner import EngineRunner
-from mono_depth.engines.trial_images import show_pictures
+from mono_depth.engines.trial_images import show_images
 from mono_depth.models.protocol import DepthModel, HasNetworks
 from mono_depth.models.replaceable_net import DEPTH, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
@@ -118,7 +118,7 @@ class Engines:
 
     @on_one_thread
     def prepare(self, model: DepthModel) -> None:
-        """Show the built-in pictures to a model; where frames must not wait, build its engines.
+        """Show the built-in images to a model; where frames must not wait, build its engines.
 
         Raises:
             FrameError: the model fails on them.
@@ -127,7 +127,7 @@ class Engines:
             runner.record()
         try:
             with torch.inference_mode():
-                show_pictures(model)
+                show_images(model)
         finally:
             for runner in self._runners:
                 runner.stop_recording()

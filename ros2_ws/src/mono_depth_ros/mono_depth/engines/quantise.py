@@ -1,9 +1,9 @@
-"""int8 files for OpenVINO, calibrated on pictures of the place where they will be used.
+"""int8 files for OpenVINO, calibrated on images of the place where they will be used.
 
 Post-training quantisation by NNCF: weights and activations of convolutions and matrix products
-become 8-bit integers, whose ranges the calibration pictures show. What costs much accuracy and
+become 8-bit integers, whose ranges the calibration images show. What costs much accuracy and
 little time stays in floating point from the start: the first and the last layers, those before the
-last where they are cheap, and layers on a single pixel (the summary of the whole picture). Where
+last where they are cheap, and layers on a single pixel (the summary of the whole image). Where
 that is not enough, NNCF looks for the layers that cost the most accuracy and takes them back, one
 after the other.
 
@@ -28,7 +28,7 @@ from mono_depth.engines.protocol import EngineError, Network
 
 # Layers with weights; the others follow them.
 _LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
-_CHECKED = 10  # pictures that NNCF judges layers by
+_CHECKED = 10  # images that NNCF judges layers by
 _MAX_SAMPLES = 100_000
 # Of all multiplications, what a layer before the last may cost to stay in floating point. That of
 # nano costs 2.4 %, and the error was 6.5 % of depth in place of 0.9 %.
@@ -42,7 +42,7 @@ class Quantised:
     """A network with int8 layers."""
 
     model: Any  # openvino.Model
-    error: float  # mean `difference` on pictures that it was not calibrated with
+    error: float  # mean `difference` on images that it was not calibrated with
     layers: int  # convolutions and matrix products
     float_layers: int  # those that stayed in floating point
     searched: bool  # layers were taken back for their error
@@ -74,7 +74,7 @@ def quantise(
         "ignored_scope": nncf.IgnoredScope(names=sorted(delicate_layers(model))),
         "model_type": nncf.ModelType.TRANSFORMER if is_transformer(model) else None,
     }
-    # The whole range that was seen. The default, its mean over the pictures, cuts off what a place
+    # The whole range that was seen. The default, its mean over the images, cuts off what a place
     # of another kind brings: errors of 17 % in place of 1.6 % for nano.
     ranges = nncf.AdvancedQuantizationParameters(activations_range_estimator_params=_whole_range())
     run = _runner(model)

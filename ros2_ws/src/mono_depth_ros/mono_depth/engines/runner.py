@@ -100,7 +100,7 @@ class EngineRunner:
         self._is_auto, self._builder = is_auto, builder
         self._slots: dict[tuple[object, ...], _Slot] = {}
         self._recorded: list[Arguments] | None = None
-        self._pictures: list[Arguments] = []
+        self._images: list[Arguments] = []
         self._newest: _Slot | None = None
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
@@ -124,17 +124,17 @@ class EngineRunner:
         return restructure(found, slot.form)
 
     def record(self) -> None:
-        """Keep the arguments of the calls from now on: pictures to compare engines with."""
+        """Keep the arguments of the calls from now on: images to compare engines with."""
         self._recorded = []
 
     def stop_recording(self) -> None:
         """End `record`."""
-        self._pictures, self._recorded = self._recorded or [], None
+        self._images, self._recorded = self._recorded or [], None
 
     def build(self) -> None:
         """Build the engine for the shape that was recorded, if any."""
-        if self._pictures:
-            self._newest = self._opened(self._pictures[0], waits=True)
+        if self._images:
+            self._newest = self._opened(self._images[0], waits=True)
 
     def report(self) -> EngineReport | None:
         """Return what runs for the shape that was called last, None = none was."""
@@ -156,7 +156,7 @@ class EngineRunner:
     def release(self) -> None:
         """Let go of the engines, and of the network."""
         self._newest = None
-        self._slots, self._pictures = {}, []
+        self._slots, self._images = {}, []
         self._net.release()
 
     def _by_reference(self, arguments: Arguments) -> Any:  # noqa: ANN401
@@ -186,7 +186,7 @@ class EngineRunner:
 
     def _decide(self, slot: _Slot, network: Network) -> None:
         """Take the first engine that says what the reference says, and is worth it."""
-        examples = examples_like(network.arguments, self._pictures) or [network.arguments]
+        examples = examples_like(network.arguments, self._images) or [network.arguments]
         try:
             with torch.inference_mode():
                 self._compare(slot, network, examples)

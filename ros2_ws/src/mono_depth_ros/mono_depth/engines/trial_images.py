@@ -1,4 +1,4 @@
-"""The pictures that every engine is tried on: a room and a street of the synthetic scenes."""
+"""The images that every engine is tried on: a room and a street of the synthetic scenes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def trial_images() -> list[RgbImage]:
 
 
 def trial_hints(rgb: RgbImage) -> tuple[Intrinsics, Hints]:
-    """Return a camera for a picture, and hints of all kinds that could be true of it.
+    """Return a camera for an image, and hints of all kinds that could be true of it.
 
     Points in the left half only, farther towards the top; and level ground.
     """
@@ -49,8 +49,8 @@ def trial_hints(rgb: RgbImage) -> tuple[Intrinsics, Hints]:
     return Intrinsics.assumed(width, height), hints
 
 
-def show_pictures(model: DepthModel) -> None:
-    """Let a model see the pictures so that each of its networks runs: with hints if it takes any.
+def show_images(model: DepthModel) -> None:
+    """Let a model see the images so that each of its networks runs: with hints if it takes any.
 
     Raises:
         FrameError: the model fails on them.

@@ -1,4 +1,4 @@
-"""Evaluations as tables for people, JSON and pictures."""
+"""Evaluations as tables for people, JSON and images."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class _Encoding:
     even: tuple[bool, bool] = (False, False)  # width, height must be even
 
 
-def _colour(code: int) -> Callable[[Pixels], Pixels]:
+def _color(code: int) -> Callable[[Pixels], Pixels]:
     return lambda pixels: _as_uint8(cv2.cvtColor(pixels, code))
 
 
@@ -69,12 +69,12 @@ def _nv24(planes: Pixels) -> Pixels:
     return _as_uint8(cv2.transform(np.dstack((planes[:height], chroma)), _RGB_FROM_YUV))
 
 
-_GREY = _colour(cv2.COLOR_GRAY2RGB)
-_BGR = _colour(cv2.COLOR_BGR2RGB)
-_BGRA = _colour(cv2.COLOR_BGRA2RGB)
-_RGBA = _colour(cv2.COLOR_RGBA2RGB)
-_UYVY = _Encoding(to_rgb=_colour(cv2.COLOR_YUV2RGB_UYVY), channels=2, even=(True, False))
-_YUYV = _Encoding(to_rgb=_colour(cv2.COLOR_YUV2RGB_YUYV), channels=2, even=(True, False))
+_GREY = _color(cv2.COLOR_GRAY2RGB)
+_BGR = _color(cv2.COLOR_BGR2RGB)
+_BGRA = _color(cv2.COLOR_BGRA2RGB)
+_RGBA = _color(cv2.COLOR_RGBA2RGB)
+_UYVY = _Encoding(to_rgb=_color(cv2.COLOR_YUV2RGB_UYVY), channels=2, even=(True, False))
+_YUYV = _Encoding(to_rgb=_color(cv2.COLOR_YUV2RGB_YUYV), channels=2, even=(True, False))
 _YUV420 = partial(_Encoding, half_rows=3, even=(True, True))
 
 # OpenCV names a pattern by its second row, ROS by its first.
@@ -110,8 +110,8 @@ _ENCODINGS: dict[str, _Encoding] = {
     "uyvy": _UYVY,
     "yuv422_yuy2": _YUYV,
     "yuyv": _YUYV,
-    "nv12": _YUV420(to_rgb=_colour(cv2.COLOR_YUV2RGB_NV12)),
-    "nv21": _YUV420(to_rgb=_colour(cv2.COLOR_YUV2RGB_NV21)),
+    "nv12": _YUV420(to_rgb=_color(cv2.COLOR_YUV2RGB_NV12)),
+    "nv21": _YUV420(to_rgb=_color(cv2.COLOR_YUV2RGB_NV21)),
     "nv24": _Encoding(to_rgb=_nv24, half_rows=6),
     **{f"{name}8": _Encoding(to_rgb=to_rgb) for name, to_rgb in _BAYER.items()},
     **{f"{name}16": _Encoding(to_rgb=to_rgb, sample_bytes=2) for name, to_rgb in _BAYER.items()},

@@ -28,7 +28,7 @@ _NOT_SHOWN = 0.9  # share of pixels without depth from which on a check fails
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class CheckImage:
     """An image with the truth behind it."""
 
     rgb: RgbImage
@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport:
-    """What a model made of the picture. Values in the unit of its kind."""
+    """What a model made of the image. Values in the unit of its kind."""
 
     size: tuple[int, int]  # width, height of the output
     least: float
@@ -49,26 +49,26 @@ class CheckReport:
     ms: float  # median of some runs
 
 
-def synthetic_picture() -> Picture:
-    """Render the built-in picture: a room, the same on every machine."""
+def synthetic_image() -> CheckImage:
+    """Render the built-in image: a room, the same on every machine."""
     from mono_depth.synthetic.dataset import training_sample
 
     frame = training_sample(_SEED, _WIDTH, _HEIGHT)
     depth_m = torch.from_numpy(np.asarray(frame.depth_m, np.float32))
-    return Picture(rgb=frame.rgb, depth_m=depth_m, intrinsics=frame.intrinsics)
+    return CheckImage(rgb=frame.rgb, depth_m=depth_m, intrinsics=frame.intrinsics)
 
 
-def check_on_picture(model: DepthModel, entry: ModelEntry, picture: Picture) -> CheckReport:
-    """Run `model` on `picture`.
+def check_on_image(model: DepthModel, entry: ModelEntry, image: CheckImage) -> CheckReport:
+    """Run `model` on `image`.
 
     Raises:
-        ModelError: what comes out cannot be depth of the picture.
+        ModelError: what comes out cannot be depth of the image.
         FrameError: it says nothing: no finite or positive value, or one value only.
     """
-    rgb = torch.from_numpy(picture.rgb).to(model.device)
-    prediction = model.infer(rgb, picture.intrinsics)  # the first is slower
+    rgb = torch.from_numpy(image.rgb).to(model.device)
+    prediction = model.infer(rgb, image.intrinsics)  # the first is slower
     check_informative(prediction)
-    times_ms = [_time_ms(lambda: model.infer(rgb, picture.intrinsics)) for _ in range(_RUNS)]
+    times_ms = [_time_ms(lambda: model.infer(rgb, image.intrinsics)) for _ in range(_RUNS)]
     values = prediction.values.float().cpu()
     finite = values[values.isfinite()]
     report = CheckReport(
@@ -77,21 +77,21 @@ def check_on_picture(model: DepthModel, entry: ModelEntry, picture: Picture) -> 
         median=float(finite.median()),
         greatest=float(finite.max()),
         unknown=1.0 - finite.numel() / values.numel(),
-        order=_order(values, picture.depth_m, prediction.kind),
+        order=_order(values, image.depth_m, prediction.kind),
         ms=statistics.median(times_ms),
     )
-    _refuse_nonsense(report, entry, picture)
+    _refuse_nonsense(report, entry, image)
     return report
 
 
-def _refuse_nonsense(report: CheckReport, entry: ModelEntry, picture: Picture) -> None:
+def _refuse_nonsense(report: CheckReport, entry: ModelEntry, image: CheckImage) -> None:
     width, height = report.size
-    stretch = (width / height) / (picture.rgb.shape[1] / picture.rgb.shape[0])
+    stretch = (width / height) / (image.rgb.shape[1] / image.rgb.shape[0])
     is_square = entry.input is not None and entry.input.rule == "fixed"
     if not is_square and not 0.7 < stretch < 1.4:
         raise ModelError(
-            f"{entry.name} gives {width}x{height} for a picture of "
-            f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}: another field of view"
+            f"{entry.name} gives {width}x{height} for an image of "
+            f"{image.rgb.shape[1]}x{image.rgb.shape[0]}: another field of view"
         )
     if report.unknown > _NOT_SHOWN:
         raise ModelError(f"{entry.name} gives no value for {100 * report.unknown:.0f} % of it")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-_MIN_SIDE_PX = 16  # of a picture that the search takes
+_MIN_SIDE_PX = 16  # of an image that the search takes
 _LOOP_PX2 = 0.5  # a flow whose way back misses its start by more is wrong (squared pixels),
 _LOOP_SHARE = 0.01  # and by this share of its squared length
 # Source: Sundaram, Brox and Keutzer, Dense Point Trajectories, ECCV 2010, equation 5.
@@ -16,7 +16,7 @@ _LOOP_SHARE = 0.01  # and by this share of its squared length
 
 @dataclass(frozen=True, kw_only=True)
 class DenseFlow:
-    """Motion of the picture in pixels: the pixel (x, y) now was at (x + dx, y + dy)."""
+    """Motion of the image in pixels: the pixel (x, y) now was at (x + dx, y + dy)."""
 
     dx: npt.NDArray[np.float32]  # (h, w)
     dy: npt.NDArray[np.float32]  # (h, w)

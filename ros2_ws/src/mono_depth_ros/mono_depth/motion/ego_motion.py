@@ -206,7 +206,7 @@ def _track(
     guess: npt.NDArray[np.float32],
     levels: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Follow (N, 2) points of one picture into another, starting at a guess."""
+    """Follow (N, 2) points of one image into another, starting at a guess."""
     found, status, _ = cv2.calcOpticalFlowPyrLK(
         first,
         second,

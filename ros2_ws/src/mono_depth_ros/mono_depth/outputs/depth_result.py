@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from mono_depth.data import Intrinsics, OutputKind, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
-from mono_depth.outputs.upsampling import picture_detail, resized
+from mono_depth.outputs.upsampling import image_detail, resized
 from mono_depth.system.threads import on_one_thread
 
 
@@ -49,10 +49,10 @@ class DepthResult:
     scale: ScaleStatus
     limits: DepthLimits
     kind: OutputKind  # of the model; tells in which domain values are interpolated
-    is_visible: torch.Tensor | None = None  # (H, W) bool, False = no picture there
+    is_visible: torch.Tensor | None = None  # (H, W) bool, False = no image there
     temporal: str = "none"  # where the camera's motion came from: "pose", "flow", "static"
     temporal_reset: str = ""  # why the temporal filter forgot its past with this frame
-    is_guided: bool = False  # edges of larger maps follow those of the picture
+    is_guided: bool = False  # edges of larger maps follow those of the image
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
@@ -74,7 +74,7 @@ class DepthResult:
         else:
             depth_m = self._resized(self.network_depth_m)
         if self._needs_detail(self.network_depth_m):
-            depth_m = depth_m * picture_detail(self.network_depth_m.log(), self.rgb_tensor).exp()
+            depth_m = depth_m * image_detail(self.network_depth_m.log(), self.rgb_tensor).exp()
         return self._where_visible(self.limits.apply(depth_m), torch.nan)
 
     @cached_property
@@ -83,7 +83,7 @@ class DepthResult:
         """(H, W) float32 inverse depth without unit, larger = nearer, NaN = unknown."""
         relative = self._resized(self.network_relative)
         if self._needs_detail(self.network_relative):
-            relative = relative + picture_detail(self.network_relative, self.rgb_tensor)
+            relative = relative + image_detail(self.network_relative, self.rgb_tensor)
         return self._where_visible(relative, torch.nan)
 
     @cached_property

@@ -1,8 +1,8 @@
-"""Depth at the size of the image whose edges lie on those of the picture.
+"""Depth at the size of the image whose edges lie on those of the image.
 
 Interpolation draws the edge of an object as a ramp as wide as a pixel of the network. The guided
 filter knows how depth goes with brightness around each pixel; the brightness that the small
-picture lacks tells where on the ramp the edge is. Depth stays between that of its surroundings,
+image lacks tells where on the ramp the edge is. Depth stays between that of its surroundings,
 so texture on a flat wall changes nothing and no edge overshoots.
 
 Source: He, Sun and Tang, Guided Image Filtering, TPAMI 2013; He and Sun, Fast Guided Filter, 2015.
@@ -19,8 +19,8 @@ _RADIUS_PX = 2  # of the window, in pixels of the network
 _SOFTENING = 0.003  # variance of brightness (0..1) below which a window counts as untextured
 
 
-def picture_detail(values: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
-    """Return what the picture adds to bilinear interpolation of a map.
+def image_detail(values: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
+    """Return what the image adds to bilinear interpolation of a map.
 
     Args:
         values: (h, w) float32, log depth or inverse depth, NaN = unknown.

@@ -95,17 +95,17 @@ def choose_device(name: str, engine: str = "auto") -> torch.device:
 
 @on_one_thread
 def warm_up(pipeline: DepthPipeline, runs: int = 2) -> float:
-    """Run the model on a picture, so that the first camera frame is as fast as the others.
+    """Run the model on an image, so that the first camera frame is as fast as the others.
 
     Returns:
         Time of the last run [ms].
     """
-    picture = trial_images()[0]
+    image = trial_images()[0]
     model, start_s = pipeline.model, time.perf_counter()
-    rgb = torch.from_numpy(picture).to(model.device)
+    rgb = torch.from_numpy(image).to(model.device)
     with torch.inference_mode():
         if isinstance(model, GuidedModel):  # what hints need has its first run as well
-            model.infer_guided(rgb, *trial_hints(picture))
+            model.infer_guided(rgb, *trial_hints(image))
         for _ in range(runs):
             start_s = time.perf_counter()
             model.infer(rgb, None).values.cpu()

@@ -95,10 +95,10 @@ def _is_depth(topic_name: str) -> bool:
     return "depth" in plain.lower() and not topic_name.endswith("/compressed")
 
 
-def _pairs(bag: BagReader, colour: Topic, depth: Topic) -> tuple[list[_Pair], str]:
+def _pairs(bag: BagReader, color: Topic, depth: Topic) -> tuple[list[_Pair], str]:
     """Return each image with the depth nearest to it, and the frame that the images are in."""
     images, frame_id = [], ""
-    for stored in bag.messages(colour):
+    for stored in bag.messages(color):
         frame_id = frame_id or stored.content.header.frame_id
         images.append((stored.stamp_ns, stored.place))
     depths = [(stored.stamp_ns, stored.place) for stored in bag.messages(depth)]
@@ -109,7 +109,5 @@ def _pairs(bag: BagReader, colour: Topic, depth: Topic) -> tuple[list[_Pair], st
         if abs(depths[nearest][0] - stamp_ns) <= _SAME_MOMENT_NS:
             pairs.append(_Pair(stamp_ns=stamp_ns, image=place, depth=depths[nearest][1]))
     if not pairs:
-        raise ConfigError(
-            f"{bag.path}: no image of {colour.name} has depth of {depth.name} with it"
-        )
+        raise ConfigError(f"{bag.path}: no image of {color.name} has depth of {depth.name} with it")
     return pairs, frame_id

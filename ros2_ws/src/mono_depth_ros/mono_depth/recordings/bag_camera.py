@@ -24,7 +24,7 @@ class BagCamera:
         Raises:
             ConfigError: there is none.
         """
-        self.images = bag.image_topic(image_topic, fits=_is_colour, what="colour images")
+        self.images = bag.image_topic(image_topic, fits=_is_color, what="colour images")
         self.info = bag.camera_info(self.images)
 
     def decode(self, message: ImageMessage | CompressedImageMessage) -> RgbImage:
@@ -51,5 +51,5 @@ class BagCamera:
         return calibration_from_info(self.info, width, height, rectify=not is_rectified)
 
 
-def _is_colour(topic_name: str) -> bool:
+def _is_color(topic_name: str) -> bool:
     return "depth" not in topic_name.lower()

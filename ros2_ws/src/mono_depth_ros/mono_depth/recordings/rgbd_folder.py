@@ -76,15 +76,15 @@ def open_folder(folder: Path) -> FrameSequence:
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
     """Return the colour and depth file of each frame, by name."""
-    colour_folder = next((folder / n for n in ("rgb", "color") if (folder / n).is_dir()), None)
-    if colour_folder is None:
+    color_folder = next((folder / n for n in ("rgb", "color") if (folder / n).is_dir()), None)
+    if color_folder is None:
         raise ConfigError(f"{folder} has no folder rgb/ or color/")
     depth = {f.stem: f for f in (folder / "depth").glob("*") if f.suffix in _DEPTH_TYPES}
-    colour = images_in(colour_folder)
-    pairs = [(file, depth[file.stem]) for file in colour if file.stem in depth]
+    color = images_in(color_folder)
+    pairs = [(file, depth[file.stem]) for file in color if file.stem in depth]
     if not pairs:
         raise ConfigError(
-            f"of {len(colour)} images in {colour_folder} and {len(depth)} in {folder / 'depth'} "
+            f"of {len(color)} images in {color_folder} and {len(depth)} in {folder / 'depth'} "
             "none have the same name"
         )
     return pairs

@@ -75,10 +75,10 @@ def _pairs(folder: Path) -> list[tuple[int, str, str]]:
     if ready.is_file():
         rows = [line.split() for line in ready.read_text(encoding="utf-8").splitlines()]
         return [(stamp_ns_of(row[0]), row[1], row[3]) for row in rows if len(row) == 4]
-    colour, depth = _listed(folder / "rgb.txt"), _listed(folder / "depth.txt")
+    color, depth = _listed(folder / "rgb.txt"), _listed(folder / "depth.txt")
     stamps_ns = np.array([stamp_ns for stamp_ns, _ in depth])
     pairs = []
-    for stamp_ns, file in colour:
+    for stamp_ns, file in color:
         nearest = int(np.abs(stamps_ns - stamp_ns).argmin())
         if abs(depth[nearest][0] - stamp_ns) <= _SAME_MOMENT_NS:
             pairs.append((stamp_ns, file, depth[nearest][1]))

@@ -48,7 +48,7 @@ def points_at(
 ) -> Points:
     """Look up what the network says where depth is known.
 
-    Left out are pixels outside the image or where rectification left no picture, depth out of
+    Left out are pixels outside the image or where rectification left no image, depth out of
     range, and edges of objects, where a pixel off is another surface.
 
     Args:

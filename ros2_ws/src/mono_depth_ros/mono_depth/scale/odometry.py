@@ -139,7 +139,7 @@ class BaselineTriangulation:
             return too_short
         fits = sharp & (astray_px < _MAX_EPIPOLAR_PX)
         if fits.sum() < _MIN_EPIPOLAR_SHARE * sharp.sum():
-            return Rejection(reason="the odometry does not fit the picture")
+            return Rejection(reason="the odometry does not fit the image")
         grow = frame.rgb.shape[1] / camera.width
         pixels = (self._now_px[fits].astype(np.float64) + 0.5) * grow - 0.5
         depth_m = 1.0 / np.maximum(rho[fits], 1e-9)

@@ -89,20 +89,20 @@ class SyntheticCamera:
         index %= len(self)
         pose = self.trajectory.T_odom_camera[index]
         stamp_ns = int(self.trajectory.stamps_ns[index])
-        picture = self.render(pose, stamp_ns * 1e-9)
+        image = self.render(pose, stamp_ns * 1e-9)
         rng = np.random.default_rng([self._seed, 2, index])
         count, noise = self._sparse
         return SyntheticFrame(
-            rgb=self._effects.apply(picture.rgb_linear, rng, self._gain),
-            depth_m=picture.depth_m,
+            rgb=self._effects.apply(image.rgb_linear, rng, self._gain),
+            depth_m=image.depth_m,
             intrinsics=self.intrinsics,
             T_odom_camera=pose.copy(),
             stamp_ns=stamp_ns,
             sparse_points_m=sample_points(
-                picture.depth_m, self.intrinsics, rng, count, noise, self.distortion
+                image.depth_m, self.intrinsics, rng, count, noise, self.distortion
             ),
-            mover_mask=picture.mover_mask,
-            glassy=picture.glassy,
+            mover_mask=image.mover_mask,
+            glassy=image.glassy,
             distortion=self.distortion,
         )
 

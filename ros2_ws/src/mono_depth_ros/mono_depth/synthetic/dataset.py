@@ -1,4 +1,4 @@
-"""Training pictures: a pure function of a seed."""
+"""Training images: a pure function of a seed."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ SCENE_SHARES = {
     "yard": 0.12,
 }
 _MAP_SIZE = 320  # pixels of shadow maps: coarser than for recordings, and faster
-_TRIES = 3  # places that are looked at for a picture, at most
+_TRIES = 3  # places that are looked at for an image, at most
 _ROBOT_HEIGHTS_M = (0.05, 1.2)
 _AERIAL_HEIGHTS_M = (3.0, 30.0)
-_AERIAL = 0.93  # of outdoor pictures, the share that is not taken from high above
-_STEP = 0.06  # deviation of the step between the pictures of a pair, of the middle depth
+_AERIAL = 0.93  # of outdoor images, the share that is not taken from high above
+_STEP = 0.06  # deviation of the step between the images of a pair, of the middle depth
 _STEP_LIMIT_M = 8.0
 _STEP_RAD = 0.05
 _LOWEST_M = 0.04
-_RAIN = 0.1  # of outdoor pictures
+_RAIN = 0.1  # of outdoor images
 _FREE_M = 0.06
 _WORTH_IT = 0.6
 _SPARSE_POINTS = 200
@@ -54,32 +54,32 @@ class _View:
 
 
 def training_sample(seed: int, width: int, height: int) -> SyntheticFrame:
-    """Return one picture of a random scene; see `training_views` for many at less cost."""
+    """Return one image of a random scene; see `training_views` for many at less cost."""
     return training_views(seed, width, height, 1)[0]
 
 
 def training_views(
     seed: int, width: int, height: int, count: int, samples_per_pixel: int = 3
 ) -> list[SyntheticFrame]:
-    """Return pictures of one random scene by random cameras in random places.
+    """Return images of one random scene by random cameras in random places.
 
     Args:
         seed: decides everything.
         width: of the images in pixels.
         height: of the images in pixels.
-        count: number of pictures; making the scene costs as much as one or two of them.
+        count: number of images; making the scene costs as much as one or two of them.
         samples_per_pixel: 1 to 9, where faces meet.
     """
     rng = np.random.default_rng([seed, 77])
     scene = _scene(rng)
     shot = _Shot(width=width, height=height, samples=samples_per_pixel)
-    return [_picture(scene, rng, shot, _draw_camera(scene, rng, shot)) for _ in range(count)]
+    return [_image(scene, rng, shot, _draw_camera(scene, rng, shot)) for _ in range(count)]
 
 
 def training_pairs(
     seed: int, width: int, height: int, places: int, samples_per_pixel: int = 3
 ) -> list[SyntheticFrame]:
-    """Return two pictures, a step apart and of the same moment, from each of some places.
+    """Return two images, a step apart and of the same moment, from each of some places.
 
     Args:
         seed: decides everything.
@@ -89,21 +89,21 @@ def training_pairs(
         samples_per_pixel: 1 to 9, where faces meet.
 
     Returns:
-        2 * `places` pictures; numbers 2 i and 2 i + 1 are a pair.
+        2 * `places` images; numbers 2 i and 2 i + 1 are a pair.
     """
     rng = np.random.default_rng([seed, 78])
     scene = _scene(rng)
     shot = _Shot(width=width, height=height, samples=samples_per_pixel)
-    pictures = []
+    images = []
     for _ in range(places):
-        first = _picture(scene, rng, shot, _draw_camera(scene, rng, shot))
+        first = _image(scene, rng, shot, _draw_camera(scene, rng, shot))
         view = _Camera(
             intrinsics=first.intrinsics,
             pose=_step(scene, rng, first),
             time_s=first.stamp_ns * 1e-9,
         )
-        pictures += [first, _picture(scene, rng, shot, view)]
-    return pictures
+        images += [first, _image(scene, rng, shot, view)]
+    return images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ def _draw_camera(scene: Scene, rng: np.random.Generator, shot: _Shot) -> _Camera
     return _Camera(intrinsics=intrinsics, pose=pose, time_s=float(rng.uniform(0.0, 60.0)))
 
 
-def _picture(scene: Scene, rng: np.random.Generator, shot: _Shot, view: _Camera) -> SyntheticFrame:
+def _image(scene: Scene, rng: np.random.Generator, shot: _Shot, view: _Camera) -> SyntheticFrame:
     intrinsics = view.intrinsics
     seen = render(scene, intrinsics, view.pose, view.time_s, shot.samples)
     effects, light = SensorEffects.random(rng, shot.width), seen.rgb_linear

@@ -1,4 +1,4 @@
-"""One picture of a synthetic camera with everything that is known about it."""
+"""One image of a synthetic camera with everything that is known about it."""
 
 from __future__ import annotations
 

@@ -195,10 +195,10 @@ def screen(f: Frame, width: float, bottom: float) -> None:
     """A monitor or television towards +x."""
     b, rng = f.builder, f.builder.rng
     case = b.material(Material(color=(0.02, 0.02, 0.02), gloss=0.4, fine_gain=0.02))
-    picture = replace(look.printed(rng), glow=float(rng.choice([0.0, 0.6])), gloss=0.3)
+    image = replace(look.printed(rng), glow=float(rng.choice([0.0, 0.6])), gloss=0.3)
     if rng.uniform() < 0.4:
-        picture = Material(color=(0.015, 0.015, 0.02), gloss=0.8, fine_gain=0.01)
-    front = b.material(picture)
+        image = Material(color=(0.015, 0.015, 0.02), gloss=0.8, fine_gain=0.01)
+    front = b.material(image)
     f.box(0, 0, bottom, 0.04, width, 0.58 * width, (case, front, case, case, case, case))
     f.box(-0.02, 0, bottom - 0.12, 0.03, 0.06, 0.14, case)
     f.cylinder(0, 0, bottom - 0.13, 0.25, 0.015, case)

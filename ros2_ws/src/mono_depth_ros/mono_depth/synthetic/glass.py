@@ -13,7 +13,7 @@ from mono_depth.synthetic.solids import Shape, Solids, unit_maps
 from mono_depth.synthetic.surfaces import SurfaceTable
 from mono_depth.synthetic.visibility import draw_rays
 
-_MOST_FACES = 5  # mirrors that are followed in one picture, the largest
+_MOST_FACES = 5  # mirrors that are followed in one image, the largest
 _FEWEST_PIXELS = 6
 _BEHIND_M = 1e-3
 _TINT = (0.93, 0.97, 0.95)  # of clear glass
@@ -21,7 +21,7 @@ _TINT = (0.93, 0.97, 0.95)  # of clear glass
 
 @dataclass(frozen=True)
 class Samples:
-    """What the rays of a picture have hit."""
+    """What the rays of an image have hit."""
 
     solid: I32  # (n,)
     depth_m: F32  # (n,)

@@ -83,7 +83,7 @@ def make_corridor(rng: np.random.Generator, map_size: int) -> Scene:
             if kind < 0.5:
                 interior.door(f)
             elif kind < 0.75:
-                interior.picture(f, float(rng.uniform(0.3, 1.2)), float(rng.uniform(0.3, 0.9)))
+                interior.image(f, float(rng.uniform(0.3, 1.2)), float(rng.uniform(0.3, 0.9)))
             elif kind < 0.85:
                 f.box(0.06, 0, 0, 0.12, 0.35, size[2], b.rows[0][4][2])  # pilaster
             x += float(rng.uniform(1.1, 2.6))

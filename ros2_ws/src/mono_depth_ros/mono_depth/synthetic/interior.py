@@ -75,7 +75,7 @@ def wall_frame(b: Builder, size: Size, side: int) -> tuple[Frame, float]:
 
 
 def wall_things(b: Builder, size: Size, count: int) -> None:
-    """Put doors, windows, pictures and radiators on the walls."""
+    """Put doors, windows, images and radiators on the walls."""
     rng = b.rng
     for _ in range(count):
         f, length = wall_frame(b, size, int(rng.integers(4)))
@@ -86,7 +86,7 @@ def wall_things(b: Builder, size: Size, count: int) -> None:
         elif kind < 0.5:
             window(f, float(rng.uniform(0.7, 1.8)))
         elif kind < 0.9:
-            picture(f, float(rng.uniform(0.25, 1.2)), float(rng.uniform(0.25, 0.9)))
+            image(f, float(rng.uniform(0.25, 1.2)), float(rng.uniform(0.25, 0.9)))
         else:
             f.box(0.06, 0, 0.12, 0.1, 1.0, 0.55, b.material(_radiator()))
 
@@ -138,8 +138,8 @@ def window(f: Frame, width: float) -> None:
                 f.cylinder(0.08, y, 0.1, 0.1, bottom + height + 0.1, cloth)
 
 
-def picture(f: Frame, width: float, height: float) -> None:
-    """A picture or poster on the wall x = 0."""
+def image(f: Frame, width: float, height: float) -> None:
+    """An image or poster on the wall x = 0."""
     b, rng = f.builder, f.builder.rng
     bottom = float(rng.uniform(1.0, 1.5))
     front, edge = b.material(look.printed(rng)), put.hard(b)

@@ -136,7 +136,7 @@ def _filtered_compare(depth_m: F32, column: F32, line: F32, z: F32) -> F32:
 
 
 class ContactMap:
-    """Darkness near the feet of things, from a picture of the floor plan."""
+    """Darkness near the feet of things, from an image of the floor plan."""
 
     def __init__(self, solids: Solids, low_m: F64, high_m: F64, size: int) -> None:
         corners = solids.corners_m()

@@ -1,4 +1,4 @@
-"""Pictures of a scene with exact depth."""
+"""Images of a scene with exact depth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GLASSY = 0.75  # gloss above it is that of glass, screens and car paint
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """A picture before any effect of lens or sensor."""
+    """An image before any effect of lens or sensor."""
 
     rgb_linear: F32  # (H, W, 3) radiance, 1 = white paper in full light
     depth_m: F32  # (H, W) along z through the pixel centre, NaN = sky

@@ -53,12 +53,12 @@ class SensorEffects:
         )
 
     def apply(self, rgb_linear: F32, rng: np.random.Generator, gain: float | None = None) -> U8:
-        """Return the (H, W, 3) picture that the camera gives of linear light.
+        """Return the (H, W, 3) image that the camera gives of linear light.
 
         Args:
             rgb_linear: (H, W, 3) radiance.
             rng: decides the noise.
-            gain: exposure of the camera, None = automatic for this picture.
+            gain: exposure of the camera, None = automatic for this image.
         """
         height, width = rgb_linear.shape[:2]
         light = rgb_linear

@@ -47,7 +47,7 @@ def with_variety(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def rain(rgb_linear: F32, rng: np.random.Generator) -> F32:
-    """Return a picture with streaks of rain before it."""
+    """Return an image with streaks of rain before it."""
     height, width = rgb_linear.shape[:2]
     streaks = np.zeros((height, width), np.float32)
     lean, shift = float(rng.normal(0.0, 0.2)), 16.0  # cv2.line takes 1/16 pixels with shift=4
@@ -149,9 +149,9 @@ def _weather(scene: Scene, rng: np.random.Generator) -> tuple[Lighting, Sky | No
     light, sky, kind = scene.lighting, scene.sky, rng.uniform()
     if kind < 0.1 and sky is not None:
         grey = float(rng.uniform(0.4, 0.9))
-        return _fog(light, rng, (grey, grey, grey)), _one_colour(sky, (grey, grey, grey))
+        return _fog(light, rng, (grey, grey, grey)), _one_color(sky, (grey, grey, grey))
     if kind < 0.17 and sky is not None:
-        return _night(scene, rng), _one_colour(sky, (0.01, 0.012, 0.02))
+        return _night(scene, rng), _one_color(sky, (0.01, 0.012, 0.02))
     if kind < 0.3:  # overcast: no shadows
         return replace(light, key=replace(light.key, rgb=(0.05, 0.05, 0.05))), sky
     return light, sky
@@ -180,5 +180,5 @@ def _night(scene: Scene, rng: np.random.Generator) -> Lighting:
     )
 
 
-def _one_colour(sky: Sky, rgb: Rgb) -> Sky:
+def _one_color(sky: Sky, rgb: Rgb) -> Sky:
     return replace(sky, zenith_rgb=rgb, horizon_rgb=rgb, cloud_rgb=rgb)

@@ -36,12 +36,8 @@ from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
 from mono_depth.temporal.warp import Warper
 
 _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
-_MIN_LIKENESS = (
-    0.6  # correlation of two pictures; true motion gave 0.93 and more, cuts 0.41 and less
-)
-_MIN_CONTRAST = (
-    4.0  # standard deviation of brightness below which a picture is mostly noise, of 255
-)
+_MIN_LIKENESS = 0.6  # correlation of two images; true motion gave 0.93 and more, cuts 0.41 and less
+_MIN_CONTRAST = 4.0  # standard deviation of brightness below which an image is mostly noise, of 255
 _PHOTO_SPREAD = 40.0  # difference of brightness that is another surface, of 255
 _MIN_STEP_M = 0.002  # of odometry; a shorter one is noise
 _UNIT_EVERY = 3  # frames; the unit changes slowly, and to look costs as much as the rest
@@ -146,12 +142,12 @@ class TemporalFilter:
             return None, mode, f"{step_s:.3f} s between two frames"
         T_last_now = self._motion(mode, last, view)
         if T_last_now is None:
-            return None, mode, "no rigid motion of the camera explains the picture"
+            return None, mode, "no rigid motion of the camera explains the image"
         memory = self._moved(last, view, T_last_now, step_s, config)
         if memory is not None and mode == "pose":
             memory = self._held(memory, step_s, config)
         if memory is None:
-            return None, mode, "the picture changed: a cut, or the camera moved too far"
+            return None, mode, "the image changed: a cut, or the camera moved too far"
         return memory, mode, ""
 
     def _moved(
@@ -162,7 +158,7 @@ class TemporalFilter:
         step_s: float,
         config: TemporalConfig,
     ) -> _Memory | None:
-        """Return the new memory, None where the picture does not show what is remembered."""
+        """Return the new memory, None where the image does not show what is remembered."""
         motion = torch.from_numpy(T_last_now).to(view.values)
         warped = self._warper.warp(last.history, view.values + last.log_scale, motion)
         lighter = view.grey - warped.grey
@@ -238,7 +234,7 @@ def _mode(view: FilterInput, last: _Memory | None, wanted: str) -> str:
 
 
 def _differ(now: Samples, then: Samples) -> bool:
-    """Tell whether two pictures show different things, at any exposure."""
+    """Tell whether two images show different things, at any exposure."""
     if min(float(now.std()), float(then.std())) < _MIN_CONTRAST:
         return False
     return float(np.corrcoef(now, then)[0, 1]) < _MIN_LIKENESS

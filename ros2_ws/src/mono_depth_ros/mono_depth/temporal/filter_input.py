@@ -29,7 +29,7 @@ class FilterInput:
 
     @cached_property
     def host_grey(self) -> npt.NDArray[np.uint8]:
-        """The picture in the memory of the CPU, for optical flow."""
+        """The image in the memory of the CPU, for optical flow."""
         return np.asarray(self.grey.cpu().numpy())
 
 

@@ -18,7 +18,7 @@ from mono_depth.temporal.scale_shift import Values
 
 _ITERATIONS = 5
 _MIN_SPREAD_PX = 0.2  # of the residuals: what dense flow can resolve
-_MAX_RATE = 0.05  # of the middle of the picture, from one frame to the next
+_MAX_RATE = 0.05  # of the middle of the image, from one frame to the next
 _MAX_GROWTH = 0.3  # of any pixel
 
 Array = npt.NDArray[np.float64]

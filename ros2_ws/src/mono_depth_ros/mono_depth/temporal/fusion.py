@@ -16,7 +16,7 @@ import torch
 
 UNKNOWN_ABOVE = 0.5  # of the unknown value: what is larger is unknown
 FIRST_SPREAD = 0.05  # disagreement assumed for a surface seen once, as a fraction
-SAMPLE_STEP = 8  # every 8th pixel serves for what holds for the whole picture
+SAMPLE_STEP = 8  # every 8th pixel serves for what holds for the whole image
 MIN_SHARE = 0.3  # less memory than this in view counts as a cut
 
 _LEAST_SPREAD = 0.001
@@ -99,7 +99,7 @@ def fuse(
         present: (h, w) values of this frame, on the scale of the past.
         warped: the past, in this frame.
         surprise: (h, w) how much the present differs from the past, as a fraction.
-        agrees: (h, w) bool, where the pictures may show the same surface.
+        agrees: (h, w) bool, where the images may show the same surface.
         noise: how much the network disagrees with itself in this frame, as a fraction.
         grey: (h, w) uint8, this frame.
         memory_frames: how many frames the past may stand for.

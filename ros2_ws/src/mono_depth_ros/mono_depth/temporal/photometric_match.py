@@ -1,4 +1,4 @@
-"""Where two pictures show the same surface, by their brightness."""
+"""Where two images show the same surface, by their brightness."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def matches_in_brightness(
 
     Args:
         difference: (h, w) float32 of brightness, 0..255, the change of exposure removed.
-        valid: (h, w) bool, where both pictures are known.
+        valid: (h, w) bool, where both images are known.
         limit: of a single pixel.
 
     Returns:

@@ -124,7 +124,7 @@ class RelativeFilter:
         else:
             flow = self._flow.estimate(view.host_grey, last.view.host_grey)
         memory = _carried(last, view, flow, step_s, config)
-        return memory, "" if memory else "the picture changed: a cut, or the camera moved too far"
+        return memory, "" if memory else "the image changed: a cut, or the camera moved too far"
 
 
 def _carried(
@@ -179,7 +179,7 @@ class _Pairs:
     now: Samples  # (N,) output of the network
     then: Samples  # (N,) memory
     is_pair: npt.NDArray[np.bool_]  # which of all samples they are
-    exposure: float  # how much lighter the picture became
+    exposure: float  # how much lighter the image became
 
 
 def _pairs(view: FilterInput, warped: Warped, lighter: torch.Tensor) -> _Pairs | None:

@@ -14,7 +14,7 @@ _ITERATIONS = 5
 _MIN_CORRELATION = 0.7  # of present and past: with less there is too little depth to fit a scale
 _SCALE = (0.67, 1.5)
 _SCALE_STEP = 1.3  # from one frame to the next
-_LEVEL = 0.5  # of the middle of the picture, as a share of the range of values
+_LEVEL = 0.5  # of the middle of the image, as a share of the range of values
 _RANGE_SHARE = 0.25
 _NOISE_RATIO = 0.5  # variance of the memory's noise, as a share of that of one frame
 
@@ -37,7 +37,7 @@ class ScaleShift:
 class Measure:
     """Tells how large a difference of values without unit is.
 
-    The zero of a relative model is arbitrary, so a value counts from the low end of the picture,
+    The zero of a relative model is arbitrary, so a value counts from the low end of the image,
     and something of its range is added for what lies there.
     """
 
@@ -46,7 +46,7 @@ class Measure:
 
     @classmethod
     def of(cls, values: Samples) -> Measure:
-        """Return the measure of a picture with these values."""
+        """Return the measure of an image with these values."""
         low, high = (float(q) for q in np.quantile(values, (0.02, 0.98)))
         return cls(low=low, floor=max(_RANGE_SHARE * (high - low), 1e-6 * abs(high), 1e-12))
 

@@ -62,7 +62,7 @@ def random_ground(views: Views, shares: HintShares, rng: np.random.Generator) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """What is put wrong in a prediction: real pictures are predicted worse than those of training.
+    """What is put wrong in a prediction: real images are predicted worse than those of training.
 
     A network for hints that only saw good predictions would trust them too much.
     """

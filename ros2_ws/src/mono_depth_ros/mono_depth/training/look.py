@@ -1,4 +1,4 @@
-"""Changes to pictures that a real camera could have caused, on the device of the pictures.
+"""Changes to images that a real camera could have caused, on the device of the images.
 
 The renderer has been at them before, with the effects of a sensor; this adds variety.
 """
@@ -47,7 +47,7 @@ def random_look(
         (B, 3, h, w), 0..1 in steps of 1/255.
     """
     images = images.clone()
-    for change, share in ((_filter, 0.25), (_shade, 0.3), (_colour, 1.0), (_blur, 0.2)):
+    for change, share in ((_filter, 0.25), (_shade, 0.3), (_color, 1.0), (_blur, 0.2)):
         _change_some(images, change, share, rng)
     _change_some(images, lambda part, r: _noise(part, r, noise), 0.3, rng)
     images = (images.clamp(0.0, 1.0) * 255.0).round() / 255.0
@@ -95,7 +95,7 @@ def _shade(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return images * smooth.exp()
 
 
-def _colour(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def _color(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     n = len(images)
     images = images * _on(rng.uniform(0.8, 1.25, (n, 3)), images)  # white balance
     orders = [rng.permutation(3) if rng.random() < 0.1 else np.arange(3) for _ in range(n)]

@@ -100,12 +100,12 @@ def _help(team: Team, config: TrainingConfig, run: Run) -> None:
 def _step(
     trainer: Trainer, config: TrainingConfig, source: ExampleSource, team: Team, progress: float
 ) -> tuple[dict[str, torch.Tensor], int]:
-    """Learn from one batch; return the losses and the number of pictures in the pool."""
+    """Learn from one batch; return the losses and the number of images in the pool."""
     # a step depends on the seed, its number and who takes it alone: it can be repeated
     rng = np.random.default_rng((config.seed, trainer.steps, team.rank))
-    pictures = source.refresh()
+    images = source.refresh()
     examples = source.draw(config.pairs, config.batch_size - 2 * config.pairs, rng)
-    return trainer.step(make_batch(examples, config, rng, progress), progress), pictures
+    return trainer.step(make_batch(examples, config, rng, progress), progress), images
 
 
 def _lead(
@@ -170,13 +170,13 @@ def _loop(
     with tqdm(total=100, desc="training", unit="%", bar_format=_BAR) as bar:
         try:
             while progress < 1.0:
-                losses, pictures = _step(trainer, config, source, team, team.agree(progress))
+                losses, images = _step(trainer, config, source, team, team.agree(progress))
                 now = time.monotonic()
                 elapsed_s = before_s + now - started
                 if log.add(trainer.steps, elapsed_s, losses):
                     seen = trainer.steps * config.batch_size * config.trainers
                     loss = log.entries[-1]["total"]
-                    bar.set_postfix(loss=f"{loss:.3f}", seen=seen, pool=pictures)
+                    bar.set_postfix(loss=f"{loss:.3f}", seen=seen, pool=images)
                 progress = _progress(config, trainer.steps, elapsed_s)
                 bar.update(min(100.0 * progress, 100.0) - bar.n)
                 if now - saved > _SAVE_EVERY_S:

@@ -20,7 +20,7 @@ from mono_depth.data import DepthImage, Intrinsics, Mask, RgbImage
 from mono_depth.errors import ConfigError
 from mono_depth.synthetic.dataset import training_pairs, training_views
 
-PLACES_PER_SCENE = 2  # making a scene costs as much as one or two pictures
+PLACES_PER_SCENE = 2  # making a scene costs as much as one or two images
 EXAMPLES_PER_SCENE = 2 * PLACES_PER_SCENE
 _SEED_STRIDE = 10_000_000  # scenes of one training seed never meet those of the next one
 _EMPTY = -1
@@ -77,7 +77,7 @@ class ExamplePool:
     """A ring of examples in files, safe between processes.
 
     Example number i lies in slot i % capacity, where it replaces an older one. Number i of a
-    pool is the same picture on every machine; which ones training draws depends on how fast they
+    pool is the same image on every machine; which ones training draws depends on how fast they
     are rendered.
     """
 

@@ -115,7 +115,7 @@ class DepthPublishers:
         return spent_ms
 
     def reset(self) -> None:
-        """Forget what pictures of earlier frames looked like."""
+        """Forget what images of earlier frames looked like."""
         self._display_range = DisplayRange()
 
     def destroy(self, node: LifecycleNode) -> None:
@@ -173,8 +173,8 @@ class DepthPublishers:
         with np.errstate(divide="ignore"):
             depth = 1.0 / host.relative if host.depth_m is None else host.depth_m
         near, far = _shown_range(self._display_range.update(depth), color)
-        picture = colorize_depth(depth, near, far, color.colormap)
-        return encode.encode_rgb(blend(host.result.rgb, picture, color.blend), header)
+        image = colorize_depth(depth, near, far, color.colormap)
+        return encode.encode_rgb(blend(host.result.rgb, image, color.blend), header)
 
     def _completion_mask(self, host: HostResult, header: Header, _: NodeConfig) -> Image | None:
         return (
@@ -190,7 +190,7 @@ class DepthPublishers:
 
 
 def _shown_range(seen: tuple[float, float], color: ColorConfig) -> tuple[float, float]:
-    """Return the chosen range; an end that is not chosen follows the picture."""
+    """Return the chosen range; an end that is not chosen follows the image."""
     near = color.near_m or min(seen[0], (color.far_m or math.inf) / _LEAST_RANGE)
     return near, color.far_m or max(seen[1], near * _LEAST_RANGE)
 

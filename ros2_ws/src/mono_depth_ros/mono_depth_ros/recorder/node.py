@@ -1,4 +1,4 @@
-"""Records a camera and its depth: measures rate, latency and losses, then makes a film of it.
+"""Records a camera and its depth: measures rate, latency and losses, then makes a video of it.
 
 Nothing is encoded while it records, so that recording does not slow down what it measures: small
 copies stay in memory and are written at the end.
@@ -30,7 +30,7 @@ from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import run_until_finished
 from mono_depth_ros.recorder.recording import Moment, Recording
 from mono_depth_ros.recorder.results import write_results
-from mono_depth_ros.recorder.video import Film
+from mono_depth_ros.recorder.video import VideoComposer
 
 _DEPTH_NODE = "mono_depth"
 
@@ -45,10 +45,10 @@ class RecorderConfig:
         Param("Finish this long after the first depth; 0 = when interrupted [s].", 0.0, 86400.0),
     ] = 0.0
     width: Annotated[
-        int, Param("Depth and cloud are kept for the film at about this width [pixels].", 32, 4096)
+        int, Param("Depth and cloud are kept for the video at about this width [pixels].", 32, 4096)
     ] = 320
     max_moments: Annotated[
-        int, Param("Moments kept for the film, about 1.5 MB each; 0 = measure only.", 0, 100_000)
+        int, Param("Moments kept for the video, about 1.5 MB each; 0 = measure only.", 0, 100_000)
     ] = 900
     points: Annotated[bool, Param("Record the point cloud, too.")] = True
     live: Annotated[bool, Param("Write latest.png once a second while recording.")] = True
@@ -176,13 +176,13 @@ class Recorder(Node):
 
     def _show(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread, on Linux
-        film = Film(self.config.colormap)
+        composer = VideoComposer(self.config.colormap)
         while not self._stop.wait(1.0):
             moment, self._newest = self._newest, None
             if moment is not None and moment.is_complete:
-                picture = film.compose(_lighter(moment))
+                image = composer.compose(_lighter(moment))
                 part = self.folder / "latest.part.png"
-                cv2.imwrite(str(part), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                cv2.imwrite(str(part), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
                 part.replace(self.folder / "latest.png")  # a viewer never sees half a file
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mono_depth.data import DepthImage, RgbImage
 
-_PATIENCE_NS = 5 * 10**9  # depth that takes longer does not get into the film
+_PATIENCE_NS = 5 * 10**9  # depth that takes longer does not get into the video
 
 
 @dataclass(kw_only=True)

@@ -13,11 +13,11 @@ from mono_depth.data import RgbImage
 from mono_depth.display.ply import write_ply
 from mono_depth.display.video import VideoWriter
 from mono_depth_ros.recorder.recording import Moment, Recording
-from mono_depth_ros.recorder.video import Film, cloud_points
+from mono_depth_ros.recorder.video import VideoComposer, cloud_points
 
 
 def write_results(recording: Recording, folder: Path, *, colormap: str = "inferno") -> list[Path]:
-    """Write summary.json and, where there was depth, film.mp4, best.png and cloud.ply.
+    """Write summary.json and, where there was depth, video.mp4, best.png and cloud.ply.
 
     Returns:
         The files.
@@ -31,19 +31,19 @@ def write_results(recording: Recording, folder: Path, *, colormap: str = "infern
     if not moments:
         return [summary]
     with_cloud = [moment for moment in moments if moment.cloud is not None]
-    if len(with_cloud) > len(moments) // 2:  # a film keeps one size; a cloud may be lost
+    if len(with_cloud) > len(moments) // 2:  # a video keeps one size; a cloud may be lost
         moments = with_cloud
     best = moments[len(moments) // 2]
     files = [summary, folder / "film.mp4", folder / "best.png"]
-    picture = _write_film(recording, moments, best, files[1], colormap)
-    cv2.imwrite(str(files[2]), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    image = _write_video(recording, moments, best, files[1], colormap)
+    cv2.imwrite(str(files[2]), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if best.cloud is not None:
         files.append(folder / "cloud.ply")
         write_ply(files[-1], *cloud_points(best.cloud))
     return files
 
 
-def _write_film(
+def _write_video(
     recording: Recording, moments: list[Moment], best: Moment, path: Path, colormap: str
 ) -> RgbImage:
     span_s = (moments[-1].stamp_ns - moments[0].stamp_ns) * 1e-9
@@ -55,17 +55,17 @@ def _write_film(
             strict=True,
         )
     )
-    facts, film = recording.facts, Film(colormap)
+    facts, composer = recording.facts, VideoComposer(colormap)
     title = f"{facts.get('model', '?')} on {facts.get('device', '?')}"
     chosen: RgbImage | None = None
     with VideoWriter(path, rate_hz) as video:
-        for moment in tqdm(moments, desc="  film", unit="frame", leave=False, disable=None):
+        for moment in tqdm(moments, desc="  video", unit="frame", leave=False, disable=None):
             elapsed_s = (moment.stamp_ns - moments[0].stamp_ns) * 1e-9
             late_ms = latency_ms[moment.stamp_ns]
             caption = f"{title}   {rate_hz:.1f} Hz   {late_ms:.0f} ms   t = {elapsed_s:.1f} s"
-            picture = film.compose(moment, caption)
-            video.add(picture)
-            chosen = picture if moment is best else chosen
+            image = composer.compose(moment, caption)
+            video.add(image)
+            chosen = image if moment is best else chosen
     if chosen is None:
-        raise ValueError("the best moment is not part of the film")
+        raise ValueError("the best moment is not part of the video")
     return chosen

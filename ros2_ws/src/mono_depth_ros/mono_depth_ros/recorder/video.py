@@ -1,4 +1,4 @@
-"""One picture of a recorded moment: camera, depth in colour with its scale, and the cloud."""
+"""One image of a recorded moment: camera, depth in colour with its scale, and the cloud."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SWAY_DEG, _SWAY_PERIOD_S = (
 _SMOOTHING = 0.1
 
 
-class Film:
+class VideoComposer:
     """Composes moments; ranges and viewpoint follow the scene slowly from one to the next."""
 
     def __init__(self, colormap: str = "inferno") -> None:
@@ -36,7 +36,7 @@ class Film:
         self._first_ns: int | None = None
 
     def compose(self, moment: Moment, caption: str = "") -> RgbImage:
-        """Return the picture of a complete moment.
+        """Return the image of a complete moment.
 
         Left the camera image over its depth, right the cloud where there is one.
         """

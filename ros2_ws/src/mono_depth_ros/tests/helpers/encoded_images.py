@@ -18,7 +18,7 @@ BLOCKS = np.array([[RED, GREEN, BLUE], [WHITE, GREY, BLACK]], np.uint8)
 BLOCKS = BLOCKS.repeat(2, axis=0).repeat(2, axis=1)  # (4, 6, 3)
 ORANGE = np.full((4, 6, 3), (200, 100, 50), np.uint8)
 
-COLOUR_ORDER = {
+COLOR_ORDER = {
     "rgb8": "rgb",
     "bgr8": "bgr",
     "rgba8": "rgba",
@@ -37,7 +37,7 @@ MONO = ["mono8", "8UC1", "mono16", "16UC1"]
 BAYER = [
     f"bayer_{pattern}{bits}" for pattern in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16)
 ]
-ALL = [*COLOUR_ORDER, *YUV, *MONO, *BAYER]
+ALL = [*COLOR_ORDER, *YUV, *MONO, *BAYER]
 
 
 def shown_by(encoding: str) -> np.ndarray:
@@ -61,7 +61,7 @@ def encoded(
         else:
             planes = {c: rgb[..., i] for i, c in enumerate("rgb")}
             planes["a"] = np.full(rgb.shape[:2], 7, np.uint8)
-            samples = np.stack([planes[c] for c in COLOUR_ORDER[encoding]], -1)
+            samples = np.stack([planes[c] for c in COLOR_ORDER[encoding]], -1)
         rows = [sample_bytes(row, encoding, big) for row in samples]
     return message(encoding, rgb.shape[1], rgb.shape[0], rows, padding=padding, big=big)
 
@@ -127,7 +127,7 @@ def yuv_rows(encoding: str, rgb: np.ndarray) -> list[bytes]:
 def mosaic_of(rgb: np.ndarray, pattern: str) -> np.ndarray:
     """Return the one channel that a sensor behind a colour filter sees."""
     mosaic = np.empty(rgb.shape[:2], np.uint8)
-    for i, colour in enumerate(pattern):
+    for i, color in enumerate(pattern):
         row, column = divmod(i, 2)
-        mosaic[row::2, column::2] = rgb[row::2, column::2, "rgb".index(colour)]
+        mosaic[row::2, column::2] = rgb[row::2, column::2, "rgb".index(color)]
     return mosaic

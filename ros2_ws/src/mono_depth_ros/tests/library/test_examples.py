@@ -41,7 +41,7 @@ def run(
 
 
 @pytest.mark.slow
-def test_a_video_becomes_a_depth_image_for_each_frame_and_a_video_in_colour(run, tmp_path):
+def test_a_video_becomes_a_depth_image_for_each_frame_and_a_video_in_color(run, tmp_path):
     frames = [seen.rgb for seen in open_sequence(ROOM).thinned(most=3)]
     with VideoWriter(tmp_path / "room.mp4", 15.0) as video:
         for rgb in frames:

@@ -22,13 +22,13 @@ PACKAGE = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
     for i in range(5):
-        picture = cv2.resize(np.roll(noise, i, axis=1), (160, 120))
-        cv2.imwrite(str(folder / f"{i:04d}.png"), picture)
+        image = cv2.resize(np.roll(noise, i, axis=1), (160, 120))
+        cv2.imwrite(str(folder / f"{i:04d}.png"), image)
     return folder
 
 
@@ -77,8 +77,8 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     pytest.fail(f"the demo ended before it said {text!r}")
 
 
-def test_the_demo_turns_pictures_into_depth_and_tells_how_it_went(demo, pictures, tmp_path):
-    process = demo("--source", str(pictures), "--seconds", "3", "--rate-hz", "5")
+def test_the_demo_turns_images_into_depth_and_tells_how_it_went(demo, images, tmp_path):
+    process = demo("--source", str(images), "--seconds", "3", "--rate-hz", "5")
     printed, _ = process.communicate(timeout=180.0)
     assert process.returncode == 0, printed
     out = tmp_path / "out"
@@ -94,8 +94,8 @@ def test_the_demo_turns_pictures_into_depth_and_tells_how_it_went(demo, pictures
     assert children_of(tmp_path) == []
 
 
-def test_a_model_that_does_not_exist_ends_the_demo_with_the_reason(demo, pictures, tmp_path):
-    process = demo("--source", str(pictures), "--model", "crystal_ball")
+def test_a_model_that_does_not_exist_ends_the_demo_with_the_reason(demo, images, tmp_path):
+    process = demo("--source", str(images), "--model", "crystal_ball")
     printed, _ = process.communicate(timeout=120.0)
     assert process.returncode == 1
     assert "demo: the depth node reports: on_configure failed" in printed
@@ -112,8 +112,8 @@ def test_a_camera_that_fails_ends_the_demo_with_its_last_words(demo, tmp_path):
     assert children_of(tmp_path) == []
 
 
-def test_ctrl_c_while_it_runs_still_gives_the_results(demo, pictures, tmp_path):
-    process = demo("--source", str(pictures), "--seconds", "600", "--rate-hz", "5")
+def test_ctrl_c_while_it_runs_still_gives_the_results(demo, images, tmp_path):
+    process = demo("--source", str(images), "--seconds", "600", "--rate-hz", "5")
     read_until(process, "live view: ")
     time.sleep(2.0)
     process.send_signal(signal.SIGINT)
@@ -124,8 +124,8 @@ def test_ctrl_c_while_it_runs_still_gives_the_results(demo, pictures, tmp_path):
     assert children_of(tmp_path) == []
 
 
-def test_ctrl_c_at_the_start_leaves_no_process_behind(demo, pictures, tmp_path):
-    process = demo("--source", str(pictures))
+def test_ctrl_c_at_the_start_leaves_no_process_behind(demo, images, tmp_path):
+    process = demo("--source", str(images))
     read_until(process, "ROS domain")
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What Open3D makes of a stream of colour and depth: a trajectory, a mesh, a picture of it.
+"""What Open3D makes of a stream of colour and depth: a trajectory, a mesh, an image of it.
 
 Open3D takes seconds to import, so this module is only imported where it is used.
 """
@@ -129,10 +129,10 @@ def fused_mesh(
     }
     for image, T_odom_camera in zip(images, poses, strict=True):
         depth = o3d.t.geometry.Image(_tensor(np.nan_to_num(image.depth_m, posinf=0.0)))
-        colour = o3d.t.geometry.Image(_tensor(image.rgb.astype(np.float32)))
+        color = o3d.t.geometry.Image(_tensor(image.rgb.astype(np.float32)))
         T_camera_odom = o3d.core.Tensor(np.linalg.inv(T_odom_camera))
         blocks = grid.compute_unique_block_coordinates(depth, K, T_camera_odom, **limits)
-        grid.integrate(blocks, depth, colour, K, K, T_camera_odom, **limits)
+        grid.integrate(blocks, depth, color, K, K, T_camera_odom, **limits)
     mesh = grid.extract_triangle_mesh(_SEEN_OFTEN_ENOUGH)
     mesh.vertex.colors = mesh.vertex.colors / 255.0
     return mesh
@@ -163,7 +163,7 @@ def moved(mesh: Any, T: Pose) -> Any:  # noqa: ANN401
     return mesh.clone().transform(_tensor(T))
 
 
-def picture(mesh: Any, T_odom_view: Pose, intrinsics: Intrinsics) -> RgbImage:  # noqa: ANN401
+def rendered_mesh(mesh: Any, T_odom_view: Pose, intrinsics: Intrinsics) -> RgbImage:  # noqa: ANN401
     """Return the mesh as a camera sees it, lit from there; cast ray by ray, without a display."""
     image = np.full((intrinsics.height * intrinsics.width, 3), _BACKGROUND)
     if not _is_empty(mesh):
@@ -180,10 +180,10 @@ def picture(mesh: Any, T_odom_view: Pose, intrinsics: Intrinsics) -> RgbImage:  
         seen = np.isfinite(hit["t_hit"].numpy().ravel())
         corners = mesh.triangle.indices.numpy()[triangle[seen]]
         weights = np.column_stack((1.0 - uv[seen].sum(1), uv[seen]))
-        colours = mesh.vertex.colors.numpy()[corners]
-        colour = np.einsum("nk,nkc->nc", weights, colours)
+        vertex_colors = mesh.vertex.colors.numpy()[corners]
+        color = np.einsum("nk,nkc->nc", weights, vertex_colors)
         facing = np.abs((direction[seen] * normal[seen]).sum(1))
-        image[seen] = (0.5 + 0.5 * colour) * (_AMBIENT + (1.0 - _AMBIENT) * facing)[:, None]
+        image[seen] = (0.5 + 0.5 * color) * (_AMBIENT + (1.0 - _AMBIENT) * facing)[:, None]
     shape = (intrinsics.height, intrinsics.width, 3)
     return np.asarray(np.clip(255.0 * image, 0, 255).astype(np.uint8).reshape(shape))
 

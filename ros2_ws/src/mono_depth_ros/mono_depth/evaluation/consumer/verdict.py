@@ -20,7 +20,7 @@ from mono_depth.evaluation.consumer.reconstruction import (
     mesh_error,
     moved,
     odometry,
-    picture,
+    rendered_mesh,
     write_mesh,
 )
 from mono_depth.evaluation.consumer.streams import TRUTH, Streams
@@ -59,7 +59,7 @@ def judge(
 
     Args:
         streams: what consumers see.
-        out: folder for the meshes and a picture of all, None = not wanted.
+        out: folder for the meshes and an image of all, None = not wanted.
         voxel_m: of the meshes, 0 = a 60th of `max_depth_m`.
         max_depth_m: depth that consumers use, 0 = what 95 % of the truth is nearer than.
     """
@@ -97,7 +97,7 @@ def judge(
         if out is None:
             continue
         write_mesh(at_own, out / f"mesh_{key}.ply")
-        pair = [picture(mesh, view, camera) for mesh in (at_true, at_own)]
+        pair = [rendered_mesh(mesh, view, camera) for mesh in (at_true, at_own)]
         draw_text(pair[0], f"{key}, true poses", (10, 28), 0.7)
         draw_text(pair[1], f"{key}, own odometry", (10, 28), 0.7)
         shots.append(np.vstack(pair))

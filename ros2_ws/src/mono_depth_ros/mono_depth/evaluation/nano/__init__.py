@@ -1,1 +1,1 @@
-"""The tables and pictures of the built-in network's card."""
+"""The tables and images of the built-in network's card."""

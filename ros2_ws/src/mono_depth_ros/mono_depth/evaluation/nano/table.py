@@ -208,7 +208,7 @@ def real_sets(data: Path) -> dict[str, Iterable[SequenceFrame]]:
 
 
 def synthetic_sets() -> dict[str, Iterable[SequenceFrame]]:
-    """Return recordings and pictures of scenes that no training has seen, by what they show."""
+    """Return recordings and images of scenes that no training has seen, by what they show."""
     recordings = {
         f"synthetic {scene}": held_out_frames(scene, trajectory)
         for scene, trajectory in _HELD_OUT.items()
@@ -217,7 +217,7 @@ def synthetic_sets() -> dict[str, Iterable[SequenceFrame]]:
 
 
 def unseen_scenes(count: int = _SCENES) -> Iterator[SequenceFrame]:
-    """Yield two pictures, as training renders them, of each of many scenes that it never draws."""
+    """Yield two images, as training renders them, of each of many scenes that it never draws."""
     for number in range(count):
         for view in training_views(HELD_OUT_SEED + number, *_SIZE, 2):
             yield _without_points(view)

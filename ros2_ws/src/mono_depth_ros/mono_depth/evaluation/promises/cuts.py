@@ -1,4 +1,4 @@
-"""Whether the temporal filter notices that the picture became another one."""
+"""Whether the temporal filter notices that the image became another one."""
 
 from __future__ import annotations
 

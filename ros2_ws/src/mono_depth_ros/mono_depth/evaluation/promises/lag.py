@@ -1,6 +1,6 @@
 """How many frames a filter takes to believe in an obstacle, and to forget it.
 
-An obstacle at half the distance is put into the middle of the picture and of the network's output,
+An obstacle at half the distance is put into the middle of the image and of the network's output,
 stays for some frames and leaves again: what a perfect network would see if something stepped
 before the camera. In the first frame with it, and in the first without, nothing that was seen
 before says anything about this place, so the filter has to give out what the network says now.
@@ -39,7 +39,7 @@ def shows_obstacle(index: int) -> bool:
 
 
 def frame_with_obstacle(frame: Frame) -> Frame:
-    """Paint a chequered obstacle into the picture."""
+    """Paint a chequered obstacle into the image."""
     rgb = frame.rgb.copy()
     rows, columns = _middle(rgb.shape[0], rgb.shape[1])
     height, width = rgb[rows, columns].shape[:2]

@@ -102,7 +102,7 @@ def ground_rows(
 
 
 def focal_rows(sequence: FrameSequence, model: DepthModel) -> list[Row]:
-    """Return how far the metres of the middle of a picture are from those of the whole [%]."""
+    """Return how far the metres of the middle of an image are from those of the whole [%]."""
     ratios = [longer_lens_ratio(frame, model) for frame in sequence]
     value = 100.0 * abs(float(np.median(ratios)))
     return [_row(f"focal length x{_ZOOM:g}: change of metres [%]", sequence.name, value, 5.0)]
@@ -268,7 +268,7 @@ def _ground_errors(frames: Sequence[SyntheticFrame], pitch_deg: float) -> list[f
 
 
 def _smooth_noise(rng: np.random.Generator, like: DepthImage) -> npt.NDArray[np.float32]:
-    """Return factors about 1 that change over a sixth of the picture."""
+    """Return factors about 1 that change over a sixth of the image."""
     coarse = rng.standard_normal((6, 8)).astype(np.float32)
     noise = cv2.resize(coarse, like.shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.exp((noise - noise.mean()) / noise.std() * _NETWORK_NOISE), np.float32)

@@ -28,8 +28,8 @@ from mono_depth.models.checks.golden.case import (
     check_rule,
     in_float64,
     noise,
-    picture,
     read_golden,
+    rule_image,
 )
 from mono_depth.models.families.depth_anything_hub_names import from_hub_layout
 from mono_depth.models.family import Family, ModelRequest, from_file
@@ -214,7 +214,7 @@ def _golden_network(
 def _golden_image(net: DepthAnythingNet, entry: ModelEntry, expected: Numbers) -> torch.Tensor:
     entry = with_short_side(entry, expected["input_size"])
     model = DepthAnything(net, entry, torch.device("cpu"), sha256="")
-    output = model.infer(picture(*expected["image"]), None).values[None, None]
+    output = model.infer(rule_image(*expected["image"]), None).values[None, None]
     is_v2 = entry.family != V1
     return F.interpolate(output, expected["image"], mode="bilinear", align_corners=is_v2)
 

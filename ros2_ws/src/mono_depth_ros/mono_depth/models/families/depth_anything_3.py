@@ -30,8 +30,8 @@ from mono_depth.models.checks.golden.case import (
     check_rule,
     in_float64,
     noise,
-    picture,
     read_golden,
+    rule_image,
 )
 from mono_depth.models.checks.golden.tokens import one_of
 from mono_depth.models.family import Family, ModelRequest, from_file
@@ -244,7 +244,7 @@ def _golden_image(net: Da3Net, entry: ModelEntry, expected: Numbers) -> torch.Te
     entry = with_short_side(entry, expected["input_size"])
     model = DepthAnything3(net, entry, torch.device("cpu"), sha256="")
     size = expected["image"]
-    return model.infer(picture(*size), golden_camera(*size)).values.nan_to_num(0.0)
+    return model.infer(rule_image(*size), golden_camera(*size)).values.nan_to_num(0.0)
 
 
 FAMILY = Family(

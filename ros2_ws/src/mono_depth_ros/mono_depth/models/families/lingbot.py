@@ -25,8 +25,8 @@ from mono_depth.models.checks.golden.case import (
     built,
     check_rule,
     in_float64,
-    picture,
     read_golden,
+    rule_image,
 )
 from mono_depth.models.checks.golden.tokens import enlarged, one_of, seen_image, spec_of
 from mono_depth.models.families.lingbot_net import LingBotConfig, LingBotNet, is_value
@@ -221,7 +221,7 @@ def _golden_metres(values: Tensors, entry: ModelEntry, expected: Numbers) -> tor
     net = built(lambda: LingBotNet(golden_config()), everywhere)
     model = LingBot(net, replace(entry, input=spec_of(expected)), torch.device("cpu"), sha256="")
     size = expected["size"]
-    metres = model.complete(picture(*size), golden_depth(*size)).values
+    metres = model.complete(rule_image(*size), golden_depth(*size)).values
     return enlarged(metres.log()[None, None], expected).exp()
 
 

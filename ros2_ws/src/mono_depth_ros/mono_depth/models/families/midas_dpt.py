@@ -26,8 +26,8 @@ from mono_depth.models.checks.golden.case import (
     check_rule,
     in_float64,
     noise,
-    picture,
     read_golden,
+    rule_image,
 )
 from mono_depth.models.families.dpt_hub_names import from_hub_layout
 from mono_depth.models.families.midas_dpt_net import (
@@ -152,7 +152,7 @@ def _golden_image(
     entry = with_short_side(entry, expected["input_size"])
     net = built(lambda: MidasDptNet(config), values)
     model = MidasDpt(net, entry, torch.device("cpu"), sha256="")
-    output = model.infer(picture(*expected["image"]), None).values[None, None]
+    output = model.infer(rule_image(*expected["image"]), None).values[None, None]
     return F.interpolate(output, expected["image"], mode="bicubic")
 
 

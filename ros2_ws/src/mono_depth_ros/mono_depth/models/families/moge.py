@@ -26,8 +26,8 @@ from mono_depth.models.checks.golden.case import (
     built,
     check_rule,
     in_float64,
-    picture,
     read_golden,
+    rule_image,
 )
 from mono_depth.models.checks.golden.tokens import enlarged, one_of, seen_image, spec_of
 from mono_depth.models.families.moge_description import described
@@ -225,7 +225,8 @@ def _golden_network(
 def _golden_metres(net: MogeNet, entry: ModelEntry, expected: Numbers) -> torch.Tensor:
     entry = replace(entry, input=spec_of(expected))
     model = Moge(net, entry, torch.device("cpu"), sha256="")
-    return model.infer(picture(*expected["size"]), golden_camera(expected)).values.nan_to_num(0.0)
+    prediction = model.infer(rule_image(*expected["size"]), golden_camera(expected))
+    return prediction.values.nan_to_num(0.0)
 
 
 FAMILY = Family(

@@ -28,8 +28,8 @@ from mono_depth.models.checks.golden.case import (
     check_rule,
     in_float64,
     noise,
-    picture,
     read_golden,
+    rule_image,
 )
 from mono_depth.models.families.midas_dpt import golden_config, without_unused
 from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS, STRIDE_PX, DptConfig, prepared
@@ -241,7 +241,7 @@ def _golden_image(entry: ModelEntry, values: Tensors, expected: Numbers) -> torc
     model: LoadedModel = ZoeDepth(net, entry, torch.device("cpu"), sha256="")
     if expected["flip"]:
         model = MirrorAveraged(model)
-    return model.infer(picture(*expected["image"]), None).values
+    return model.infer(rule_image(*expected["image"]), None).values
 
 
 FAMILY = Family(

@@ -250,7 +250,7 @@ def _likely_error(
 def _some_known(error: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (B, n) indices of pixels and their (B, n) noise, which is huge if it is not known.
 
-    Where more are known they are picked evenly, and by place, so that the next picture has the
+    Where more are known they are picked evenly, and by place, so that the next image has the
     same ones.
     """
     index = torch.arange(error[0].numel(), device=error.device)

@@ -79,8 +79,8 @@ def test_undistorted_points_land_on_the_rectified_image() -> None:
 
 
 def test_a_real_image_is_that_of_opencv(shared_data: Path) -> None:
-    picture = sorted((shared_data / "tum_fr1_rpy" / "rgb").iterdir())[0]
-    rgb = cv2.cvtColor(cv2.imread(str(picture)), cv2.COLOR_BGR2RGB)
+    image = sorted((shared_data / "tum_fr1_rpy" / "rgb").iterdir())[0]
+    rgb = cv2.cvtColor(cv2.imread(str(image)), cv2.COLOR_BGR2RGB)
     rectified = Rectifier(raw=TUM, lens=TUM_LENS, rectified=TUM).apply(rgb)
     expected = cv2.undistort(rgb, TUM.matrix(), np.array(TUM_LENS.coefficients))
     assert rectified.dtype == np.uint8

@@ -26,8 +26,8 @@ def evaluated(tiny_models, tmp_path, *more, model="tiny_metric"):
 
 
 def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
-    picture = tmp_path / "out.png"
-    code, report = evaluated(tiny_models, tmp_path, "--plot", str(picture))
+    image = tmp_path / "out.png"
+    code, report = evaluated(tiny_models, tmp_path, "--plot", str(image))
     assert code == 0
     assert [scores["mode"] for scores in report["modes"]] == ["none", "flow", "pose"]
     assert (report["frames"], report["frames_with_pose"]) == (26, 26)
@@ -43,7 +43,7 @@ def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
     assert "| none |" in table
     assert "Against no filter:" in table
     assert "| \\|near bias\\| + points |" in table
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert image.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_output_goes_to_all_modes(tiny_models, tmp_path):

@@ -45,7 +45,7 @@ def test_inferno_runs_from_yellow_at_near_to_black_at_far():
     assert brightness(far) < 15
 
 
-def test_equal_ratios_of_depth_are_equal_steps_of_colour():
+def test_equal_ratios_of_depth_are_equal_steps_of_color():
     gray = colorize_depth(depth(1.0, 2.0, 4.0, 8.0, 16.0), 1.0, 16.0, "gray")[0, :, 0]
     steps = np.diff(gray.astype(int))
     assert steps.max() - steps.min() <= 1
@@ -57,7 +57,7 @@ def test_a_pixel_without_depth_is_dark_grey_in_every_colormap(value):
         assert tuple(colorize_depth(depth(value, 1.0), 0.5, 2.0, colormap)[0, 0]) == UNKNOWN
 
 
-def test_values_outside_the_range_take_the_colour_of_its_ends():
+def test_values_outside_the_range_take_the_color_of_its_ends():
     shown = colorize_depth(depth(0.01, 1.0, 8.0, 1e6, INF), 1.0, 8.0)[0]
     np.testing.assert_array_equal(shown[0], shown[1])
     np.testing.assert_array_equal(shown[3], shown[2])
@@ -152,7 +152,7 @@ def paint(points: np.ndarray, rgb: tuple[int, int, int]) -> np.ndarray:
     return np.tile(np.array(rgb, np.uint8), (len(points), 1))
 
 
-def test_a_wall_is_drawn_closed_and_in_its_colour():
+def test_a_wall_is_drawn_closed_and_in_its_color():
     points = wall(2.0)
     image = render_cloud_oblique(
         points, paint(points, (255, 0, 0)), width=320, height=240, spacing_rad=1.0 / 60.0

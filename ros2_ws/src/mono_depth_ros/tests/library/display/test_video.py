@@ -10,13 +10,13 @@ from mono_depth.display.video import VideoWriter
 from mono_depth.errors import MonoDepthError
 
 
-def film(path, size=(64, 48)):
+def written_video(path, size=(64, 48)):
     width, height = size
     with VideoWriter(path, rate_hz=10.0) as video:
         for red in (0, 120, 240):
-            picture = np.zeros((height, width, 3), np.uint8)
-            picture[..., 0] = red
-            video.add(picture)
+            rgb = np.zeros((height, width, 3), np.uint8)
+            rgb[..., 0] = red
+            video.add(rgb)
         return video.codec
 
 
@@ -38,27 +38,27 @@ def check(path):
     assert read[2][20, 20, 0] < 12
 
 
-def test_h264_keeps_size_rate_and_colours(tmp_path):
+def test_h264_keeps_size_rate_and_colors(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
-    assert film(tmp_path / "film.mp4") == "h264"
+    assert written_video(tmp_path / "film.mp4") == "h264"
     check(tmp_path / "film.mp4")
 
 
-def test_without_imageio_ffmpeg_opencv_writes_the_film_and_says_so(tmp_path, monkeypatch, caplog):
+def test_without_imageio_ffmpeg_opencv_writes_the_video_and_says_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    assert film(tmp_path / "film.mp4") == "mp4v"
+    assert written_video(tmp_path / "film.mp4") == "mp4v"
     check(tmp_path / "film.mp4")
     assert "pip install imageio-ffmpeg" in caplog.text
 
 
 def test_an_odd_size_loses_its_last_row_and_column(tmp_path):
-    film(tmp_path / "film.mp4", size=(65, 49))
+    written_video(tmp_path / "film.mp4", size=(65, 49))
     read, _ = frames(tmp_path / "film.mp4")
     assert read[0].shape == (48, 64, 3)
 
 
-def test_pictures_of_two_sizes_are_refused(tmp_path):
+def test_images_of_two_sizes_are_refused(tmp_path):
     with VideoWriter(tmp_path / "film.mp4", rate_hz=10.0) as video:
         video.add(np.zeros((48, 64, 3), np.uint8))
-        with pytest.raises(MonoDepthError, match=r"picture of \(32, 48\) pixels in a film of \(64"):
+        with pytest.raises(MonoDepthError, match=r"image of \(32, 48\) pixels in a video of \(64"):
             video.add(np.zeros((48, 32, 3), np.uint8))

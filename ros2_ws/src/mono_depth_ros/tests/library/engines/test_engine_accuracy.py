@@ -46,7 +46,7 @@ def test_each_channel_has_its_own_range_and_the_worst_one_counts():
     assert output_error([(said,)], [(truth,)]).median == pytest.approx(0.1, rel=1e-3)
 
 
-def test_the_worst_picture_and_the_worst_output_count():
+def test_the_worst_image_and_the_worst_output_count():
     fine, scale = RAMP, torch.tensor([2.0])
     found = output_error([(fine, scale), (fine, scale * 1.03)], [(fine, scale), (fine, scale)])
     assert found.median == pytest.approx(0.03, rel=1e-3)
@@ -84,7 +84,7 @@ def test_nan_is_within_no_limit():
     assert not OutputError(median=0.0, tail=0.02).is_within(tolerance("fp32"))
 
 
-def test_the_pictures_have_detail_and_differ():
+def test_the_images_have_detail_and_differ():
     room, street = trial_images()
     assert room.shape == street.shape == (480, 640, 3)
     assert min(room.std(), street.std()) > 40.0

@@ -1,4 +1,4 @@
-"""int8 engines: calibrated on pictures, measured on others, and refused where they are wrong."""
+"""int8 engines: calibrated on images, measured on others, and refused where they are wrong."""
 
 import sys
 
@@ -23,7 +23,7 @@ from mono_depth.recordings.image_set import read_image_set
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Twelve pictures of 320x240: parts of the built-in ones."""
+    """Twelve images of 320x240: parts of the built-in ones."""
     made = tmp_path_factory.mktemp("pictures")
     for index in range(12):
         part = trial_images()[index % 2][10 * index :, 12 * index :]
@@ -43,7 +43,7 @@ def built(folder, tmp_path_factory):
 
 def test_the_arguments_of_a_network_are_seen_without_running_it():
     model = load_model("nano")
-    net, calls = model.net, []
+    net, calls = model.net.module, []
     net.register_forward_hook(lambda *call: calls.append(call))
     capture = Capture(model, read_registry()["nano"])
 
@@ -51,7 +51,7 @@ def test_the_arguments_of_a_network_are_seen_without_running_it():
 
     assert [tuple(item.shape) for item in arguments[:2]] == [(1, 3, 160, 224), (1, 2, 160, 224)]
     assert not calls
-    assert model.net is net
+    assert model.net.call is net
 
 
 def test_the_difference_is_in_shares_of_the_range_of_each_channel():
@@ -68,7 +68,7 @@ def test_an_int8_engine_says_what_the_model_says_and_remembers_its_error(built, 
     assert report.refused == ""
     assert 0.0005 < report.relative_error < 0.05
     assert report.float_layers < 0.2 * report.layers
-    assert (report.pictures, report.held_out) == (10, 2)
+    assert (report.images, report.held_out) == (10, 2)
     assert read_notes(stored)["relative_error"] == report.relative_error
     (listed,) = EngineCache(request.weights_folder / "engines").stored()
     assert str(listed.key.plan) == "openvino int8"
@@ -105,7 +105,7 @@ def test_layers_go_back_to_floating_point_until_the_error_is_small_enough():
     pytest.importorskip("openvino", reason="the package openvino runs int8")
     images = torch.rand(24, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     inputs = [[image.numpy()] for image in images]
-    network = Network(name="uneven", family="test", sha256="", arguments=(images[0],), net=Uneven())
+    network = Network(name="uneven", sha256="", arguments=(images[0],), net=Uneven())
 
     first = quantise(network, inputs[:16], inputs[16:], max_error=1.0)
     second = quantise(network, inputs[:16], inputs[16:], max_error=0.01)
@@ -130,25 +130,25 @@ def test_the_layer_before_the_last_stays_in_floating_point_where_it_is_cheap(mid
         torch.nn.Conv2d(middle, 1, 1),
     )
     image = torch.zeros(1, 3, 16, 16)
-    network = Network(name="tail", family="test", sha256="", arguments=(image,), net=net.eval())
+    network = Network(name="tail", sha256="", arguments=(image,), net=net.eval())
 
     assert len(delicate_layers(float_model(network))) == kept
 
 
-def test_int8_without_pictures_says_what_is_missing(capsys):
+def test_int8_without_images_says_what_is_missing(capsys):
     assert main(["engine", "build", "nano", "--precision", "int8"]) == 1
-    assert "int8 needs pictures of the place where it will be used" in capsys.readouterr().err
+    assert "int8 needs images of the place where it will be used" in capsys.readouterr().err
 
 
 def test_int8_without_nncf_says_how_to_get_it(monkeypatch, folder, tmp_path):
     pytest.importorskip("openvino", reason="the package openvino runs int8")
     monkeypatch.setitem(sys.modules, "nncf", None)
-    request, pictures = (
+    request, image_set = (
         Request(model="nano", weights_folder=tmp_path),
         read_image_set(str(folder), most=4),
     )
     with pytest.raises(EngineError, match="int8 needs NNCF, to quantise with: pip install nncf"):
-        build_int8(request, pictures)
+        build_int8(request, image_set)
 
 
 def test_engines_are_listed_and_cleared(built, capsys):

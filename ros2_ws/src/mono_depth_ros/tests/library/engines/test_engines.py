@@ -41,7 +41,7 @@ pytest.importorskip("onnxruntime", reason="the package onnxruntime is not instal
 pytest.importorskip("onnx", reason="the package onnx is not installed")
 
 CPU = torch.device("cpu")
-ROOM, STREET = (torch.from_numpy(picture) for picture in trial_images())
+ROOM, STREET = (torch.from_numpy(rgb) for rgb in trial_images())
 needs_bf16 = pytest.mark.skipif(not cpu_computes_bf16(), reason="this CPU has no bf16")
 
 
@@ -480,10 +480,10 @@ def test_another_input_size_is_served_by_torch_until_its_engine_is_ready(cache_f
     engines.close()
 
 
-def test_the_pictures_take_the_place_of_images_of_another_size():
+def test_the_images_take_the_place_of_images_of_another_size():
     camera = (torch.zeros(1, 3, 2, 4), torch.ones(1, 2, 2, 4), 2.0, torch.ones(1, 4, 2, 4))
-    picture = (torch.full((1, 3, 4, 4), 7.0), torch.zeros(1, 2, 4, 4), 1.0)
-    image, rays, aspect, hints = resized(picture, camera)
+    call = (torch.full((1, 3, 4, 4), 7.0), torch.zeros(1, 2, 4, 4), 1.0)
+    image, rays, aspect, hints = resized(call, camera)
     assert image.shape == (1, 3, 2, 4)
     assert (image == 7.0).all()
     assert not rays.any()

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
 
-ROOM, STREET = (torch.from_numpy(picture) for picture in trial_images())
+ROOM, STREET = (torch.from_numpy(image) for image in trial_images())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])

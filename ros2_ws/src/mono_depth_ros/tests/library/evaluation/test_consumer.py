@@ -25,7 +25,7 @@ from mono_depth.evaluation.consumer.reconstruction import (
     mesh_error,
     moved,
     odometry,
-    picture,
+    rendered_mesh,
 )
 from mono_depth.evaluation.consumer.streams import record
 from mono_depth.recordings.open import open_sequence
@@ -60,10 +60,10 @@ def test_a_mesh_is_moved_with_its_trajectory():
     np.testing.assert_allclose(far.vertex.positions.numpy()[:, 2], 5.0, atol=0.01)
 
 
-def test_a_picture_shows_the_wall_bright_and_nothing_beside_it_dark():
+def test_a_image_shows_the_wall_bright_and_nothing_beside_it_dark():
     back = np.eye(4)
     back[2, 3] = -3.0  # from further away the wall fills the middle only
-    shot = picture(wall_mesh(2.0), back, CAMERA)
+    shot = rendered_mesh(wall_mesh(2.0), back, CAMERA)
     assert shot[24, 32].min() > 120
     assert shot[2, 2].max() < 60
 

@@ -1,19 +1,18 @@
-"""The pictures of the model card, drawn from real frames."""
+"""The images of the model card, drawn from real frames."""
 
 import cv2
+from mono_depth.commands.nano_images import main
 
-from mono_depth.commands.nano_pictures import main
 
-
-def test_the_pictures_of_the_card_are_drawn(shared_data, tmp_path, capsys):
+def test_the_images_of_the_card_are_drawn(shared_data, tmp_path, capsys):
     main(["--data", str(shared_data), "--out", str(tmp_path)])
 
-    completion, ground, films = (
+    completion, ground, videos = (
         cv2.imread(str(tmp_path / name)) for name in ("completion.jpg", "ground.jpg", "films.jpg")
     )
-    assert completion.shape[1] == 3 * 400  # picture, depth of the sensor, completed
-    assert ground.shape[1] == 4 * 400  # picture, image alone, height and gravity known, sensor
-    assert films.shape[1] == 4 * 400
+    assert completion.shape[1] == 3 * 400  # image, depth of the sensor, completed
+    assert ground.shape[1] == 4 * 400  # image, image alone, height and gravity known, sensor
+    assert videos.shape[1] == 4 * 400
     sensor, completed = completion[:, 400:800], completion[:, 800:1100]  # without the colour bar
     assert without_hue(sensor) > 0.01  # grey: no depth
     assert without_hue(completed) < 0.001

@@ -50,7 +50,7 @@ def test_truth_that_the_sensor_cannot_measure_is_left_out(one_answer):
     assert math.isnan(row.confident_half)
 
 
-def test_of_each_unseen_scene_there_are_two_pictures_with_their_depth():
+def test_of_each_unseen_scene_there_are_two_images_with_their_depth():
     first, second = unseen_scenes(1)
     assert first.rgb.shape == (240, 320, 3)
     assert first.depth_m.shape == (240, 320)

@@ -38,7 +38,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_compressed_colour_is_rgb(kind: str) -> None:
+def test_compressed_color_is_rgb(kind: str) -> None:
     rgb = decode_compressed(compressed(FILES[kind]))
     assert rgb.shape == LARGE.shape
     assert rgb.flags.c_contiguous
@@ -67,7 +67,7 @@ def test_16_bit_png_keeps_its_high_bytes() -> None:
     ("form", "is_mosaic"),
     [("bayer_rggb8; png compressed ", True), ("bayer_rggb8; png compressed bgr8", False)],
 )
-def test_a_compressed_mosaic_becomes_colour(form: str, is_mosaic: bool) -> None:
+def test_a_compressed_mosaic_becomes_color(form: str, is_mosaic: bool) -> None:
     pixels = mosaic_of(ORANGE, "rggb") if is_mosaic else ORANGE[..., ::-1].copy()
     np.testing.assert_array_equal(
         decode_compressed(compressed(file_of(".png", pixels), form)), ORANGE

@@ -105,7 +105,7 @@ def test_compressed_depth_that_cannot_be_read_is_told(
         decode_compressed_depth(msg, max_pixels=1000)
 
 
-def test_a_colour_image_is_no_compressed_depth() -> None:
+def test_a_color_image_is_no_compressed_depth() -> None:
     msg = compressed_depth("16UC1", np.ones((3, 4, 3), np.uint8))
     with pytest.raises(FrameError, match="not one channel of 16 bit"):
         decode_compressed_depth(msg, max_pixels=1000)

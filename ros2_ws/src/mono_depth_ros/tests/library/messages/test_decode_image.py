@@ -14,7 +14,7 @@ from encoded_images import (
     ALL,
     BAYER,
     BLOCKS,
-    COLOUR_ORDER,
+    COLOR_ORDER,
     MONO,
     YUV,
     as_rosbags_has_it,
@@ -48,8 +48,8 @@ def test_these_are_all_encodings() -> None:
 
 
 @pytest.mark.parametrize("padding", [0, 5])
-@pytest.mark.parametrize(("encoding", "big"), byte_orders(list(COLOUR_ORDER)))
-def test_colour_is_exact(encoding: str, big: bool, padding: int, as_made: Maker) -> None:
+@pytest.mark.parametrize(("encoding", "big"), byte_orders(list(COLOR_ORDER)))
+def test_color_is_exact(encoding: str, big: bool, padding: int, as_made: Maker) -> None:
     rgb = decode_image(as_made(encoded(encoding, BLOCKS, padding=padding, big=big)))
     np.testing.assert_array_equal(rgb, BLOCKS)
     assert rgb.dtype == np.uint8
@@ -76,7 +76,7 @@ def test_yuv_is_right_within_its_rounding(encoding: str, padding: int, as_made: 
 
 @pytest.mark.parametrize("padding", [0, 5])
 @pytest.mark.parametrize(("encoding", "big"), byte_orders(BAYER))
-def test_bayer_gives_the_colour_of_the_mosaic(
+def test_bayer_gives_the_color_of_the_mosaic(
     encoding: str, big: bool, padding: int, as_made: Maker
 ) -> None:
     rgb = decode_image(as_made(encoded(encoding, ORANGE, padding=padding, big=big)))
@@ -115,7 +115,7 @@ def test_ten_bit_sensors_are_not_black() -> None:
     assert rgb[0, :, 0].tolist() == [0, 128, 255, 255]
 
 
-class FloatColour:
+class FloatColor:
     """Knows 32FC3 as red, green and blue from 0 to 1, and 32FC2 by its name only."""
 
     def pixel_format(self, encoding: str) -> tuple[np.dtype[Any], int] | None:
@@ -130,7 +130,7 @@ class FloatColour:
 def test_a_fallback_is_given_the_pixels_of_what_it_knows(big: bool, as_made: Maker) -> None:
     rows = [(row / 255.0).astype(">f4" if big else "<f4").tobytes() for row in BLOCKS]
     msg = as_made(message("32FC3", 6, 4, rows, padding=4, big=big))
-    np.testing.assert_array_equal(decode_image(msg, fallback=FloatColour()), BLOCKS)
+    np.testing.assert_array_equal(decode_image(msg, fallback=FloatColor()), BLOCKS)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_fallback_is_given_the_pixels_of_what_it_knows(big: bool, as_made: Mak
 )
 def test_what_a_fallback_cannot_convert_is_refused(changes: dict[str, object], text: str) -> None:
     with pytest.raises(FrameError, match=text):
-        decode_image(image(**changes), fallback=FloatColour())
+        decode_image(image(**changes), fallback=FloatColor())
 
 
 def image(*, data: bytes = bytes(12), **changes: object) -> SimpleNamespace:

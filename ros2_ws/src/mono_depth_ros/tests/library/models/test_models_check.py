@@ -9,7 +9,7 @@ from mono_depth.commands.main import main
 from mono_depth.data import OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.models import check
-from mono_depth.models.check import check_golden, check_on_picture, synthetic_picture
+from mono_depth.models.check import check_golden, check_on_image, synthetic_image
 from mono_depth.models.families import depth_anything
 from mono_depth.models.family_table import family_of
 from mono_depth.models.store.registry import read_registry
@@ -19,8 +19,8 @@ V1 = "depth_anything_v1_small"
 
 
 @pytest.fixture(scope="module")
-def picture():
-    return synthetic_picture()
+def image():
+    return synthetic_image()
 
 
 def model_that_gives(values, kind=OutputKind.METRIC):
@@ -32,7 +32,7 @@ def metric_entry():
     return read_registry()["depth_anything_v2_metric_indoor_small"]
 
 
-def test_nano_is_checked_on_the_built_in_picture(capsys):
+def test_nano_is_checked_on_the_built_in_image(capsys):
     assert main(["models", "check", "nano"]) == 0
 
     shown = capsys.readouterr().out
@@ -100,11 +100,11 @@ def test_weights_of_another_network_fail_the_check(tmp_path, capsys):
     assert "depth_anything_3_mono_large: FAILED" in shown.out
 
 
-def test_the_true_depth_passes_whatever_its_kind(picture):
-    depth_m = picture.depth_m
-    report = check_on_picture(model_that_gives(depth_m), metric_entry(), picture)
+def test_the_true_depth_passes_whatever_its_kind(image):
+    depth_m = image.depth_m
+    report = check_on_image(model_that_gives(depth_m), metric_entry(), image)
     inverse = model_that_gives(1 / depth_m, OutputKind.INVERSE_AFFINE)
-    of_inverse = check_on_picture(inverse, read_registry()[V1], picture)
+    of_inverse = check_on_image(inverse, read_registry()[V1], image)
 
     assert report.size == (320, 240)
     assert report.order == pytest.approx(1.0, abs=1e-3)
@@ -119,15 +119,15 @@ def test_the_true_depth_passes_whatever_its_kind(picture):
         (lambda d: d / d.max() * 21, "expected 0 to 20 m"),
         (lambda d: d - d.mean(), "expected 0 to 20 m"),
         (lambda d: d.max() + 1 - d, "takes near for far: rank correlation -1.00"),
-        (lambda d: d[:, :100], "gives 100x240 for a picture of 320x240: another field of view"),
+        (lambda d: d[:, :100], "gives 100x240 for an image of 320x240: another field of view"),
         (lambda d: d.where(torch.arange(320) < 16, torch.nan), "gives no value for 95 % of it"),
     ],
 )
-def test_what_cannot_be_depth_of_the_picture_fails(picture, spoil, message):
-    model = model_that_gives(spoil(picture.depth_m))
+def test_what_cannot_be_depth_of_the_image_fails(image, spoil, message):
+    model = model_that_gives(spoil(image.depth_m))
 
     with pytest.raises(ModelError, match=message):
-        check_on_picture(model, metric_entry(), picture)
+        check_on_image(model, metric_entry(), image)
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ def test_what_cannot_be_depth_of_the_picture_fails(picture, spoil, message):
         (torch.full((60, 80), 3.0), "the constant 3"),
     ],
 )
-def test_what_says_nothing_fails(picture, values, message):
+def test_what_says_nothing_fails(image, values, message):
     with pytest.raises(FrameError, match=message):
-        check_on_picture(model_that_gives(values), metric_entry(), picture)
+        check_on_image(model_that_gives(values), metric_entry(), image)
 
 
-def test_the_picture_is_the_same_on_every_run(picture):
-    again = check.synthetic_picture()
+def test_the_image_is_the_same_on_every_run(image):
+    again = check.synthetic_image()
 
-    assert (again.rgb == picture.rgb).all()
-    assert replace(again.intrinsics) == picture.intrinsics
-    assert 2 * float(picture.depth_m.min()) < float(picture.depth_m.max()) < 20.0
+    assert (again.rgb == image.rgb).all()
+    assert replace(again.intrinsics) == image.intrinsics
+    assert 2 * float(image.depth_m.min()) < float(image.depth_m.max()) < 20.0

@@ -1,4 +1,4 @@
-"""Motion of the camera from pictures, and memory moved along with it, against known motions."""
+"""Motion of the camera from images, and memory moved along with it, against known motions."""
 
 from itertools import pairwise
 
@@ -57,27 +57,27 @@ def test_a_cut_has_no_motion(walk):
     assert estimator.estimate(grey(other), grey(walk[0]), log_depth(walk[0])) is None
 
 
-def test_a_picture_without_corners_has_no_motion():
+def test_a_image_without_corners_has_no_motion():
     blank = np.full((240, 320), 128, np.uint8)
     camera = CAMERA.scaled_to(320, 240)
     assert EgoMotionEstimator(camera).estimate(blank, blank, np.zeros((240, 320), "f4")) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (6, 8), (15, 320), (64, 5)])
-def test_a_tiny_picture_has_neither_motion_nor_flow(shape):
-    picture = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+def test_a_tiny_image_has_neither_motion_nor_flow(shape):
+    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
     camera = CAMERA.scaled_to(*shape[::-1])
     depth = np.zeros(shape, np.float32)
-    assert EgoMotionEstimator(camera).estimate(picture, picture, depth) is None
-    assert not DenseFlowEstimator().estimate(picture, picture).is_good.any()
+    assert EgoMotionEstimator(camera).estimate(image, image, depth) is None
+    assert not DenseFlowEstimator().estimate(image, image).is_good.any()
 
 
 def test_a_camera_that_stands_still_remembers_every_pixel_as_it_was():
     values = torch.from_numpy(np.random.default_rng(0).uniform(0, 2, (8, 12)).astype(np.float32))
-    picture = torch.arange(96, dtype=torch.uint8).reshape(8, 12)
-    warped = Warper(CAMERA, torch.device("cpu")).warp(alone(values, picture), values, torch.eye(4))
+    image = torch.arange(96, dtype=torch.uint8).reshape(8, 12)
+    warped = Warper(CAMERA, torch.device("cpu")).warp(alone(values, image), values, torch.eye(4))
     torch.testing.assert_close(warped.values, values, atol=2e-4, rtol=0.0)
-    torch.testing.assert_close(warped.grey, picture.float(), atol=1e-3, rtol=0.0)
+    torch.testing.assert_close(warped.grey, image.float(), atol=1e-3, rtol=0.0)
     assert warped.valid[1:-1, 1:-1].all()
 
 
@@ -89,7 +89,7 @@ def test_moving_forward_half_a_metre_brings_a_wall_half_a_metre_nearer():
     warped = Warper(CAMERA, torch.device("cpu")).warp(alone(before, columns), after, forward)
     torch.testing.assert_close(warped.values, after)
     assert warped.valid.all()
-    # A point at (x, y, 2.5) now was at (x, y, 3): nearer to the centre of the picture.
+    # A point at (x, y, 2.5) now was at (x, y, 3): nearer to the centre of the image.
     x_now = torch.arange(12.0) - 5.5
     torch.testing.assert_close(warped.grey[4], (x_now * 2.5 / 3.0 + 5.5) * 10)
 
@@ -99,9 +99,9 @@ def test_memory_does_not_mix_foreground_and_background():
     values[:, :6] = 1.0
     right = torch.eye(4)
     right[0, 3] = 0.25  # half a pixel at 5 m
-    picture = torch.zeros(8, 12, dtype=torch.uint8)
+    image = torch.zeros(8, 12, dtype=torch.uint8)
     wall = torch.full((8, 12), 5.0).log()
-    warped = Warper(CAMERA, torch.device("cpu")).warp(alone(values, picture), wall, right)
+    warped = Warper(CAMERA, torch.device("cpu")).warp(alone(values, image), wall, right)
     seen = warped.values[:, :-1].flatten()
     assert torch.minimum((seen - 1.0).abs(), (seen - wall[0, 0]).abs()).max() < 1e-3
 
@@ -110,13 +110,13 @@ def test_what_the_last_frame_did_not_see_is_not_valid():
     wall = torch.full((8, 12), 2.0).log()
     right = torch.eye(4)
     right[0, 3] = 0.8  # 4 pixels at 2 m
-    picture = torch.zeros(8, 12, dtype=torch.uint8)
-    warped = Warper(CAMERA, torch.device("cpu")).warp(alone(wall, picture), wall, right)
+    image = torch.zeros(8, 12, dtype=torch.uint8)
+    warped = Warper(CAMERA, torch.device("cpu")).warp(alone(wall, image), wall, right)
     assert warped.valid[:, :8].all()
     assert not warped.valid[:, 8:].any()
 
 
-def test_dense_flow_follows_a_shifted_picture_and_finds_its_own_mistakes():
+def test_dense_flow_follows_a_shifted_image_and_finds_its_own_mistakes():
     rng = np.random.default_rng(1)
     wide = cv2.GaussianBlur(rng.integers(0, 255, (120, 180), np.uint8), (0, 0), 2)
     wide = cv2.normalize(wide, None, 0, 255, cv2.NORM_MINMAX)

@@ -37,7 +37,7 @@ def test_a_point_lies_where_the_camera_sees_its_pixel():
     assert not cloud.has_rgb
 
 
-def test_the_memory_of_a_coloured_point_is_that_of_a_point_cloud_message():
+def test_the_memory_of_a_colored_point_is_that_of_a_point_cloud_message():
     rgb = torch.zeros(3, 4, 3, dtype=torch.uint8)
     rgb[0, 1] = torch.tensor((0x11, 0x22, 0x33), dtype=torch.uint8)
 
@@ -48,7 +48,7 @@ def test_the_memory_of_a_coloured_point_is_that_of_a_point_cloud_message():
     assert cloud.has_rgb
 
 
-def test_unknown_and_far_depth_gives_no_point_and_keeps_its_colour():
+def test_unknown_and_far_depth_gives_no_point_and_keeps_its_color():
     depth_m = torch.tensor([[2.0, NAN, math.inf, 0.05], [9.0, 11.0, -1.0, 0.0]])
     camera = Intrinsics(width=4, height=2, fx=2.0, fy=2.0, cx=1.0, cy=1.0)
     config = CloudConfig(max_jump=0.0, min_depth_m=0.1, max_depth_m=10.0)

@@ -1,16 +1,16 @@
-"""Edges of depth on those of the picture, on pictures whose edge is known."""
+"""Edges of depth on those of the image, on images whose edge is known."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from mono_depth.outputs.upsampling import picture_detail, resized
+from mono_depth.outputs.upsampling import image_detail, resized
 
 SMALL, LARGE = (12, 16), (48, 64)
 
 
-def picture(edge_column, dark=60, light=180):
+def image(edge_column, dark=60, light=180):
     grey = np.full(LARGE, dark, np.uint8)
     grey[:, edge_column:] = light
     return torch.from_numpy(np.dstack([grey] * 3))
@@ -24,19 +24,19 @@ def step(edge_column, near=1.0, far=2.0):
 
 
 def refined(values, rgb):
-    return resized(values, LARGE) + picture_detail(values, rgb)
+    return resized(values, LARGE) + image_detail(values, rgb)
 
 
 @pytest.mark.parametrize("edge", [32, 33, 34, 35])
-def test_an_edge_of_depth_is_sharper_and_where_the_picture_has_it(edge):
+def test_an_edge_of_depth_is_sharper_and_where_the_image_has_it(edge):
     truth = torch.full(LARGE, 1.0)
     truth[:, edge:] = 2.0
-    blurred, values = resized(step(edge), LARGE), refined(step(edge), picture(edge))
+    blurred, values = resized(step(edge), LARGE), refined(step(edge), image(edge))
     assert (values - truth).abs().mean() < 0.75 * (blurred - truth).abs().mean()
 
 
 def test_depth_stays_between_that_of_its_surroundings():
-    values = refined(step(34), picture(34, dark=0, light=255))
+    values = refined(step(34), image(34, dark=0, light=255))
     assert values.min() >= 1.0
     assert values.max() <= 2.0
 
@@ -44,17 +44,17 @@ def test_depth_stays_between_that_of_its_surroundings():
 def test_texture_on_a_flat_wall_changes_nothing():
     rng = np.random.default_rng(0)
     texture = torch.from_numpy(rng.integers(0, 255, (*LARGE, 3), np.uint8))
-    assert picture_detail(torch.full(SMALL, 0.7), texture).abs().max() < 1e-6
+    assert image_detail(torch.full(SMALL, 0.7), texture).abs().max() < 1e-6
 
 
-def test_a_picture_without_edges_changes_next_to_nothing():
-    assert picture_detail(step(34), picture(64)).abs().max() < 1e-6
+def test_a_image_without_edges_changes_next_to_nothing():
+    assert image_detail(step(34), image(64)).abs().max() < 1e-6
 
 
 def test_beside_unknown_values_nothing_is_added():
     values = step(34)
     values[5, 9] = torch.nan
-    detail = picture_detail(values, picture(34))
+    detail = image_detail(values, image(34))
     assert detail.isfinite().all()
     assert detail[20:24, 36:40].abs().max() == 0.0
     assert detail[:4].abs().max() > 0.01
@@ -63,8 +63,8 @@ def test_beside_unknown_values_nothing_is_added():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_what_the_cpu_gives():
-    values, rgb = step(34), picture(34)
-    on_gpu = picture_detail(values.cuda(), rgb.cuda()).cpu()
+    values, rgb = step(34), image(34)
+    on_gpu = image_detail(values.cuda(), rgb.cuda()).cpu()
     torch.testing.assert_close(
-        on_gpu[8:-8, 12:-12], picture_detail(values, rgb)[8:-8, 12:-12], atol=0.01, rtol=0.0
+        on_gpu[8:-8, 12:-12], image_detail(values, rgb)[8:-8, 12:-12], atol=0.01, rtol=0.0
     )

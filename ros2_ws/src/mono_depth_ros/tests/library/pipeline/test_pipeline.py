@@ -33,8 +33,8 @@ def pipeline(models: Path, **changes: object) -> DepthPipeline:
 
 
 def frame(rgb: np.ndarray | None = None, *, camera: Intrinsics | None = CAMERA) -> Frame:
-    picture = np.dstack([GREY] * 3) if rgb is None else rgb
-    return Frame(rgb=picture, stamp_ns=5, frame_id="camera", intrinsics=camera)
+    image = np.dstack([GREY] * 3) if rgb is None else rgb
+    return Frame(rgb=image, stamp_ns=5, frame_id="camera", intrinsics=camera)
 
 
 def test_a_frame_becomes_depth_with_its_stamp_frame_and_camera(tiny_models):
@@ -99,22 +99,22 @@ def test_a_scale_that_the_model_does_not_have_is_refused_at_the_start(tiny_model
     ],
 )
 @pytest.mark.parametrize("mode", ["none", "static"])
-def test_useless_output_is_refused_and_leaves_no_trace(tiny_models, colour, reason, mode):
+def test_useless_output_is_refused_and_leaves_no_trace(tiny_models, color, reason, mode):
     running = pipeline(tiny_models, model="tiny_fickle", temporal=TemporalConfig(mode=mode))
     before = running.process(frame()).depth_m
 
     with pytest.raises(FrameError, match=reason):
-        running.process(replace(frame(np.full((6, 8, 3), colour, np.uint8)), stamp_ns=6))
+        running.process(replace(frame(np.full((6, 8, 3), color, np.uint8)), stamp_ns=6))
 
     after = running.process(replace(frame(), stamp_ns=7)).depth_m
     torch.testing.assert_close(after, before, rtol=1e-4, atol=0.0)
 
 
 def test_unknown_pixels_stay_unknown(tiny_models):
-    picture = np.dstack([GREY] * 3)
-    picture[2, 3] = (100, 250, 0)  # NaN
+    image = np.dstack([GREY] * 3)
+    image[2, 3] = (100, 250, 0)  # NaN
 
-    result = pipeline(tiny_models, model="tiny_fickle").process(frame(picture))
+    result = pipeline(tiny_models, model="tiny_fickle").process(frame(image))
 
     assert torch.isnan(result.depth_m).nonzero().tolist() == [[2, 3]]
     assert (result.confidence == 0.0).nonzero().tolist() == [[2, 3]]
@@ -122,11 +122,11 @@ def test_unknown_pixels_stay_unknown(tiny_models):
 
 @pytest.mark.parametrize("source", ["sparse_points", "ground_plane", "odometry"])
 def test_a_first_frame_of_few_values_measures_no_scale_and_does_not_fail(tiny_models, source):
-    picture = np.full((6, 8, 3), (100, 250, 0), np.uint8)  # NaN
-    picture[0] = np.dstack([GREY] * 3)[0]
+    image = np.full((6, 8, 3), (100, 250, 0), np.uint8)  # NaN
+    image[0] = np.dstack([GREY] * 3)[0]
     running = pipeline(tiny_models, model="tiny_fickle", scale=ScaleConfig(source=source))
 
-    result = running.process(frame(picture))
+    result = running.process(frame(image))
 
     assert result.depth_m is None
     assert result.scale.source == source
@@ -151,11 +151,11 @@ def test_a_device_that_does_not_exist_is_refused():
 
 
 def test_depth_is_never_zero_or_negative(tiny_models):
-    picture = np.dstack([GREY] * 3)
-    picture[:3] = 0  # black: 0 m
-    picture[3] = 1  # 0.04 m, nearer than min_depth_m
+    image = np.dstack([GREY] * 3)
+    image[:3] = 0  # black: 0 m
+    image[3] = 1  # 0.04 m, nearer than min_depth_m
 
-    depth_m = pipeline(tiny_models).process(frame(picture)).depth_m.numpy()
+    depth_m = pipeline(tiny_models).process(frame(image)).depth_m.numpy()
 
     assert np.isnan(depth_m[:4]).all()
     assert depth_m[4:].min() > 0.0

@@ -10,16 +10,16 @@ from mono_depth.pipeline.build import build_pipeline
 
 CAMERA = Intrinsics(width=96, height=72, fx=90.0, fy=90.0, cx=47.5, cy=35.5)
 RAMP = np.linspace(60, 200, 96).astype(np.uint8)
-PICTURE = np.repeat(np.repeat(RAMP[None, :, None], 72, axis=0), 3, axis=2)
+IMAGE = np.repeat(np.repeat(RAMP[None, :, None], 72, axis=0), 3, axis=2)
 
 
 def frame(index, brighter=0, intrinsics=CAMERA):
-    picture = PICTURE + np.uint8(brighter)
-    return Frame(rgb=picture, stamp_ns=index * 66_000_000, frame_id="cam", intrinsics=intrinsics)
+    image = IMAGE + np.uint8(brighter)
+    return Frame(rgb=image, stamp_ns=index * 66_000_000, frame_id="cam", intrinsics=intrinsics)
 
 
 def results(registry, model, brighter, **temporal):
-    """Return what comes of a picture whose brightness, and so the network's output, flickers."""
+    """Return what comes of an image whose brightness, and so the network's output, flickers."""
     config = PipelineConfig(
         model=model,
         device="cpu",
@@ -71,6 +71,6 @@ def test_a_filter_that_was_off_for_a_while_starts_over(tiny_models):
         pipeline.process(frame(index))
     pipeline.reconfigure(on)
     fresh = pipeline.process(frame(3, brighter=10))
-    expected = torch.from_numpy(PICTURE[..., 0] + np.float32(10)) / 25
+    expected = torch.from_numpy(IMAGE[..., 0] + np.float32(10)) / 25
     assert fresh.depth_m is not None
     torch.testing.assert_close(fresh.depth_m[:, 10:-10], expected[:, 10:-10], atol=0.05, rtol=0.0)

@@ -43,7 +43,7 @@ def depth_mm():
     return values_mm
 
 
-def colour(make, topic="/cam/image_raw", stamps_ns=STAMPS_NS):
+def color(make, topic="/cam/image_raw", stamps_ns=STAMPS_NS):
     """Images whose blue grows, one level a second."""
     images = []
     for stamp_ns in stamps_ns:
@@ -65,7 +65,7 @@ def drive(make):
     tf = make.transforms(make.mount("base", "mast", 0.5), make.mount("eye", "mast", 0.2))
     odometry = [(t, make.odometry(t, t / SECOND_NS)) for t in STAMPS_NS]
     return [
-        colour(make),
+        color(make),
         depth(make),
         calibration(make),
         ("/odom", "nav_msgs/msg/Odometry", odometry),
@@ -94,7 +94,7 @@ def bag(make, tmp_path):
     return make.write(tmp_path / "drive", drive(make))
 
 
-def test_a_bag_gives_colour_depth_camera_and_the_pose_of_the_camera(bag):
+def test_a_bag_gives_color_depth_camera_and_the_pose_of_the_camera(bag):
     check_drive(open_sequence(str(bag)))
 
 
@@ -126,7 +126,7 @@ def test_several_files_in_a_folder_are_one_bag(make, tmp_path, storage, zstd):
     folder = tmp_path / "drive"
     folder.mkdir()
     for index, stamp_ns in enumerate(STAMPS_NS):
-        topics = [colour(make, stamps_ns=[stamp_ns]), depth(make, stamps_ns=[stamp_ns])]
+        topics = [color(make, stamps_ns=[stamp_ns]), depth(make, stamps_ns=[stamp_ns])]
         topics += [] if index else [calibration(make)]
         name = "ba"[index]  # the later half is the first by name
         path = make.write(tmp_path / name, topics, storage=storage, zstd=zstd)
@@ -170,13 +170,13 @@ def test_the_slash_before_the_frames_of_ros_1_does_not_part_them(tmp_path):
 def test_two_publishers_of_a_topic_are_both_heard(tmp_path):
     make = Messages(ros1=True)
     first, second = STAMPS_NS
-    topics = [colour(make, stamps_ns=[first]), depth(make), calibration(make)]
-    path = make.write(tmp_path / "drive", [*topics, colour(make, stamps_ns=[second])])
+    topics = [color(make, stamps_ns=[first]), depth(make), calibration(make)]
+    path = make.write(tmp_path / "drive", [*topics, color(make, stamps_ns=[second])])
     assert len(open_sequence(str(path))) == 2
 
 
 def test_messages_that_were_written_at_the_same_time_are_told_apart(make, tmp_path):
-    _, _, images = colour(make)
+    _, _, images = color(make)
     at_once = [(SECOND_NS, message) for _, message in images]
     topics = [("/cam/image_raw", IMAGE, at_once), depth(make), calibration(make)]
     sequence = open_sequence(str(make.write(tmp_path / "drive", topics)))
@@ -213,7 +213,7 @@ def test_compressed_depth_is_read(make, tmp_path, encoding):
     data = struct.pack("<iff", 0, 40.0, 1.0) + cv2.imencode(".png", stored)[1].tobytes()
     packed = make.compressed(SECOND_NS, f"{encoding}; compressedDepth png", data)
     topics = [
-        colour(make),
+        color(make),
         calibration(make),
         ("/cam/depth/compressedDepth", COMPRESSED, [(SECOND_NS, packed)]),
         # What image_transport offers for every topic is neither colour nor depth.
@@ -228,7 +228,7 @@ def test_raw_depth_is_taken_before_compressed_depth(make, tmp_path):
     packed = make.compressed(SECOND_NS, "16UC1; compressedDepth png", b"not read")
     topics = [
         ("/cam/depth/compressedDepth", COMPRESSED, [(SECOND_NS, packed)]),
-        *(colour(make), depth(make), calibration(make)),
+        *(color(make), depth(make), calibration(make)),
     ]
     path = make.write(tmp_path / "drive", topics)
     assert open_sequence(str(path))[0].depth_m[0, 0] == np.float32(2.5)
@@ -266,7 +266,7 @@ def test_images_of_every_lens_are_rectified_as_the_node_does(make, tmp_path, mod
 
 def test_an_image_of_a_rectified_topic_is_left_as_it_is(make, tmp_path):
     topics = [
-        colour(make, "/cam/image_rect"),
+        color(make, "/cam/image_rect"),
         depth(make),
         calibration(make, d=[0.3, 0.0, 0.0, 0.0, 0.0]),
     ]
@@ -277,7 +277,7 @@ def test_an_image_of_a_rectified_topic_is_left_as_it_is(make, tmp_path):
 def test_binning_and_region_of_interest_are_those_of_the_camera(make, tmp_path):
     info = make.info(24, 16, binning_x=2, binning_y=2)
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 4, 2, 12, 8
-    topics = [colour(make), depth(make), ("/cam/camera_info", INFO, [(SECOND_NS, info)])]
+    topics = [color(make), depth(make), ("/cam/camera_info", INFO, [(SECOND_NS, info)])]
     intrinsics = open_sequence(str(make.write(tmp_path / "drive", topics)))[0].intrinsics
     assert (intrinsics.width, intrinsics.height, intrinsics.fx) == (6, 4, 2.5)
     assert intrinsics.cx == (11.5 - 4 + 0.5) / 2 - 0.5
@@ -294,7 +294,7 @@ def test_depth_is_not_taken_for_a_camera_image(bag, make, tmp_path):
     with pytest.raises(ConfigError, match="/cam/depth would be the colour images and their depth"):
         open_sequence(str(bag), image_topic="/cam/depth")
     metres = np.ones((4, 6), np.float32)
-    topics = [colour(make), depth(make), calibration(make)]
+    topics = [color(make), depth(make), calibration(make)]
     topics += [("/cam/metres", IMAGE, [(SECOND_NS, make.image(SECOND_NS, "32FC1", metres))])]
     path = make.write(tmp_path / "other", topics)
     with pytest.raises(FrameError, match="encoding '32FC1' is not a camera image, expected one of"):
@@ -302,7 +302,7 @@ def test_depth_is_not_taken_for_a_camera_image(bag, make, tmp_path):
 
 
 def test_a_camera_image_is_not_taken_for_depth(bag, make, tmp_path):
-    topics = [colour(make), colour(make, "/cam/other"), calibration(make)]
+    topics = [color(make), color(make, "/cam/other"), calibration(make)]
     path = make.write(tmp_path / "colour", topics)
     with pytest.raises(ConfigError, match="no topic of depth images; of images: /cam/image_raw"):
         open_sequence(str(path))
@@ -312,24 +312,24 @@ def test_a_camera_image_is_not_taken_for_depth(bag, make, tmp_path):
 
 def test_depth_of_another_size_is_refused(make, tmp_path):
     small = make.image(SECOND_NS, "16UC1", depth_mm()[::2, ::2])
-    topics = [colour(make), calibration(make), ("/cam/depth", IMAGE, [(SECOND_NS, small)])]
+    topics = [color(make), calibration(make), ("/cam/depth", IMAGE, [(SECOND_NS, small)])]
     path = make.write(tmp_path / "drive", topics)
     with pytest.raises(ConfigError, match="/cam/image_raw is 6x4, /cam/depth is 3x2: depth must"):
         open_sequence(str(path))[0]
 
 
 def test_a_camera_that_is_not_told_or_not_calibrated_is_an_error(make, tmp_path):
-    silent = make.write(tmp_path / "silent", [colour(make), depth(make)])
+    silent = make.write(tmp_path / "silent", [color(make), depth(make)])
     with pytest.raises(ConfigError, match="has no /cam/camera_info, which tells the camera"):
         open_sequence(str(silent))
-    topics = [colour(make), depth(make), calibration(make, k=[0.0] * 9)]
+    topics = [color(make), depth(make), calibration(make, k=[0.0] * 9)]
     uncalibrated = make.write(tmp_path / "uncalibrated", topics)
     with pytest.raises(ConfigError, match="/cam/camera_info is that of an uncalibrated camera"):
         open_sequence(str(uncalibrated))[0]
 
 
 def test_images_without_depth_at_their_time_are_an_error(make, tmp_path):
-    topics = [colour(make), calibration(make), depth(make, stamps_ns=[5 * SECOND_NS])]
+    topics = [color(make), calibration(make), depth(make, stamps_ns=[5 * SECOND_NS])]
     path = make.write(tmp_path / "drive", topics)
     with pytest.raises(ConfigError, match="no image of /cam/image_raw has depth of /cam/depth"):
         open_sequence(str(path))
@@ -354,7 +354,7 @@ def test_a_message_that_is_cut_off_is_an_error_with_the_bag(make, tmp_path, monk
     monkeypatch.setattr(
         make.store, "serialize_cdr", lambda message, kind: whole(message, kind)[:10]
     )
-    reader = BagReader(make.write(tmp_path / "drive", [colour(make)]))
+    reader = BagReader(make.write(tmp_path / "drive", [color(make)]))
     with pytest.raises(ConfigError, match="drive cannot be read as a bag"):
         list(reader.messages(reader.image_topic()))
 

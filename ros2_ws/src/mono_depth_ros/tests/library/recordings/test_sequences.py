@@ -37,7 +37,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_gives_colour_depth_in_metres_camera_and_stamps(folder):
+def test_a_folder_gives_color_depth_in_metres_camera_and_stamps(folder):
     sequence = open_sequence(str(folder))
     assert [frame.stamp_ns for frame in sequence] == [0, 100_000_000, 200_000_000]
     frame = sequence[0]

@@ -79,14 +79,14 @@ def test_numbers_in_the_parameter_file_are_floats_for_ros():
     assert yaml.safe_load(tiny)["/**"]["ros__parameters"]["scale"]["factor"] == 1e-7
 
 
-def test_distances_in_pictures_become_a_parameter_file(tiny_models, tmp_path, capsys):
+def test_distances_in_images_become_a_parameter_file(tiny_models, tmp_path, capsys):
     """The network says mean(R, G, B) / 25: 4 m on the left, 8 m on the right."""
     image = np.zeros((6, 8, 3), np.uint8)
     image[:, :4], image[:, 4:] = 100, 200
     cv2.imwrite(str(tmp_path / "wall.png"), image)
-    picture, out = str(tmp_path / "wall.png"), tmp_path / "scale.yaml"
+    rgb, out = str(tmp_path / "wall.png"), tmp_path / "scale.yaml"
     argv = ["calibrate", "--registry", str(tiny_models), "--model", "tiny_inverse"]
-    argv += ["--distance", picture, "1", "3", "0.5", "--distance", picture, "6", "3", "0.25"]
+    argv += ["--distance", rgb, "1", "3", "0.5", "--distance", rgb, "6", "3", "0.25"]
     assert main([*argv, "--out", str(out)]) == 0
     scale = yaml.safe_load(out.read_text())["/**"]["ros__parameters"]["scale"]
     assert scale["factor"] == pytest.approx(0.5)  # 1 / 0.5 m = 0.5 * 4, 1 / 0.25 m = 0.5 * 8

@@ -152,7 +152,7 @@ def test_a_camera_that_only_turns_has_no_scale_from_odometry(drive):
     assert "needs a step sideways" in status.last_reject
 
 
-def test_odometry_that_does_not_fit_the_picture_is_refused(drive):
+def test_odometry_that_does_not_fit_the_image_is_refused(drive):
     def sideways(recorded):
         T = np.eye(4)
         T[0, 3] = 0.6e-9 * recorded.stamp_ns

@@ -1,4 +1,4 @@
-"""Recordings and training pictures of procedural scenes."""
+"""Recordings and training images of procedural scenes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_bytes():
     assert first.stamp_ns == second.stamp_ns
 
 
-def test_another_seed_gives_another_picture():
+def test_another_seed_gives_another_image():
     assert np.abs(small_camera(3)[5].depth_m - small_camera(4)[5].depth_m).max() > 0.1
 
 
@@ -135,14 +135,14 @@ def test_paths_are_smooth_and_keep_their_distance(kind: str, style: str):
 
 
 @pytest.mark.parametrize("kind", SCENE_KINDS)
-def test_every_kind_of_scene_gives_pictures_with_contrast(kind: str):
+def test_every_kind_of_scene_gives_images_with_contrast(kind: str):
     frame = small_camera(1, kind)[10]
     assert frame.rgb.std() > 15
     assert 30 < frame.rgb.mean() < 220
     assert np.isfinite(frame.depth_m).mean() > 0.3
 
 
-def test_training_pictures_are_a_pure_function_of_the_seed():
+def test_training_images_are_a_pure_function_of_the_seed():
     first, second = training_sample(11, 64, 48), training_sample(11, 64, 48)
     np.testing.assert_array_equal(first.rgb, second.rgb)
     np.testing.assert_array_equal(first.depth_m, training_views(11, 64, 48, 2)[0].depth_m)
@@ -156,31 +156,31 @@ def test_training_frames_travel_between_processes():
     assert again.intrinsics == frame.intrinsics
 
 
-def test_training_pictures_are_mostly_neither_blank_nor_right_before_a_wall():
+def test_training_images_are_mostly_neither_blank_nor_right_before_a_wall():
     frames = [f for seed in range(8) for f in training_views(seed, 64, 48, 3)]
     nearest = np.array([np.nanpercentile(f.depth_m, 10) for f in frames])
     assert np.median(nearest) > 0.5
     assert (nearest > 0.25).mean() > 0.9
 
 
-def test_noise_blur_and_compression_change_the_picture_as_they_should():
+def test_noise_blur_and_compression_change_the_image_as_they_should():
     light = np.full((40, 60, 3), 0.2, np.float32)
     light[:, 30:] = 0.6
     clean = SensorEffects(defocus_px=0, vignetting=0, shot_noise=0, read_noise=0)
 
-    def picture(**changes: object) -> np.ndarray:
+    def image(**changes: object) -> np.ndarray:
         effects = SensorEffects(**{**vars(clean), **changes})  # type: ignore[arg-type]
         return effects.apply(light, np.random.default_rng(0), gain=1.0).astype(np.float64)
 
-    plain = picture()
+    plain = image()
     assert plain[:, :30].std() == 0.0
-    assert picture(shot_noise=0.05)[:, :30].std() > 2.0
-    assert len(np.unique(picture(defocus_px=2.0)[20, :, 0])) > 4
-    assert len(np.unique(picture(motion_px=6.0)[20, :, 0])) > 4
-    assert picture(exposure=2.0).mean() > plain.mean() + 20
-    assert picture(vignetting=0.4)[0, 0, 0] < plain[0, 0, 0] - 10
-    assert picture(white_balance=(1.3, 1.0, 0.8))[20, 5, 0] > plain[20, 5, 0]
-    assert np.abs(picture(jpeg_quality=20) - plain).max() > 0
+    assert image(shot_noise=0.05)[:, :30].std() > 2.0
+    assert len(np.unique(image(defocus_px=2.0)[20, :, 0])) > 4
+    assert len(np.unique(image(motion_px=6.0)[20, :, 0])) > 4
+    assert image(exposure=2.0).mean() > plain.mean() + 20
+    assert image(vignetting=0.4)[0, 0, 0] < plain[0, 0, 0] - 10
+    assert image(white_balance=(1.3, 1.0, 0.8))[20, 5, 0] > plain[20, 5, 0]
+    assert np.abs(image(jpeg_quality=20) - plain).max() > 0
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ BLACK = Material(color=(0, 0, 0), fine_gain=0.0, mid_gain=0.0, coarse_gain=0.0)
 LAMP = replace(BLACK, color=(1, 1, 1), glow=1.0)
 
 
-def picture(builder: Builder) -> Rendered:
+def image(builder: Builder) -> Rendered:
     scene = Scene(
         "test",
         builder.solids(),
@@ -63,7 +63,7 @@ def center_of_light(rgb: np.ndarray) -> tuple[float, float]:
 def test_a_mirror_shows_what_is_behind_the_camera_where_it_seems_to_be():
     builder = wall_before_the_camera(replace(BLACK, mirror=1.0))
     add_lamp(builder, -1.0, 0.7, 0.4)  # its image stands at x = 7
-    shown = picture(builder)
+    shown = image(builder)
     assert center_of_light(shown.rgb_linear) == pytest.approx(
         (39.5 - 60 * 0.7 / 7.0, 29.5 - 60 * 0.4 / 7.0), abs=0.5
     )
@@ -73,13 +73,13 @@ def test_a_mirror_shows_what_is_behind_the_camera_where_it_seems_to_be():
 def test_a_mirror_does_not_show_what_is_behind_it():
     builder = wall_before_the_camera(replace(BLACK, mirror=1.0))
     add_lamp(builder, 8.0, 0.0, 0.0)
-    assert picture(builder).rgb_linear.max() == 0.0
+    assert image(builder).rgb_linear.max() == 0.0
 
 
 def test_a_mirror_shows_a_thing_before_it_beside_the_thing_itself():
     builder = wall_before_the_camera(replace(BLACK, mirror=1.0))
     add_lamp(builder, 2.0, 0.0, 0.8)  # its image stands at x = 4
-    rgb = picture(builder).rgb_linear[..., 0]
+    rgb = image(builder).rgb_linear[..., 0]
     assert rgb[round(29.5 - 60 * 0.8 / 2.0), 39] > 0.9
     assert rgb[round(29.5 - 60 * 0.8 / 4.0), 39] > 0.9
 
@@ -89,7 +89,7 @@ def test_a_weak_mirror_mirrors_more_at_a_flat_angle():
     floor = builder.material(replace(BLACK, mirror=0.1))
     builder.frame().box(0, 0, -1.5, 100, 100, 1.0, floor)  # its top is 0.5 m below the camera
     builder.frame().box(20.5, 0, -0.5, 1.0, 100, 100, builder.material(LAMP))  # a bright wall
-    rgb = picture(builder).rgb_linear[..., 0]
+    rgb = image(builder).rgb_linear[..., 0]
     assert rgb[59, 40] == pytest.approx(0.1 + 0.9 * (1 - 0.44) ** 5, abs=0.03)
     assert rgb[34, 40] > 2 * rgb[59, 40]
 
@@ -97,7 +97,7 @@ def test_a_weak_mirror_mirrors_more_at_a_flat_angle():
 def test_glass_lets_see_what_is_behind_it_and_has_its_own_depth():
     builder = wall_before_the_camera(replace(BLACK, clear=0.8))
     add_lamp(builder, 6.0, 0.0, 0.0)
-    shown = picture(builder)
+    shown = image(builder)
     assert shown.rgb_linear[30, 40, 1] == pytest.approx(0.8 * 0.97, abs=0.01)
     np.testing.assert_allclose(shown.depth_m, 3.0, rtol=1e-5)
 
@@ -105,7 +105,7 @@ def test_glass_lets_see_what_is_behind_it_and_has_its_own_depth():
 def test_glass_and_mirrors_are_where_a_depth_sensor_sees_nothing():
     builder = wall_before_the_camera(replace(BLACK, clear=0.8, gloss=0.9))
     builder.frame().box(2.0, 0.5, -50, 0.1, 1.0, 100, builder.material(LAMP))  # columns 9 to 39
-    glassy = picture(builder).glassy
+    glassy = image(builder).glassy
     assert glassy[:, 45:].all()
     assert not glassy[:, 10:38].any()
 
@@ -136,12 +136,12 @@ def added_glass(before: int, scene: Scene) -> Solids:
     return added[is_glass[added.material[:, 0]]]
 
 
-def test_training_pictures_have_light_in_any_weather():
+def test_training_images_have_light_in_any_weather():
     frames = [frame for seed in range(10) for frame in training_views(seed, 48, 36, 1)]
     assert np.mean([frame.rgb.mean() > 10 for frame in frames]) > 0.8
 
 
-def test_rain_streaks_the_picture():
+def test_rain_streaks_the_image():
     dull = np.full((60, 80, 3), 0.2, np.float32)
     wet = rain(dull, np.random.default_rng(0))
     changed = np.abs(wet - dull).max(axis=2) > 1e-3

@@ -1,4 +1,4 @@
-"""Pictures of scenes that are simple enough to be computed by hand."""
+"""Images of scenes that are simple enough to be computed by hand."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def test_edges_are_smooth_and_depth_is_not():
     scene = scene_of(builder)
     smooth, rough = render(scene, CAMERA, AHEAD), render(scene, CAMERA, AHEAD, samples_per_pixel=1)
 
-    def grey_pixels(picture: np.ndarray) -> int:
-        inside = picture[..., 0] / picture[30, 40, 0]
+    def grey_pixels(image: np.ndarray) -> int:
+        inside = image[..., 0] / image[30, 40, 0]
         return int(((inside > 0.1) & (inside < 0.85)).sum())
 
     assert grey_pixels(smooth.rgb_linear) > 30
@@ -170,11 +170,11 @@ def test_a_lens_moves_points_as_opencv_projects_them():
     places = [(4.0, 0.0, 0.0), (4.0, 1.6, 0.9), (4.0, -1.8, -1.0), (4.0, -1.7, 1.0)]
     for x, y, z in places:
         frame.add(Shape.ELLIPSOID, (x, y, z), (0.3, 0.3, 0.3), m)
-    picture = render(scene_of(builder), CAMERA, AHEAD, distortion=DISTORTION)
+    image = render(scene_of(builder), CAMERA, AHEAD, distortion=DISTORTION)
     optical = np.array([(-y, -z, x) for x, y, z in places])
     pixels, _ = cv2.projectPoints(optical, np.zeros(3), np.zeros(3), CAMERA.matrix(), DISTORTION)
     for number, (u, v) in enumerate(pixels[:, 0]):
-        rows, columns = np.nonzero(picture.instance == number)
+        rows, columns = np.nonzero(image.instance == number)
         assert columns.mean() == pytest.approx(u, abs=0.6)
         assert rows.mean() == pytest.approx(v, abs=0.6)
 
@@ -182,8 +182,8 @@ def test_a_lens_moves_points_as_opencv_projects_them():
 def test_depth_through_a_lens_is_still_along_z():
     builder, frame, m = with_material()
     frame.box(2.5, 0, -50, 1.0, 100, 100, m)
-    picture = render(scene_of(builder), CAMERA, AHEAD, distortion=DISTORTION)
-    np.testing.assert_allclose(picture.depth_m, 2.0, rtol=1e-5)
+    image = render(scene_of(builder), CAMERA, AHEAD, distortion=DISTORTION)
+    np.testing.assert_allclose(image.depth_m, 2.0, rtol=1e-5)
 
 
 def test_a_thing_before_the_sun_darkens_what_is_behind_it():
@@ -208,13 +208,13 @@ def test_a_person_who_walks_by_is_marked_where_the_camera_sees_them():
     builder.movers[0] = replace(builder.movers[0], phase_m=0.0, speed_m_s=1.0)
     eyes = camera_pose(np.array([0.0, 0.0, 0.9]), 0.0)
     early, late = (render(scene_of(builder), CAMERA, eyes, time_s) for time_s in (0.5, 2.5))
-    for picture, middle in ((early, CAMERA.cx + 15), (late, CAMERA.cx - 15)):  # 1 m at 4 m
-        rows, columns = np.nonzero(picture.mover_mask)
+    for image, middle in ((early, CAMERA.cx + 15), (late, CAMERA.cx - 15)):  # 1 m at 4 m
+        rows, columns = np.nonzero(image.mover_mask)
         assert columns.mean() == pytest.approx(middle, abs=2)
         assert 15 < np.ptp(rows) < 35  # 1.5 to 1.9 m at 4 m
-        near = picture.depth_m[picture.mover_mask]
+        near = image.depth_m[image.mover_mask]
         assert ((near > 3.3) & (near < 4.7)).all()
-        assert picture.depth_m[~picture.mover_mask].min() > 8.0
+        assert image.depth_m[~image.mover_mask].min() > 8.0
 
 
 def test_wood_grain_runs_along_the_board():

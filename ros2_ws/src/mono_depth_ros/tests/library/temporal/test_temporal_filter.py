@@ -275,7 +275,7 @@ def test_a_new_calibration_starts_over(corridor):
     assert "calibration" in apply(past, zoomed, 4, "pose").reset
 
 
-def test_without_odometry_for_a_while_the_picture_itself_tells_the_motion(corridor):
+def test_without_odometry_for_a_while_the_image_itself_tells_the_motion(corridor):
     past, modes, resets = TemporalFilter(), [], []
     for index in range(10):
         pose = None if index in (4, 5) else corridor.T_odom_camera[index]

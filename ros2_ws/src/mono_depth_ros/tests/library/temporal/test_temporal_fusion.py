@@ -71,7 +71,7 @@ def test_an_object_that_matches_here_and_there_looks_like_another_surface():
     assert alike[44:].all()
 
 
-def test_a_picture_that_is_blurred_all_over_is_still_the_same():
+def test_a_image_that_is_blurred_all_over_is_still_the_same():
     difference = torch.full((64, 64), 12.0)
     valid = torch.ones(64, 64, dtype=torch.bool)
     valid[:, :8] = False

@@ -201,7 +201,7 @@ def test_windows_are_views_through_longer_lenses_and_some_are_held_askew(tmp_pat
 def test_both_views_of_a_pair_agree_where_they_show_the_same_points(seed, tmp_path, pairs):
     views = random_views(taken(pairs, tmp_path), (64, 64), np.random.default_rng(seed))
     matches = match_pairs(views, 2)
-    colour = torch.nn.functional.grid_sample(
+    color = torch.nn.functional.grid_sample(
         views.image[matches.second], matches.there, align_corners=True
     )
     shares = matches.is_same.float().mean(dim=(1, 2)).tolist()
@@ -209,7 +209,7 @@ def test_both_views_of_a_pair_agree_where_they_show_the_same_points(seed, tmp_pa
     for pair, share in enumerate(shares):
         is_same = matches.is_same[pair]
         # other noise and exposure, but the same things: light goes with light
-        grey, other = views.image[2 * pair].mean(0)[is_same], colour[pair].mean(0)[is_same]
+        grey, other = views.image[2 * pair].mean(0)[is_same], color[pair].mean(0)[is_same]
         if share > 0.3 and float(grey.std()) > 0.05:
             assert float(torch.corrcoef(torch.stack((grey, other)))[0, 1]) > 0.5
 
@@ -236,7 +236,7 @@ def test_the_target_tells_sky_from_pixels_outside_the_image():
 # ---- looks
 
 
-def test_looks_change_pictures_but_keep_what_is_in_them():
+def test_looks_change_images_but_keep_what_is_in_them():
     step = torch.zeros(12, 3, 64, 64)
     step[..., 32:] = 0.9
     looks = random_look(step, np.random.default_rng(0), torch.Generator().manual_seed(0))
@@ -248,7 +248,7 @@ def test_looks_change_pictures_but_keep_what_is_in_them():
     assert len({round(float(look.mean()), 4) for look in looks}) > 8
 
 
-def test_shade_is_soft_and_the_same_for_all_colours():
+def test_shade_is_soft_and_the_same_for_all_colors():
     grey = torch.full((6, 3, 64, 64), 0.5)
     shaded = _shade(grey, np.random.default_rng(0))
     torch.testing.assert_close(shaded[:, 0], shaded[:, 2])

@@ -24,9 +24,9 @@ SECONDS = float(os.environ.get("MONO_DEPTH_FRESHNESS_S", "8"))
 def test_a_slow_network_behind_a_fast_camera_stays_fresh_and_loses_nothing(
     tiny_models: Path, tmp_path: Path
 ) -> None:
-    picture = np.full((480, 640, 3), 201, np.uint8)  # blue: one round of work, see tiny_models
-    picture[..., 0] = np.linspace(50, 200, 640)  # red: depth that is not the same everywhere
-    cv2.imwrite(str(tmp_path / "picture.png"), picture[..., ::-1])
+    image = np.full((480, 640, 3), 201, np.uint8)  # blue: one round of work, see tiny_models
+    image[..., 0] = np.linspace(50, 200, 640)  # red: depth that is not the same everywhere
+    cv2.imwrite(str(tmp_path / "picture.png"), image[..., ::-1])
     parameters = {
         "model": "tiny_slow",
         "registry": tiny_models,

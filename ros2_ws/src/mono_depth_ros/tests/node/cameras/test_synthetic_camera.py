@@ -153,7 +153,7 @@ def test_the_twist_is_the_motion_from_frame_to_frame(heard):
         assert speed == pytest.approx(np.linalg.norm(moved) * 20.0, abs=1e-6)
 
 
-def test_the_picture_has_contrast(heard):
+def test_the_image_has_contrast(heard):
     stamp = shared_stamps(heard)[0]
     assert decode_image(heard["image"][stamp]).std() > 10.0
 

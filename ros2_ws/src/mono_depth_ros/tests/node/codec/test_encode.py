@@ -71,7 +71,7 @@ def test_values_without_a_unit_are_passed_on() -> None:
     np.testing.assert_array_equal(samples(msg, "<f4"), metres(0.0, 0.25, 1.0, NAN))
 
 
-def test_a_picture_is_read_back() -> None:
+def test_a_image_is_read_back() -> None:
     rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     msg = encode_rgb(rgb, HEADER)
     assert (msg.width, msg.height, msg.step, msg.encoding) == (4, 2, 12, "rgb8")
@@ -99,7 +99,7 @@ def read_points(msg: PointCloud2) -> np.ndarray:
     return np.frombuffer(msg.data, layout).reshape(msg.height, msg.width)
 
 
-def test_a_cloud_without_colour_has_12_bytes_per_point() -> None:
+def test_a_cloud_without_color_has_12_bytes_per_point() -> None:
     points = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
     msg = encode_cloud(points, HEADER, has_rgb=False)
     assert (msg.height, msg.width, msg.point_step, msg.is_dense) == (2, 3, 12, False)
@@ -109,7 +109,7 @@ def test_a_cloud_without_colour_has_12_bytes_per_point() -> None:
     assert read["z"].tolist() == [[2, 5, 8], [11, 14, 17]]
 
 
-def test_colour_is_blue_green_red_zero_in_memory() -> None:
+def test_color_is_blue_green_red_zero_in_memory() -> None:
     red, green, blue = 250, 40, 3
     points = np.zeros((1, 2, 4), np.float32)
     points[..., 3] = np.array(red << 16 | green << 8 | blue, np.uint32).view(np.float32)

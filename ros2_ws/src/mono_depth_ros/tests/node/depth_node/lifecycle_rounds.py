@@ -43,14 +43,14 @@ class Rounds:
         self._images = self._manager.create_publisher(Image, "image", 5)
         self._manager.create_subscription(Image, "/mono_depth/relative/image", lambda _: None, 5)
         self._stop = threading.Event()
-        self._camera = threading.Thread(target=self._film)
+        self._camera = threading.Thread(target=self._video)
         self._camera.start()
         gc.freeze()  # the modules imported so far need not be searched in every round
 
-    def _film(self) -> None:
-        picture = np.full((6, 8, 3), 100, np.uint8)
-        picture[:, 4:] = 175
-        message = Image(height=6, width=8, encoding="rgb8", step=24, data=picture.tobytes())
+    def _video(self) -> None:
+        image = np.full((6, 8, 3), 100, np.uint8)
+        image[:, 4:] = 175
+        message = Image(height=6, width=8, encoding="rgb8", step=24, data=image.tobytes())
         message.header.frame_id = "camera"
         while not self._stop.wait(0.005):
             message.header.stamp = self._manager.get_clock().now().to_msg()

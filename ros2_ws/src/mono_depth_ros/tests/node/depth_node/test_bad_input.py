@@ -18,12 +18,12 @@ HALVES[:, 4:] = 175
 GOOD = np.dstack([HALVES] * 3)
 EIGHT_K = HALVES.repeat(720, axis=0).repeat(960, axis=1)  # 7680x4320
 
-COLOUR = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "8UC3": 3, "8UC4": 4}
-DEEP_COLOUR = {"rgb16": 3, "bgr16": 3, "rgba16": 4, "bgra16": 4, "16UC3": 3, "16UC4": 4}
+COLOR = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "8UC3": 3, "8UC4": 4}
+DEEP_COLOR = {"rgb16": 3, "bgr16": 3, "rgba16": 4, "bgra16": 4, "16UC3": 3, "16UC4": 4}
 MONO = ["mono8", "8UC1", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"]
 DEEP_MONO = ["mono16", "16UC1", "bayer_rggb16", "bayer_bggr16", "bayer_gbrg16", "bayer_grbg16"]
 YUV = ["uyvy", "yuv422", "yuyv", "yuv422_yuy2", "nv12", "nv21", "nv24"]
-ENCODINGS = [*COLOUR, *MONO, *YUV, *DEEP_COLOUR, *DEEP_MONO]
+ENCODINGS = [*COLOR, *MONO, *YUV, *DEEP_COLOR, *DEEP_MONO]
 CASES = [
     pytest.param(encoding, big, padding, id=f"{encoding} {'big' * big} {padding or ''}".strip())
     for encoding in ENCODINGS
@@ -54,26 +54,26 @@ def bench(module_bench):
 
 
 def rows_of(grey: np.ndarray, encoding: str, *, big: bool) -> list[bytes]:
-    """Write a grey picture row by row."""
-    channels = {**COLOUR, **DEEP_COLOUR}.get(encoding, 1)
+    """Write a grey image row by row."""
+    channels = {**COLOR, **DEEP_COLOR}.get(encoding, 1)
     if "16" in encoding:
         samples = grey.repeat(channels, axis=1).astype(np.uint16) * 256
         return [row.astype(">u2" if big else "<u2").tobytes() for row in samples]
     if encoding not in YUV:
         return [row.tobytes() for row in grey.repeat(channels, axis=1)]
     luma = np.rint(16 + 219 / 255 * grey).astype(np.uint8)
-    no_colour = np.full_like(luma, 128)
+    no_color = np.full_like(luma, 128)
     if encoding in ("uyvy", "yuv422"):
-        return [row.tobytes() for row in np.stack((no_colour, luma), -1)]
+        return [row.tobytes() for row in np.stack((no_color, luma), -1)]
     if encoding in ("yuyv", "yuv422_yuy2"):
-        return [row.tobytes() for row in np.stack((luma, no_colour), -1)]
-    chroma = np.stack((no_colour, no_colour), -1)
+        return [row.tobytes() for row in np.stack((luma, no_color), -1)]
+    chroma = np.stack((no_color, no_color), -1)
     chroma = chroma if encoding == "nv24" else chroma[::2, ::2]
     return [row.tobytes() for row in (*luma, *chroma)]
 
 
 def encoded(bench, grey: np.ndarray, encoding: str, *, big: bool = False, padding: int = 0):
-    """Make a stamped message of a grey picture."""
+    """Make a stamped message of a grey image."""
     message = bench.image(GOOD)
     message.height, message.width = grey.shape
     message.encoding, message.is_bigendian = encoding, int(big)
@@ -383,10 +383,10 @@ def painted(red: int, green: int, blue: int) -> np.ndarray:
     ],
     ids=["NaN", "Inf", "zero", "negative", "constant", "error"],
 )
-def test_useless_output_of_the_network_is_skipped_and_warned_of(bench, picture, cause):
+def test_useless_output_of_the_network_is_skipped_and_warned_of(bench, rgb, cause):
     told = len(bench.diagnostics)
 
-    assert_rejected(bench, bench.image(picture), cause)
+    assert_rejected(bench, bench.image(rgb), cause)
 
     status = bench.wait_for_status(DiagnosticStatus.WARN, "the last: ", since=told)
     assert cause in status.message

@@ -104,7 +104,7 @@ def test_the_same_cause_is_logged_once_in_a_while_not_for_every_frame(depth_benc
         bench.process(bench.image(GOOD, height=height))
     bench.process(bench.image(GOOD, encoding="later"))
 
-    bench.wait_for_log("encoding 'later' is not a picture")
+    bench.wait_for_log("encoding 'later' is not an image")
     lines = bench.log_lines("has 144 bytes")
     assert lines == ["frame skipped: 8x1 rgb8 image with step 24 has 144 bytes, expected 24"]
 

@@ -81,9 +81,9 @@ def test_a_model_that_completes_nothing_says_so(depth_bench):
     bench = depth_bench()
     bench.listen("completion/mask")
     bench.calibrate()
-    picture = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    rgb = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
-    stats = bench.process(bench.image(picture))
+    stats = bench.process(bench.image(rgb))
 
     assert stats.skipped == 1
     assert stats.last_skip.endswith("on completion/mask: tiny_metric completes no depth")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.ros
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
 GREY = np.uint8(100 + 2 * COLUMNS + ROWS)
-PICTURE = np.dstack((GREY + 10, GREY - 10, GREY)).astype(np.uint8)  # 8x6, mean of R, G, B is GREY
+IMAGE = np.dstack((GREY + 10, GREY - 10, GREY)).astype(np.uint8)  # 8x6, mean of R, G, B is GREY
 DEPTH_M = np.float32(GREY / 25)  # what tiny_metric makes of it: 4.0 to 4.76 m
 INPUTS = {"depth/camera_info", "depth/image", "points", "confidence", "relative/image"}
 OUTPUTS = sorted(INPUTS | {"depth/image/compressedDepth", "depth/color"})
@@ -48,7 +48,7 @@ def test_every_output_has_the_stamp_the_frame_and_the_size_of_the_image(depth_be
     bench = depth_bench()
     bench.listen(*OUTPUTS)
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -63,7 +63,7 @@ def test_depth_is_what_the_network_says_in_metres(depth_bench):
     bench = depth_bench()
     bench.listen("depth/image", "relative/image")
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -78,11 +78,11 @@ def test_a_smaller_network_output_is_interpolated_with_pixel_edges_in_place(dept
     bench = depth_bench(model="tiny_half")
     bench.listen("depth/image")
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
-    # Halving a linear picture and doubling it again gives it back, but for the border.
+    # Halving a linear image and doubling it again gives it back, but for the border.
     depth_m = values(bench.output("depth/image", sent))
     np.testing.assert_allclose(depth_m[1:-1, 1:-1], DEPTH_M[1:-1, 1:-1], rtol=1e-5)
 
@@ -92,7 +92,7 @@ def test_the_cloud_is_the_depth_image_projected_back(depth_bench, stride):
     bench = depth_bench(**{"cloud.stride": stride, "cloud.rgb": False})
     bench.listen("depth/image", "points")
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -105,11 +105,11 @@ def test_the_cloud_is_the_depth_image_projected_back(depth_bench, stride):
     np.testing.assert_allclose(points(cloud), expected, rtol=1e-4)
 
 
-def test_every_point_has_the_colour_of_its_pixel(depth_bench):
+def test_every_point_has_the_color_of_its_pixel(depth_bench):
     bench = depth_bench()
     bench.listen("points")
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -118,7 +118,7 @@ def test_every_point_has_the_colour_of_its_pixel(depth_bench):
     assert cloud.point_step == 16
     np.testing.assert_allclose(points(cloud)[..., :3], back_projected(DEPTH_M), rtol=1e-4)
     blue_green_red_zero = np.frombuffer(cloud.data, np.uint8).reshape(6, 8, 16)[..., 12:]
-    expected = np.dstack((PICTURE[..., ::-1], np.zeros((6, 8), np.uint8)))
+    expected = np.dstack((IMAGE[..., ::-1], np.zeros((6, 8), np.uint8)))
     np.testing.assert_array_equal(blue_green_red_zero, expected)
 
 
@@ -126,7 +126,7 @@ def test_millimetres_are_published_on_demand(depth_bench):
     bench = depth_bench(depth_encoding="16UC1")
     bench.listen("depth/image")
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -153,7 +153,7 @@ def test_without_a_metric_scale_there_is_only_relative_depth(
     bench.listen(*OUTPUTS)
     if calibration is not None:
         bench.calibrate(**calibration)
-    first, second = bench.image(PICTURE), bench.image(PICTURE)
+    first, second = bench.image(IMAGE), bench.image(IMAGE)
 
     bench.process(first)
     bench.process(second)
@@ -172,7 +172,7 @@ def test_a_frame_that_gives_nothing_for_its_subscribers_counts_as_skipped(depth_
     bench.listen("depth/image")
     bench.calibrate()
 
-    stats = bench.process(bench.image(PICTURE))
+    stats = bench.process(bench.image(IMAGE))
 
     assert (stats.received, stats.published, stats.skipped) == (1, 0, 1)
     assert stats.last_skip == (
@@ -195,7 +195,7 @@ def test_a_fixed_scale_makes_metres_of_relative_depth(depth_bench, model, expect
     bench = depth_bench(model=model, **scale)
     bench.listen("depth/image")
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -207,14 +207,14 @@ def test_pixels_without_depth_have_no_confidence_no_point_and_no_value(depth_ben
     bench = depth_bench(model="tiny_fickle", **{"cloud.max_jump": 0.0})
     bench.listen("depth/image", "confidence", "points", "relative/image")
     bench.calibrate()
-    picture = PICTURE.copy()
-    picture[1, 2] = (0, 250, 0)  # NaN
-    picture[3, 4] = (0, 0, 250)  # +Inf
-    picture[4, 4] = (0, 0, 0)  # -2 m
-    picture[5, 4] = (50, 0, 0)  # 0 m
+    rgb = IMAGE.copy()
+    rgb[1, 2] = (0, 250, 0)  # NaN
+    rgb[3, 4] = (0, 0, 250)  # +Inf
+    rgb[4, 4] = (0, 0, 0)  # -2 m
+    rgb[5, 4] = (50, 0, 0)  # 0 m
     unknown = np.zeros((6, 8), bool)
     unknown[[1, 3, 4, 5], [2, 4, 4, 4]] = True
-    sent = bench.image(picture)
+    sent = bench.image(rgb)
 
     bench.process(sent)
 
@@ -233,7 +233,7 @@ def test_camera_info_describes_pixels_without_distortion(depth_bench):
     bench.listen("depth/camera_info", "points")
     p = [20.0, 0.0, 3.0, 0.0, 0.0, 20.0, 2.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     bench.calibrate(d=[0.1, 0.01, 0.0, 0.0, 0.0], p=p)
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -250,7 +250,7 @@ def test_compressed_depth_decodes_to_the_depth_image(depth_bench):
     bench = depth_bench()
     bench.listen("depth/image/compressedDepth")
     bench.calibrate()
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -268,7 +268,7 @@ def test_an_output_without_subscriber_is_not_encoded(depth_bench):
     bench.listen("depth/image", "confidence")
     bench.calibrate()
 
-    bench.process(bench.image(PICTURE))
+    bench.process(bench.image(IMAGE))
 
     bench.ros.wait_until(lambda: bench.stream_values().get("published") == "1")
     timed = {key.removesuffix("_p50_ms") for key in bench.stream_values() if "_p50_ms" in key}
@@ -276,7 +276,7 @@ def test_an_output_without_subscriber_is_not_encoded(depth_bench):
 
 
 def test_without_any_subscriber_the_network_does_not_run(depth_bench):
-    bench = depth_bench(model="tiny_fickle")  # which would fail on this picture
+    bench = depth_bench(model="tiny_fickle")  # which would fail on this image
     bench.calibrate()
     failing = np.full((6, 8, 3), 255, np.uint8)
 
@@ -292,11 +292,11 @@ def test_compressed_images_are_accepted(depth_bench, suffix, tolerance):
     bench = depth_bench(image_transport="compressed")
     bench.listen("depth/image")
     bench.calibrate()
-    picture = np.dstack((GREY, GREY, GREY))
+    rgb = np.dstack((GREY, GREY, GREY))
     kind = {".png": "png", ".jpg": "jpeg"}[suffix]
     sent = CompressedImage(format=f"rgb8; {kind} compressed bgr8")
-    sent.header = bench.image(picture).header
-    _, encoded = cv2.imencode(suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    sent.header = bench.image(rgb).header
+    _, encoded = cv2.imencode(suffix, rgb, [cv2.IMWRITE_JPEG_QUALITY, 100])
     sent.data.frombytes(encoded.tobytes())
 
     bench.process(sent)
@@ -311,7 +311,7 @@ def test_rectify_makes_depth_of_the_undistorted_image(depth_bench):
     bench.listen("depth/image", "depth/camera_info")
     # The rectified camera looks one pixel to the left of the raw one.
     bench.calibrate(p=[10.0, 0.0, 4.5, 0.0, 0.0, 10.0, 2.5, 0.0, 0.0, 0.0, 1.0, 0.0])
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
 
     bench.process(sent)
 
@@ -325,7 +325,7 @@ def test_rectify_without_calibration_is_refused_with_the_reason(depth_bench):
     bench = depth_bench(rectify=True)
     bench.listen("relative/image")
 
-    stats = bench.process(bench.image(PICTURE))
+    stats = bench.process(bench.image(IMAGE))
 
     assert stats.skipped == 1
     assert stats.last_skip == "rectify is on, but there is no calibration on camera_info"
@@ -344,7 +344,7 @@ def test_qos_of_an_output_can_be_overridden_and_a_misfit_is_told(depth_bench):
         f"a subscriber of {topic} has an incompatible reliability policy, so no message passes "
         f"between us; compare with `ros2 topic info -v {topic}` and set qos_overrides.{topic}"
     )
-    sent = bench.image(PICTURE)
+    sent = bench.image(IMAGE)
     bench.process(sent)
     assert bench.output("depth/image", sent).encoding == "32FC1"
 
@@ -376,10 +376,10 @@ def test_reset_forgets_the_past_before_the_next_frame(depth_bench):
     bench = depth_bench()
     bench.listen("depth/image")
     bench.calibrate()
-    before = bench.process(bench.image(PICTURE))
+    before = bench.process(bench.image(IMAGE))
 
     answer = bench.trigger("reset")
-    after = bench.process(bench.image(PICTURE))
+    after = bench.process(bench.image(IMAGE))
 
     assert answer.success
     assert (before.resets, before.last_reset) == (1, "activated")
@@ -393,7 +393,7 @@ def test_snapshot_writes_the_next_frame_without_any_subscriber(depth_bench, tmp_
     bench.ros.wait_until(client.service_is_ready)
     answer = client.call_async(Trigger.Request())
     while not answer.done():  # a frame sent before the request is taken is not the next one
-        sent = bench.image(PICTURE)
+        sent = bench.image(IMAGE)
         bench.process(sent)
 
     assert answer.result().success
@@ -401,7 +401,7 @@ def test_snapshot_writes_the_next_frame_without_any_subscriber(depth_bench, tmp_
     assert folder.parent == tmp_path
     np.testing.assert_allclose(np.load(folder / "depth_m.npy"), DEPTH_M, rtol=1e-6)
     rgb = cv2.imread(str(folder / "rgb.png"))[..., ::-1]
-    np.testing.assert_array_equal(rgb, PICTURE)
+    np.testing.assert_array_equal(rgb, IMAGE)
     depth_mm = cv2.imread(str(folder / "depth_mm.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(depth_mm, GREY.astype(np.uint16) * 40)
     info = json.loads((folder / "info.json").read_text())
@@ -429,9 +429,9 @@ def test_while_the_network_works_only_the_newest_image_waits(depth_bench):
     bench = depth_bench(model="tiny_slow")
     bench.listen("depth/image")
     bench.calibrate()
-    slow = PICTURE.copy()
+    slow = IMAGE.copy()
     slow[..., 2] = 210  # 10 rounds
-    first, *waiting = [bench.image(slow)] + [bench.image(PICTURE) for _ in range(5)]
+    first, *waiting = [bench.image(slow)] + [bench.image(IMAGE) for _ in range(5)]
 
     bench.send(first)
     bench.ros.wait_until(lambda: bench.node.stats.busy_s > 0)
@@ -449,7 +449,7 @@ def test_services_and_diagnostics_answer_while_the_network_works(depth_bench):
     bench = depth_bench(model="tiny_slow")
     bench.listen("depth/image")
     bench.calibrate()
-    slow = PICTURE.copy()
+    slow = IMAGE.copy()
     slow[..., 2] = 240  # 40 rounds
 
     bench.send(bench.image(slow))
@@ -466,13 +466,13 @@ def test_a_new_resolution_and_calibration_take_effect_at_run_time(depth_bench):
     bench = depth_bench()
     bench.listen("depth/image", "depth/camera_info")
     bench.calibrate()
-    small = bench.image(PICTURE)
+    small = bench.image(IMAGE)
     bench.process(small)
 
-    large = bench.image(PICTURE.repeat(2, axis=0).repeat(2, axis=1))
+    large = bench.image(IMAGE.repeat(2, axis=0).repeat(2, axis=1))
     mismatch = bench.process(large)
     bench.calibrate(16, 12)
-    larger = bench.image(PICTURE.repeat(2, axis=0).repeat(2, axis=1))
+    larger = bench.image(IMAGE.repeat(2, axis=0).repeat(2, axis=1))
     bench.process(larger)
 
     assert bench.output("depth/image", small).width == 8

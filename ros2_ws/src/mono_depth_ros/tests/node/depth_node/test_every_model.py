@@ -211,7 +211,7 @@ def bench(shared_depth_bench: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def picture(shared_data: Path) -> np.ndarray:
+def rgb(shared_data: Path) -> np.ndarray:
     file = min((shared_data / "tum_fr1_rpy" / "rgb").iterdir())
     return np.asarray(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))
 
@@ -223,7 +223,7 @@ def test_no_family_is_left_out():
 @pytest.mark.parametrize(
     ("registry", "name"), [(name, name) for name in CHOSEN], indirect=["registry"], ids=CHOSEN
 )
-def test_a_model_makes_depth_of_a_real_frame(bench, picture, registry, name):
+def test_a_model_makes_depth_of_a_real_frame(bench, rgb, registry, name):
     entry = ENTRIES[name]
     size = 0 if entry.input is None else 64 - 64 % entry.input.multiple_of
     values = {"model": name, "registry": str(registry), "input_size": size}
@@ -232,7 +232,7 @@ def test_a_model_makes_depth_of_a_real_frame(bench, picture, registry, name):
     try:
         assert bench.change_state("activate")
         bench.wait_for_inputs()
-        check_outputs(bench, picture, entry)
+        check_outputs(bench, rgb, entry)
     finally:
         bench.change_state("deactivate")
         bench.change_state("cleanup")
@@ -240,14 +240,14 @@ def test_a_model_makes_depth_of_a_real_frame(bench, picture, registry, name):
             bench.forget(topic)
 
 
-def check_outputs(bench: Any, picture: np.ndarray, entry: ModelEntry) -> None:
+def check_outputs(bench: Any, rgb: np.ndarray, entry: ModelEntry) -> None:
     topic = "depth/image" if entry.kind in METRIC else "relative/image"
     bench.listen(topic)
     middle = {"cx": 319.5, "cy": 239.5}
     k = [FOCAL_PX, 0.0, middle["cx"], 0.0, FOCAL_PX, middle["cy"], 0.0, 0.0, 1.0]
     p = [*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0]
     bench.calibrate(width=640, height=480, k=k, p=p)
-    sent = bench.image(picture)
+    sent = bench.image(rgb)
 
     bench.process(sent)
 

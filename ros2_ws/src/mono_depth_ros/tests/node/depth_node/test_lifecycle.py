@@ -20,8 +20,8 @@ from mono_depth_ros.depth_node import node as depth_node
 
 pytestmark = pytest.mark.ros
 
-PICTURE = np.full((6, 8, 3), 100, np.uint8)
-PICTURE[:, 4:] = 175
+IMAGE = np.full((6, 8, 3), 100, np.uint8)
+IMAGE[:, 4:] = 175
 
 
 class Camera:
@@ -34,7 +34,7 @@ class Camera:
 
     def _run(self) -> None:
         while not self._stop.wait(0.005):
-            self._bench.images.publish(self._bench.image(PICTURE))
+            self._bench.images.publish(self._bench.image(IMAGE))
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -186,7 +186,7 @@ def test_five_unexpected_failures_in_a_row_deactivate_the_node(depth_bench, monk
     with monkeypatch.context() as fault:
         fault.setattr(OnnxDepth, "infer", lose_device)
         for _ in range(5):
-            bench.process(bench.image(PICTURE))
+            bench.process(bench.image(IMAGE))
         bench.ros.wait_until(lambda: bench.state() == "inactive", what="deactivation")
 
     problem = "deactivated after 5 failed frames in a row: RuntimeError('CUDA error: device lost')"
@@ -198,7 +198,7 @@ def test_five_unexpected_failures_in_a_row_deactivate_the_node(depth_bench, monk
     assert bench.change_state("activate")
     bench.wait_for_inputs()
     bench.calibrate()
-    good = bench.image(PICTURE)
+    good = bench.image(IMAGE)
     bench.process(good)
     assert bench.output("depth/image", good).width == 8
 
@@ -211,8 +211,8 @@ def test_four_failures_and_a_good_frame_do_not_deactivate(depth_bench, monkeypat
         with monkeypatch.context() as fault:
             fault.setattr(OnnxDepth, "infer", lose_device)
             for _ in range(4):
-                bench.process(bench.image(PICTURE))
-        good = bench.image(PICTURE)
+                bench.process(bench.image(IMAGE))
+        good = bench.image(IMAGE)
         bench.process(good)
         bench.output("depth/image", good)
 
@@ -251,7 +251,7 @@ def test_the_executable_stops_during_inference(ros, tiny_models, stop):
     process = ros.run("-m", "mono_depth_ros.depth_node.node", "--ros-args", *arguments)
     ros.wait_until(images.get_subscription_count, 60.0, what="the node")
     ros.wait_until(lambda: peer.count_publishers("/mono_depth/relative/image"))
-    slow = PICTURE.copy()
+    slow = IMAGE.copy()
     slow[..., 2] = 255  # some 2 s of work
 
     def in_work() -> bool:

@@ -43,7 +43,7 @@ PACKAGE = Path(reference.__file__).resolve().parents[2]
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
 GREY = np.uint8(100 + 2 * COLUMNS + ROWS)
-PICTURE = np.dstack([GREY] * 3)
+IMAGE = np.dstack([GREY] * 3)
 DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 
 # The effects of completion need a network that completes:
@@ -100,11 +100,11 @@ def live(bench, **changes: Any) -> Iterator[None]:
         assert bench.set_parameters(**before) == ""
 
 
-def output(bench, topic: str, picture: np.ndarray = PICTURE, *, step_s: float = 0.1) -> Any:
-    """Return what the node makes of a picture."""
+def output(bench, topic: str, rgb: np.ndarray = IMAGE, *, step_s: float = 0.1) -> Any:
+    """Return what the node makes of an image."""
     if topic not in bench.heard:
         bench.listen(topic)
-    sent = bench.image(picture, step_s=step_s)
+    sent = bench.image(rgb, step_s=step_s)
     bench.process(sent)
     return bench.output(topic, sent)
 
@@ -115,8 +115,8 @@ def pixels(image: Image) -> np.ndarray:
     return np.frombuffer(image.data, np.float32).reshape(image.height, image.width)
 
 
-def depth_m(bench, picture: np.ndarray = PICTURE, *, step_s: float = 0.1) -> np.ndarray:
-    return pixels(output(bench, "depth/image", picture, step_s=step_s))
+def depth_m(bench, rgb: np.ndarray = IMAGE, *, step_s: float = 0.1) -> np.ndarray:
+    return pixels(output(bench, "depth/image", rgb, step_s=step_s))
 
 
 def points(bench) -> np.ndarray:
@@ -151,7 +151,7 @@ def test_depth_encoding_changes_from_one_frame_to_the_next(bench):
 def test_larger_images_than_max_pixels_are_refused(bench):
     bench.listen("depth/image")
     with live(bench, max_pixels=47):
-        stats = bench.process(bench.image(PICTURE))
+        stats = bench.process(bench.image(IMAGE))
 
     assert stats.last_skip == "image of 8x6 pixels, expected at most 47 pixels"
 
@@ -160,7 +160,7 @@ def test_larger_images_than_max_pixels_are_refused(bench):
 def test_older_images_than_max_age_s_are_skipped(bench):
     bench.listen("depth/image")
     with live(bench, max_age_s=5.0):
-        stats = bench.process(bench.image(PICTURE))  # stamped in 1970
+        stats = bench.process(bench.image(IMAGE))  # stamped in 1970
 
     assert "s old, max_age_s is 5.0" in stats.last_skip
 
@@ -184,7 +184,7 @@ def test_a_gap_longer_than_reset_gap_s_starts_over(bench):
 @proves("stream.late_s")
 def test_a_frame_later_than_late_s_is_a_jump_of_the_clock(bench):
     depth_m(bench, step_s=1.0)
-    skipped = bench.process(bench.image(PICTURE, step_s=-0.3)).skipped
+    skipped = bench.process(bench.image(IMAGE, step_s=-0.3)).skipped
     with live(bench, **{"stream.late_s": 0.1}):
         assert depth_m(bench, step_s=-0.1).shape == (6, 8)
 
@@ -250,7 +250,7 @@ class Landmarks:
     def frame(self, count: int = 48, *, step_s: float = 0.1, lag_s: float = 0.0) -> dict[str, str]:
         """Send an image with `count` points; return what the diagnostics say of it."""
         bench = self._bench
-        self.image = image = bench.image(PICTURE, step_s=step_s)
+        self.image = image = bench.image(IMAGE, step_s=step_s)
         if count:
             self._publish(count, image.header, lag_s)
         stats = bench.process(image)
@@ -380,7 +380,7 @@ def test_points_older_than_points_max_age_s_are_not_used(bench):
 
 
 @proves("refine.mode")
-def test_guided_edges_of_depth_lie_on_those_of_the_picture(depth_bench):
+def test_guided_edges_of_depth_lie_on_those_of_the_image(depth_bench):
     bench = depth_bench(
         **{"temporal.mode": "none", "refine.mode": "guided"}
     )  # the network runs at 8x6 pixels
@@ -406,7 +406,7 @@ SLOPE = np.linspace(0, 40, 80, dtype=np.uint8)[None, :, None]  # so that no fram
 
 @pytest.fixture
 def flickering(depth_bench):
-    """A node whose network runs at the 80x60 pixels of these pictures."""
+    """A node whose network runs at the 80x60 pixels of these images."""
     bench = depth_bench(input_size=60, **{"temporal.mode": "static"})
     bench.listen("depth/image")
     bench.calibrate(80, 60)
@@ -456,7 +456,7 @@ def test_a_gap_longer_than_max_gap_s_starts_the_filter_over(flickering):
 
 
 @proves("cloud.rgb", "cloud.stride")
-def test_colour_and_stride_of_the_cloud(bench):
+def test_color_and_stride_of_the_cloud(bench):
     assert points(bench).shape == (6, 8, 4)
     with live(bench, **{"cloud.rgb": False, "cloud.stride": 2}):
         assert points(bench).shape == (3, 4, 3)
@@ -482,20 +482,20 @@ def test_pixels_between_two_surfaces_give_no_point(bench):
 
 
 @proves("color.colormap", "color.blend")
-def test_the_picture_of_depth_follows_its_parameters(bench):
+def test_the_image_of_depth_follows_its_parameters(bench):
     with live(bench, **{"color.colormap": "gray"}):
         grey = pixels(output(bench, "depth/color"))
         with live(bench, **{"color.blend": 1.0}):
             camera = pixels(output(bench, "depth/color"))
-    colour = pixels(output(bench, "depth/color"))
+    color = pixels(output(bench, "depth/color"))
 
     np.testing.assert_array_equal(np.ptp(grey, axis=2), 0)
-    np.testing.assert_array_equal(camera, PICTURE)
-    assert np.ptp(colour, axis=2).max() > 0
+    np.testing.assert_array_equal(camera, IMAGE)
+    assert np.ptp(color, axis=2).max() > 0
 
 
 @proves("color.near_m", "color.far_m")
-def test_the_range_of_colours_can_be_fixed(bench):
+def test_the_range_of_colors_can_be_fixed(bench):
     def grey() -> np.ndarray:
         return pixels(output(bench, "depth/color"))[..., 0]
 
@@ -563,7 +563,7 @@ def test_snapshots_go_to_their_folder(bench, tmp_path):
     with live(bench, snapshot_dir=str(tmp_path)):
         answer = client.call_async(Trigger.Request())
         while not answer.done():
-            bench.process(bench.image(PICTURE))
+            bench.process(bench.image(IMAGE))
 
     assert Path(answer.result().message).parent == tmp_path
 
@@ -685,12 +685,12 @@ def test_weights_for_research_need_a_word(depth_bench):
 def test_completion_takes_the_depth_it_is_told_to_take(depth_bench, completing_models):
     bench = depth_bench(model="small_lingbot", registry=str(completing_models))
     bench.calibrate(width=128, height=96)
-    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    guessed = depth_m(bench, picture)
+    rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    guessed = depth_m(bench, rgb)
     assert np.isfinite(guessed).any()
 
     with live(bench, **{"completion.source": "sparse_points", "completion.min_points": 7}):
-        stats = bench.process(bench.image(picture))
+        stats = bench.process(bench.image(rgb))
 
     assert "the frame has 0 points" in stats.last_skip
     assert "fewer than completion.min_points = 7" in stats.last_skip
@@ -709,7 +709,7 @@ def test_the_model_of_the_first_guess_must_be_known(depth_bench, completing_mode
 
 @proves("completion.max_jump", "completion.min_confidence")
 def test_what_of_the_first_guess_is_doubtful_changes_its_completion(depth_bench, completing_models):
-    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     bench = depth_bench(active=False, model="small_lingbot", registry=str(completing_models))
 
     def completed(max_jump: float, min_confidence: float) -> np.ndarray:
@@ -719,7 +719,7 @@ def test_what_of_the_first_guess_is_doubtful_changes_its_completion(depth_bench,
         bench.change_state("activate")
         bench.wait_for_inputs()
         bench.calibrate(width=128, height=96)
-        depth = depth_m(bench, picture)
+        depth = depth_m(bench, rgb)
         bench.change_state("deactivate")
         bench.change_state("cleanup")
         bench.heard.clear()
@@ -741,7 +741,7 @@ def test_image_transport_sets_the_type_of_the_input(depth_bench):
 def test_rectify_needs_a_calibration(depth_bench):
     bench = depth_bench(rectify=True)
     bench.listen("relative/image")
-    stats = bench.process(bench.image(PICTURE))
+    stats = bench.process(bench.image(IMAGE))
     assert stats.last_skip == "rectify is on, but there is no calibration on camera_info"
 
 
@@ -761,7 +761,7 @@ def test_poses_come_from_odometry_and_the_place_of_the_camera(depth_bench):
     bench.ros.wait_until(odometry.get_subscription_count)
 
     def frame_with_pose() -> bool:
-        image = bench.image(PICTURE, step_s=0.05)
+        image = bench.image(IMAGE, step_s=0.05)
         message = Odometry(header=Header(frame_id="odom", stamp=image.header.stamp))
         message.child_frame_id = "base"
         message.pose.pose.orientation.w = 1.0

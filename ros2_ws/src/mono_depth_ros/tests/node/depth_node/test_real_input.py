@@ -1,6 +1,6 @@
-"""Real pictures, a really trained network, real transport: camera, node and checker apart.
+"""Real images, a really trained network, real transport: camera, node and checker apart.
 
-The depth of the node is compared with the same network run here on the same pictures, with a
+The depth of the node is compared with the same network run here on the same images, with a
 preprocessing of its own: a shift by half a pixel, exchanged colours or another resize show up.
 """
 
@@ -59,7 +59,7 @@ class Recording:
     """What came out of the node, by topic and stamp, and what it says about itself.
 
     Best effort loses messages to a checker that gets no processor for some frames. On a machine
-    that has much else to do, the pictures are therefore played again, at most `ATTEMPTS` times.
+    that has much else to do, the images are therefore played again, at most `ATTEMPTS` times.
     """
 
     sent: Mapping[int, Any]  # stamp_ns -> rectified RGB image
@@ -70,8 +70,8 @@ class Recording:
 
 
 @pytest.fixture(scope="module")
-def pictures(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of rectified pictures, their names are their stamps."""
+def images(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of rectified images, their names are their stamps."""
     if not (shared_data / "fastdepth").is_dir():
         pytest.skip("no FastDepth among the real recordings")
     folder = tmp_path_factory.mktemp("tum")
@@ -83,8 +83,8 @@ def pictures(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def recording(shared_ros: Any, shared_data: Path, pictures: Path) -> Recording:
-    """Play all pictures at 30 Hz through the node and hear everything it publishes."""
+def recording(shared_ros: Any, shared_data: Path, images: Path) -> Recording:
+    """Play all images at 30 Hz through the node and hear everything it publishes."""
     ros, lock = shared_ros, threading.Lock()
     heard: dict[str, list[bytes]] = {name: [] for name in OUTPUTS}
     said: dict[str, str] = {}
@@ -117,9 +117,9 @@ def recording(shared_ros: Any, shared_data: Path, pictures: Path) -> Recording:
     }
     parameters = {
         "model": "fastdepth",
-        "registry": _registry(shared_data, pictures.parent),
+        "registry": _registry(shared_data, images.parent),
         "threads": 1,
-        "temporal.mode": "none",  # depth of each picture by itself
+        "temporal.mode": "none",  # depth of each image by itself
         "precision": "fp32",  # as offline
         "diagnostics.period_s": 0.1,
         "cloud.max_jump": 0.0,  # a point for every pixel
@@ -131,10 +131,10 @@ def recording(shared_ros: Any, shared_data: Path, pictures: Path) -> Recording:
     assert node.poll() is None, ros.output(node)
     for output in outputs:
         ros.wait_until(lambda o=output: checker.count_publishers(o.topic_name), what="publisher")
-    calibration = pictures.parent / "tum.yaml"
+    calibration = images.parent / "tum.yaml"
     calibration.write_text(CALIBRATION)
     camera = {
-        "source": pictures,
+        "source": images,
         "rate_hz": 30.0,
         "loop": False,
         "stamps": "recording",
@@ -164,7 +164,7 @@ def recording(shared_ros: Any, shared_data: Path, pictures: Path) -> Recording:
             name: {_stamp_ns(message): message for message in _read(messages, TOPICS[name])}
             for name, messages in heard.items()
         }
-    sent = {_stamp_of_name(file): _read_rgb(file) for file in sorted(pictures.glob("*.png"))}
+    sent = {_stamp_of_name(file): _read_rgb(file) for file in sorted(images.glob("*.png"))}
     return Recording(
         sent=sent, heard=by_stamp, said=dict(said), received=received, published=published
     )
@@ -246,7 +246,7 @@ def test_the_cloud_is_the_back_projected_depth_image(recording: Recording) -> No
         assert np.nanmax(distance / np.linalg.norm(expected, axis=-1)) < 1e-4
 
 
-def test_the_points_have_the_colours_of_the_picture(recording: Recording) -> None:
+def test_the_points_have_the_colors_of_the_image(recording: Recording) -> None:
     for stamp, cloud in recording.heard["points"].items():
         bgr0 = np.frombuffer(cloud.data, np.uint8).reshape(480, 640, 16)[..., 12:]
         assert np.array_equal(bgr0[..., 2::-1], recording.sent[stamp])

@@ -87,7 +87,7 @@ def summary(folder) -> dict:
     return json.loads((folder / "summary.json").read_text())
 
 
-def test_a_recording_leaves_film_picture_cloud_and_measurements(ros, robot, tmp_path):
+def test_a_recording_leaves_video_image_cloud_and_measurements(ros, robot, tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     node = recorder(ros, robot, tmp_path)
     ros.wait_until(robot.points.get_subscription_count)
@@ -105,11 +105,11 @@ def test_a_recording_leaves_film_picture_cloud_and_measurements(ros, robot, tmp_
         "camera": 6, "depth": 6, "points": 6
     }  # fmt: skip
     assert found["kept_moments"] == 6
-    picture = cv2.imread(str(tmp_path / "best.png"))
-    assert picture.shape == (720, 480 + 960, 3)
-    assert picture[200, 100] == pytest.approx([30, 30, 200], abs=3)  # the red camera image
-    film = cv2.VideoCapture(str(tmp_path / "film.mp4"))
-    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 6
+    best = cv2.imread(str(tmp_path / "best.png"))
+    assert best.shape == (720, 480 + 960, 3)
+    assert best[200, 100] == pytest.approx([30, 30, 200], abs=3)  # the red camera image
+    video = cv2.VideoCapture(str(tmp_path / "film.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 6
     assert (tmp_path / "cloud.ply").read_bytes().startswith(b"ply\nformat binary_little_endian")
 
 
@@ -182,7 +182,7 @@ def test_it_finishes_after_the_given_time_of_depth(ros, robot, tmp_path):
     node.close()
 
 
-def test_the_live_picture_appears_while_it_records(ros, robot, tmp_path):
+def test_the_live_image_appears_while_it_records(ros, robot, tmp_path):
     node = recorder(ros, robot, tmp_path)
     header = robot.header()
     robot.send_image(header)
@@ -192,7 +192,7 @@ def test_the_live_picture_appears_while_it_records(ros, robot, tmp_path):
     node.close()
 
 
-def test_live_points_and_film_can_be_switched_off(ros, robot, tmp_path):
+def test_live_points_and_video_can_be_switched_off(ros, robot, tmp_path):
     node = recorder(ros, robot, tmp_path, live=False, points=False, max_moments=0)
     assert robot.points.get_subscription_count() == 0
     header = robot.header()
@@ -248,7 +248,7 @@ def test_an_output_that_is_a_file_is_refused(ros, tmp_path):
         Recorder(context=ros.context, parameter_overrides=overrides)
 
 
-def test_colours_of_a_cloud_come_out_as_red_green_blue():
+def test_colors_of_a_cloud_come_out_as_red_green_blue():
     cloud = np.array([[[1.0, 2.0, 3.0, 0.0], [np.nan, 0.0, 0.0, 0.0]]], np.float32)
     cloud[0, 0, 3] = np.array(0x00112233, np.uint32).view(np.float32)
     points, colors = cloud_points(cloud)

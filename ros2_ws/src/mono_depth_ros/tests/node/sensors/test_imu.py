@@ -269,21 +269,21 @@ def test_a_robot_that_pitches_has_a_scale_from_the_ground_more_often_with_an_imu
 # The node
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
-PICTURE = np.dstack([np.uint8(100 + 2 * COLUMNS + ROWS)] * 3)
+IMAGE = np.dstack([np.uint8(100 + 2 * COLUMNS + ROWS)] * 3)
 
 
 def values_after_image(bench: Any, *, with_imu: bool = True) -> dict[str, str]:
     publisher = bench.peer.create_publisher(Imu, "imu", 200)
     if with_imu:
         bench.ros.wait_until(publisher.get_subscription_count, what="imu is heard")
-    image = bench.image(PICTURE)
+    image = bench.image(IMAGE)
     at_s = Time.from_msg(image.header.stamp).nanoseconds * 1e-9
     for i in range(-50, 2):
         publisher.publish(imu(at_s + 0.01 * i))
     bench.listen("depth/image")
 
     def is_told() -> bool:
-        bench.process(bench.image(PICTURE, step_s=0.0005))
+        bench.process(bench.image(IMAGE, step_s=0.0005))
         return bench.stream_values().get("gravity_source", "") != ""
 
     if with_imu:
@@ -306,7 +306,7 @@ def test_the_node_says_why_it_cannot_use_the_imu(depth_bench):
     bench = depth_bench(**{"imu.enabled": True})
     bench.calibrate()
     bench.listen("depth/image")
-    bench.process(bench.image(PICTURE))
+    bench.process(bench.image(IMAGE))
 
     bench.wait_for_status(DiagnosticStatus.WARN, "no message received on imu")
 

@@ -238,8 +238,8 @@ def test_an_image_does_not_wait_longer_than_it_may():
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
 GREY = np.uint8(100 + 2 * COLUMNS + ROWS)  # tiny_metric makes GREY / 25 metres of it
-PICTURE = np.dstack([GREY] * 3)
-DEPTH_OF_PICTURE_M = np.float32(GREY / 25)
+IMAGE = np.dstack([GREY] * 3)
+DEPTH_OF_IMAGE_M = np.float32(GREY / 25)
 
 
 class DepthCamera:
@@ -250,10 +250,10 @@ class DepthCamera:
         self.depth = bench.peer.create_publisher(kind, topic, 5)
         bench.ros.wait_until(self.depth.get_subscription_count, what=f"{topic} is heard")
 
-    def frame(self, picture: np.ndarray, make: Any, *, late: bool = False) -> dict[str, str]:
+    def frame(self, rgb: np.ndarray, make: Any, *, late: bool = False) -> dict[str, str]:
         """Send an image and `make(header)`; return what the diagnostics say of it."""
         bench = self._bench
-        image = bench.image(picture)
+        image = bench.image(rgb)
         if not late:
             before = self._received()
             self.depth.publish(make(image.header))
@@ -342,7 +342,7 @@ def test_a_depth_camera_gives_the_scale_of_a_network(depth_bench):
     true_m = np.float32(2.0 * GREY / 25)
 
     for _ in range(4):
-        values = camera.frame(PICTURE, lambda head: encode_depth(true_m, head))
+        values = camera.frame(IMAGE, lambda head: encode_depth(true_m, head))
 
     assert (values["scale_source"], values["scale_state"]) == ("sparse_points", "valid")
     message = bench.output("depth/image", camera.image)
@@ -356,13 +356,13 @@ def test_every_image_of_a_stream_finds_the_depth_that_lags_behind_it(depth_bench
     bench.calibrate()
     bench.listen("depth/image")
     camera = DepthCamera(bench)
-    camera.frame(PICTURE, lambda head: encode_depth(DEPTH_OF_PICTURE_M, head))
+    camera.frame(IMAGE, lambda head: encode_depth(DEPTH_OF_IMAGE_M, head))
 
     for _ in range(30):
-        image = bench.image(PICTURE, step_s=1 / 30)
+        image = bench.image(IMAGE, step_s=1 / 30)
         bench.images.publish(image)
         time.sleep(0.01)
-        camera.depth.publish(encode_depth(DEPTH_OF_PICTURE_M, image.header))
+        camera.depth.publish(encode_depth(DEPTH_OF_IMAGE_M, image.header))
         time.sleep(0.023)
     bench.ros.wait_until(lambda: bench.node.stats.received == 31, what="all images")
     stats = bench.settle()

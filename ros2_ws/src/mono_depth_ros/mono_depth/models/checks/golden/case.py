@@ -82,7 +82,7 @@ def noise(height: int, width: int, low: float, high: float) -> torch.Tensor:
     return torch.rand((1, 3, height, width), generator=generator) * (high - low) + low
 
 
-def picture(height: int, width: int) -> torch.Tensor:
+def rule_image(height: int, width: int) -> torch.Tensor:
     """Return the (height, width, 3) uint8 image of the rule."""
     return torch.from_numpy(pseudo_random.image(height, width))
 

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from mono_depth.models.checks.golden.case import Case, Numbers, built, noise, picture
+from mono_depth.models.checks.golden.case import Case, Numbers, built, noise, rule_image
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.store.registry import ModelEntry, with_short_side
 from mono_depth.models.store.weights import Tensors
@@ -57,4 +57,4 @@ def _image(
 ) -> torch.Tensor:
     entry = with_short_side(entry, expected["input_size"])
     depth = model(built(make, values), entry, torch.device("cpu"), "")
-    return depth.infer(picture(*expected["image"]), None).values
+    return depth.infer(rule_image(*expected["image"]), None).values

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from mono_depth.models.checks.golden.case import Numbers, picture
+from mono_depth.models.checks.golden.case import Numbers, rule_image
 from mono_depth.models.input_spec import InputSpec
 
 
@@ -23,7 +23,7 @@ def spec_of(expected: Numbers) -> InputSpec:
 def seen_image(expected: Numbers) -> torch.Tensor:
     """Return (1, 3, h, w) float64 of 0..1, the image at the size that the network sees."""
     seen = spec_of(expected)
-    image = picture(*expected["size"]).permute(2, 0, 1)[None].double() / 255
+    image = rule_image(*expected["size"]).permute(2, 0, 1)[None].double() / 255
     return F.interpolate(image, (seen.height, seen.width), mode="bilinear", antialias=True)
 
 

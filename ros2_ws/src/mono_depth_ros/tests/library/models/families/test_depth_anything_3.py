@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
-from mono_depth.models.checks.golden.case import built, picture, read_golden
+from mono_depth.models.checks.golden.case import built, read_golden, rule_image
 from mono_depth.models.checks.pseudo_random import shapes_of
 from mono_depth.models.families.depth_anything_3 import (
     DA3_CONFIGS,
@@ -42,10 +42,10 @@ def test_names_and_shapes_are_those_of_the_original(weights):
 def test_there_is_no_depth_in_the_sky(net):
     entry = with_short_side(read_registry()[METRIC], 56)
 
-    prediction = DepthAnything3(net, entry, CPU, "").infer(picture(60, 80), None)
+    prediction = DepthAnything3(net, entry, CPU, "").infer(rule_image(60, 80), None)
 
     with torch.inference_mode():
-        _, sky = net(Preprocess(entry.input, CPU)(picture(60, 80)))
+        _, sky = net(Preprocess(entry.input, CPU)(rule_image(60, 80)))
     assert prediction.values.dtype == torch.float32
     assert 0 < int((sky >= 0.3).sum()) < sky.numel()
     assert torch.equal(prediction.values.isnan(), sky[0] >= 0.3)
@@ -59,7 +59,7 @@ def test_the_large_network_has_the_parameters_of_the_published_file():
 
 
 def test_metres_grow_with_the_focal_length_and_relative_depth_does_not(net):
-    rgb = picture(60, 80)
+    rgb = rule_image(60, 80)
     near, registry = golden_camera(60, 80), read_registry()
     far = replace(near, fx=2 * near.fx, fy=2 * near.fy)
     ratios = {}
@@ -85,7 +85,7 @@ def test_a_published_file_gives_the_same_bits_through_the_registry(
     )
     registry = tmp_path / "mine.yaml"
     registry.write_text(f"models: {{{METRIC}: {{weights: {{file: model.safetensors}}}}}}")
-    rgb = picture(60, 80)
+    rgb = rule_image(60, 80)
 
     model = load_model(METRIC, registry=registry, input_size=56)
 

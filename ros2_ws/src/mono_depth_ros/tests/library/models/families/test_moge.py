@@ -7,7 +7,7 @@ import torch
 from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.checks.golden.case import built, picture, read_golden
+from mono_depth.models.checks.golden.case import built, read_golden, rule_image
 from mono_depth.models.checks.golden.tokens import spec_of
 from mono_depth.models.families.moge import Moge, golden_camera, golden_config, golden_weights
 from mono_depth.models.families.moge_net import MogeConfig, MogeNet
@@ -49,7 +49,7 @@ OTHER_SIZE = [golden for golden in GOLDEN["float32"] if golden["size"] == [90, 1
 
 
 def test_pixels_that_the_mask_hides_have_no_depth(net):
-    prediction = Moge(net, entry(SAME_SIZE[0]), CPU, sha256="").infer(picture(64, 64), None)
+    prediction = Moge(net, entry(SAME_SIZE[0]), CPU, sha256="").infer(rule_image(64, 64), None)
 
     assert prediction.kind is OutputKind.METRIC
     assert prediction.values.dtype == torch.float32
@@ -108,7 +108,7 @@ def test_too_few_points_are_left_where_they_are(valid):
     assert float(shift_of(points, uv, torch.arange(16) < valid, 0.8)) == 0.0
 
 
-def test_a_longer_lens_sees_the_same_picture_farther_away(net):
+def test_a_longer_lens_sees_the_same_image_farther_away(net):
     golden = SAME_SIZE[1]
     rgb = torch.from_numpy(pseudo_random.image(*golden["size"]))
     model = Moge(net, entry(golden), CPU, sha256="")

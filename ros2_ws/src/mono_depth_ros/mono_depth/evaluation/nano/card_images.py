@@ -1,4 +1,4 @@
-"""Draw what the built-in network makes of real pictures, for its model card.
+"""Draw what the built-in network makes of real images, for its model card.
 
 Frames are evenly spaced, not chosen.
 """
@@ -24,32 +24,32 @@ from mono_depth.recordings.real_frames import lingbot_frames, realsense_frames
 from mono_depth.system.resources import share_dir
 
 _WITH_HOLES = ("1", "6")  # examples with glass and mirrors
-_FILMS = (Path("highway") / "solidWhiteRight.mp4", Path("robot_lab_rgb"))
-_OF_A_FILM = 4
+_VIDEOS = (Path("highway") / "solidWhiteRight.mp4", Path("robot_lab_rgb"))
+_OF_A_VIDEO = 4
 _OF_THE_FLOOR = 2
 _WIDTH_PX = 400
 _JPEG_QUALITY = 88
 
 
-def write_pictures(data: Path, out: Path, weights: Path | None) -> None:
-    """Write `completion.jpg`, `ground.jpg` and `films.jpg`.
+def write_images(data: Path, out: Path, weights: Path | None) -> None:
+    """Write `completion.jpg`, `ground.jpg` and `videos.jpg`.
 
     Args:
         data: folder with the real recordings.
-        out: folder for the pictures; is made.
+        out: folder for the images; is made.
         weights: of the network; None = those that ship.
     """
     weights = weights or share_dir() / "models" / "nano.safetensors"
     model = Nano.load(weights, torch.device("cpu"))
     out.mkdir(parents=True, exist_ok=True)
-    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": films}
+    drawn = {"completion.jpg": completion, "ground.jpg": ground, "films.jpg": videos}
     for name, draw in tqdm(drawn.items(), desc="pictures", file=sys.stderr):
         bgr = cv2.cvtColor(draw(model, data), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(out / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def completion(model: Nano, data: Path) -> RgbImage:
-    """Return a row for each example: picture, depth of the sensor, the same completed."""
+    """Return a row for each example: image, depth of the sensor, the same completed."""
     rows = []
     for frame in lingbot_frames(data / "lingbot_rgbd", _WITH_HOLES):
         hints = Hints(depth_m=torch.from_numpy(frame.depth_m), keeps_depth=True)
@@ -65,7 +65,7 @@ def completion(model: Nano, data: Path) -> RgbImage:
 
 
 def ground(model: Nano, data: Path) -> RgbImage:
-    """Return a row for each view from the floor: picture, depth without and with it, the truth."""
+    """Return a row for each view from the floor: image, depth without and with it, the truth."""
     rows = []
     for number, frame in enumerate(realsense_frames(data / "realsense_floor")):
         known = find_ground(frame, np.random.default_rng([number, 7]))
@@ -88,19 +88,19 @@ def ground(model: Nano, data: Path) -> RgbImage:
     return _sheet(rows[:: len(rows) // _OF_THE_FLOOR or 1][:_OF_THE_FLOOR])
 
 
-def films(model: Nano, data: Path) -> RgbImage:
-    """Return two rows for each film: pictures, and their depth with a camera of usual width."""
+def videos(model: Nano, data: Path) -> RgbImage:
+    """Return two rows for each video: images, and their depth with a camera of usual width."""
     rows = []
-    for film in _FILMS:
-        pictures = read_image_set(str(data / film), most=_OF_A_FILM).images
+    for video in _VIDEOS:
+        shown = read_image_set(str(data / video), most=_OF_A_VIDEO).images
         depths = [
             model.infer(torch.from_numpy(rgb), Intrinsics.assumed_for(rgb)).values.numpy()
-            for rgb in pictures
+            for rgb in shown
         ]
         near_m, far_m = _range(np.concatenate([depth_m.ravel() for depth_m in depths]))
         painted = [_small(colorize_depth(depth_m, near_m, far_m)) for depth_m in depths]
         painted[-1] = add_color_bar(painted[-1], near_m, far_m)
-        rows += [[_small(rgb) for rgb in pictures], painted]
+        rows += [[_small(rgb) for rgb in shown], painted]
     return _sheet(rows)
 
 
@@ -116,7 +116,7 @@ def _small(image: RgbImage) -> RgbImage:
 
 
 def _sheet(rows: Sequence[Sequence[RgbImage]]) -> RgbImage:
-    """Put pictures side by side, every row cut to its lowest and all to the narrowest."""
+    """Put images side by side, every row cut to its lowest and all to the narrowest."""
     lines = []
     for row in rows:
         height = min(image.shape[0] for image in row)
