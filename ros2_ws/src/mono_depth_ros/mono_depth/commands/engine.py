@@ -114,6 +114,7 @@ def _build(args: argparse.Namespace) -> int:
     import torch
 
     from mono_depth.engines.engines import Engines
+    from mono_depth.engines.trial_images import show
 
     request, device = _request(args), torch.device(args.device)
     engines = Engines(
@@ -124,8 +125,7 @@ def _build(args: argparse.Namespace) -> int:
     )
     model = request.load(engines, device)
     engines.prepare(model)
-    rgb = _image(args.size or _VGA)
-    model.infer(torch.from_numpy(rgb).to(device), Intrinsics.assumed_for(rgb))
+    show(model, _image(args.size or _VGA))
     for report in engines.reports():
         print(f"{report.model} at {report.shapes}: {report.why}")
         for refused in report.refused:

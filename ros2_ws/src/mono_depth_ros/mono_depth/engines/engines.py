@@ -14,7 +14,7 @@ from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.protocol import BuildContext, EngineError, Plan
 from mono_depth.engines.report import EngineReport
 from mono_depth.engines.runner import EngineRunner
-from mono_depth.engines.trial_images import show_images
+from mono_depth.engines.trial_images import show, trial_images
 from mono_depth.models.protocol import DepthModel, HasNetworks
 from mono_depth.models.replaceable_net import DEPTH, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
@@ -98,7 +98,7 @@ class Engines:
             net,
             entry,
             sha256,
-            plans if net.name == DEPTH else self._in_floating_point(plans),
+            plans if net.part == DEPTH else self._in_floating_point(plans),
             _TORCH if is_module else _ONNX,
             self._context,
             why_alone=self._why_alone,
@@ -127,7 +127,8 @@ class Engines:
             runner.record()
         try:
             with torch.inference_mode():
-                show_images(model)
+                for rgb in trial_images():
+                    show(model, rgb)
         finally:
             for runner in self._runners:
                 runner.stop_recording()

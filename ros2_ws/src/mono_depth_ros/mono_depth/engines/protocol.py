@@ -45,7 +45,7 @@ class EngineKey:
     """Everything that a stored engine depends on: it is of no use if any of these differs."""
 
     model: str  # name of the registry entry
-    network: str = DEPTH  # which of the model's; the default reads what was stored without it
+    part: str = DEPTH  # which network of it; what was stored before has none
     model_sha256: str
     arguments: tuple[str, ...]  # of the network: "1x3x252x336", or the value of a constant
     plan: Plan
@@ -166,7 +166,7 @@ class Network:
         """Return what an engine for it is stored under."""
         return EngineKey(
             model=self.name,
-            network=self.part,
+            part=self.part,
             model_sha256=self.sha256,
             arguments=tuple(described(item) for item in self.arguments),
             plan=plan,
@@ -192,7 +192,7 @@ def network_of(
     module = net.module
     return Network(
         name=entry.name,
-        part=net.name,
+        part=net.part,
         sha256=sha256,
         fp32_layers=family_of(entry).fp32_layers,
         arguments=arguments,

@@ -49,15 +49,14 @@ def trial_hints(rgb: RgbImage) -> tuple[Intrinsics, Hints]:
     return Intrinsics.assumed(width, height), hints
 
 
-def show_images(model: DepthModel) -> None:
-    """Let a model see the images so that each of its networks runs: with hints if it takes any.
+def show(model: DepthModel, rgb: RgbImage) -> None:
+    """Let a model see an image so that each of its networks runs: with hints if it takes any.
 
     Raises:
-        FrameError: the model fails on them.
+        FrameError: the model fails on it.
     """
-    for rgb in trial_images():
-        image = torch.from_numpy(rgb).to(model.device)
-        if isinstance(model, GuidedModel):
-            model.infer_guided(image, *trial_hints(rgb))
-        else:
-            model.infer(image, None)
+    image = torch.from_numpy(rgb).to(model.device)
+    if isinstance(model, GuidedModel):
+        model.infer_guided(image, *trial_hints(rgb))
+    else:
+        model.infer(image, None)

@@ -39,7 +39,7 @@ class LoadRequest(ModelRequest):
 class Family:
     """One architecture: how to load it, what it is held to, what of it bears no rounding.
 
-    Its file in `families` says so as `FAMILY`, and `family_table` has a line with its name.
+    Its file declares it as `FAMILY`, and `family_table` has a line with its name and that file.
     """
 
     load: Callable[[LoadRequest], LoadedModel]
@@ -47,7 +47,7 @@ class Family:
     make_random: Callable[[ModelRequest], LoadedModel] | None
     # comparisons with the original code; None = there is none, the network is ours or the user's
     golden_cases: Callable[[ModelEntry], Iterator[Case]] | None
-    # Pattern of module names, which stay in fp32 whatever the precision: the last layers, whose
+    # Pattern of names of modules that stay in fp32 whatever the precision: the last layers, whose
     # rounding is seen in the depth itself, and arithmetic of logarithms and exponentials.
     fp32_layers: str = ""
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import nn
 
-DEPTH = "depth"  # the network of a model that every image goes through
+DEPTH = "depth"  # the part of a model that every image goes through
 
 NetworkCall = Callable[..., Any]  # tensors and constants in; a tensor or a tuple of them out
 
@@ -30,9 +30,9 @@ Net_co = TypeVar("Net_co", bound="nn.Module | OnnxFile", covariant=True)
 class ReplaceableNet(Generic[Net_co]):
     """A network of a model, and what runs it: itself, until `call` is set to something else."""
 
-    def __init__(self, module: Net_co, name: str = DEPTH) -> None:
-        """Take over a network; `name` tells it from the other networks of its model."""
-        self.name = name
+    def __init__(self, module: Net_co, part: str = DEPTH) -> None:
+        """Take over a network; `part` tells it from the other networks of its model."""
+        self.part = part
         self.call: NetworkCall = module
         self._module: Net_co | None = module
 
@@ -40,7 +40,7 @@ class ReplaceableNet(Generic[Net_co]):
     def module(self) -> Net_co:
         """The network itself, whatever runs it."""
         if self._module is None:
-            raise RuntimeError(f"the network {self.name} was let go of")
+            raise RuntimeError(f"the network {self.part} was let go of")
         return self._module
 
     def __call__(self, *arguments: object) -> Any:  # noqa: ANN401 - as of the network itself
@@ -53,4 +53,4 @@ class ReplaceableNet(Generic[Net_co]):
         self.call = self._released
 
     def _released(self, *_: object) -> None:
-        raise RuntimeError(f"the network {self.name} was let go of")
+        raise RuntimeError(f"the network {self.part} was let go of")

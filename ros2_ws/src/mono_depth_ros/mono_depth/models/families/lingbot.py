@@ -157,7 +157,7 @@ def golden_config() -> LingBotConfig:
 
 
 def golden_weights() -> Tensors:
-    """Return the weights that the original had in them."""
+    """Return the weights that the original had in the comparisons."""
     shapes = pseudo_random.shapes_of(lambda: LingBotNet(golden_config()))
     return pseudo_random.fill(shapes, positive=_GOLDEN_POSITIVE)
 

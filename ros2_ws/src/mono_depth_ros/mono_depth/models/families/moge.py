@@ -172,7 +172,7 @@ def golden_weights() -> Tensors:
 
 
 def golden_camera(expected: Numbers) -> Intrinsics | None:
-    """Return the camera that the original was given in them."""
+    """Return the camera that the original was given in the comparisons."""
     if expected["fov_x_deg"] is None:
         return None
     height, width = expected["size"]

@@ -273,7 +273,7 @@ def key_of(folder: Path, engine: str) -> EngineKey:
     (stored,) = [
         item
         for item in EngineCache(folder / "engines").stored()
-        if (item.key.plan.engine, item.key.model, item.key.network) == (engine, "nano", "depth")
+        if (item.key.plan.engine, item.key.model, item.key.part) == (engine, "nano", "depth")
     ]
     return stored.key
 

@@ -8,7 +8,7 @@ import torch
 from mono_depth.config import PipelineConfig
 from mono_depth.engines import choice
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.trial_images import trial_images
+from mono_depth.engines.trial_images import trial_hints, trial_images
 from mono_depth.models.loading import load_model
 from mono_depth.pipeline.build import build_pipeline
 
@@ -33,17 +33,25 @@ def test_nano_says_the_same_as_one_cuda_graph(precision, tmp_path):
         expected_m = load_model("nano").infer(rgb, None).values
         assert depth_m.device.type == "cuda"
         assert (depth_m.cpu() / expected_m - 1.0).abs().median() < 0.02
-    (report,) = engines.reports()
-    assert report.refused == ()
-    assert "CUDA graph" in report.detail
+    told = trial_hints(trial_images()[1])
+    depth_m = model.infer_guided(STREET, *told).values
+    expected_m = load_model("nano").infer_guided(STREET, *told).values
+    assert (depth_m.cpu() / expected_m - 1.0).abs().median() < 0.02
+    reports = engines.reports()
+    assert [report.model for report in reports] == ["nano", "nano hints"]
+    for report in reports:
+        assert report.refused == ()
+        assert "CUDA graph" in report.detail
 
 
 def test_auto_takes_an_engine_that_is_faster_than_torch(tmp_path):
     pipeline = build_pipeline(
         PipelineConfig(model="nano", device="cuda", weights_dir=str(tmp_path)), is_live=True
     )
-    (report,) = pipeline.engine_reports()
-    assert report.plan in choice.plans("auto", "auto", torch.device("cuda"))
+    reports = pipeline.engine_reports()
+    assert [report.model for report in reports] == ["nano", "nano hints"]
+    for report in reports:
+        assert report.plan in choice.plans("auto", "auto", torch.device("cuda"))
 
 
 def test_a_network_too_large_for_the_gpu_runs_on_the_cpu(tmp_path):
