@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=int, default=0, metavar="N", help=f"default: {_FRAMES}")
     parser.add_argument("--quick", action="store_true", help=f"{_QUICK_FRAMES} frames each")
     parser.add_argument(
-        "--consumer", type=Path, metavar="DIR", help="row 8 as well; meshes and pictures go there"
+        "--consumer", type=Path, metavar="DIR", help="row 8 as well; meshes and images go there"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows here too")
     add_model_options(parser)

@@ -37,7 +37,7 @@ def add_command(commands: Subparsers) -> None:
 
 
 def _add_build(actions: Subparsers) -> None:
-    text = "build an engine before the node needs it; int8 is calibrated on your pictures"
+    text = "build an engine before the node needs it; int8 is calibrated on your images"
     build = actions.add_parser("build", help=text, description=text)
     _add_model(build)
     build.add_argument("--engine", default="auto", choices=("auto", *ENGINES))
@@ -49,7 +49,9 @@ def _add_build(actions: Subparsers) -> None:
         help="int8: folder of images, video, bag, or synthetic:SCENE/TRAJECTORY/SEED; "
         "the last fifth of it measures the error",
     )
-    build.add_argument("--pictures", type=int, default=120, help="that are read of it")
+    build.add_argument(
+        "--pictures", dest="images", type=int, default=120, help="that are read of it"
+    )
     build.add_argument(
         "--max-error",
         type=float,
@@ -76,7 +78,7 @@ def _add_export(actions: Subparsers) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="entry of the registry")
     parser.add_argument(
-        "--size", type=image_size, metavar="WxH", help="of the camera's picture (default: 640x480)"
+        "--size", type=image_size, metavar="WxH", help="of the camera's image (default: 640x480)"
     )
     parser.add_argument(
         "--input-size", type=int, default=0, help="short side of the network's input [pixels]"
@@ -137,7 +139,7 @@ def _build(args: argparse.Namespace) -> int:
 def _build_int8(args: argparse.Namespace) -> int:
     if not args.calibrate:
         raise ConfigError(
-            "int8 needs pictures of the place where it will be used: --calibrate FOLDER"
+            "int8 needs images of the place where it will be used: --calibrate FOLDER"
         )
     if args.engine not in ("auto", "openvino") or args.device != "cpu":
         raise ConfigError("int8 is built for engine openvino on the CPU only")
@@ -157,12 +159,12 @@ def _build_int8(args: argparse.Namespace) -> int:
 
 def _told(report: Int8Report) -> list[str]:
     lines = [
-        f"{report.model} at {report.shapes}, calibrated with {report.images} pictures of "
+        f"{report.model} at {report.shapes}, calibrated with {report.images} images of "
         f"{report.calibrated_with}"
         + (f" ({report.unreadable} files were unreadable)" if report.unreadable else ""),
         f"{report.layers - report.float_layers} of {report.layers} layers are int8"
         + (", as many as the error allows" if report.searched else ""),
-        f"error of the network's outputs on {report.held_out} other pictures: "
+        f"error of the network's outputs on {report.held_out} other images: "
         f"{100 * report.network_error:.2g} % of their range",
     ]
     if report.refused:

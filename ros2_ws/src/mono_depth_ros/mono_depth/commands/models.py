@@ -27,7 +27,7 @@ def add_command(commands: Subparsers) -> None:
         ("info", _info, "everything the registry says about one model"),
         ("path", _path, "path of the weights of one model; fails if they are not here"),
         ("pull", _pull, "download the weights of one model, or go on with it"),
-        ("check", check, "run models on a picture, or against their original code"),
+        ("check", check, "run models on an image, or against their original code"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         if name == "check":

@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with real recordings")
     parser.add_argument("--weights", type=Path, help="default: the ones that ship")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the images")
     given = parser.parse_args(arguments)
     from mono_depth.evaluation.nano.card_images import write_images
 

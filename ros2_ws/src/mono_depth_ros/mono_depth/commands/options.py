@@ -60,7 +60,7 @@ def model_config(args: argparse.Namespace) -> PipelineConfig:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add what is measured and where the figures go."""
     parser.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="pictures to use (default: soft noise)"
+        "--images", type=Path, metavar="FOLDER", help="images to use (default: soft noise)"
     )
     parser.add_argument(
         "--size", type=image_size, default=(640, 480), metavar="WxH", help="of the soft noise"

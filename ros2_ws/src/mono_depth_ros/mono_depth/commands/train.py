@@ -103,8 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=1, help="of each of them")
     add("--renderers", type=int, default=1, help="processes that render scenes")
     add("--pool", type=Path, help="folder for rendered scenes, kept between runs")
-    add("--pool-capacity", type=int, default=default.pool_capacity, help="pictures kept")
-    add("--pool-minimum", type=int, default=default.pool_minimum, help="pictures to begin with")
+    add("--pool-capacity", type=int, default=default.pool_capacity, help="images kept")
+    add("--pool-minimum", type=int, default=default.pool_minimum, help="images to begin with")
     return parser
 
 

@@ -74,7 +74,7 @@ def test_an_error_is_said_without_importing_anything_heavy(tmp_path):
     for command, message in (
         ("models info nanoo", "did you mean nano"),
         ("models pull nano", "nano is not downloaded"),
-        ("engine build nano --precision int8", "int8 needs pictures"),
+        ("engine build nano --precision int8", "int8 needs images"),
     ):
         done = run(RUN, *command.split(), weights=tmp_path)
         assert (done.returncode, message in done.stderr) == (1, True), done.stderr

@@ -1,7 +1,7 @@
 """The images of the model card, drawn from real frames."""
 
 import cv2
-from mono_depth.commands.nano_images import main
+from mono_depth.commands.nano_pictures import main
 
 
 def test_the_images_of_the_card_are_drawn(shared_data, tmp_path, capsys):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from mono_depth.commands.main import main
 from mono_depth.engines.protocol import network_of
-from mono_depth.engines.torch_engine import lowered
+from mono_depth.engines.torch_engine import in_lower_precision
 from mono_depth.errors import ModelError
 from mono_depth.models.check import check_golden
 from mono_depth.models.checks import pseudo_random
@@ -140,7 +140,7 @@ def test_the_last_layer_of_a_new_family_stays_in_fp32(grey_registry):
     entry, image = read_registry(grey_registry)["grey"], torch.zeros(1, 3, 48, 64)
 
     network = network_of(model.net, entry, model.weights_sha256, (image,))
-    short = lowered(network.module, network.fp32_layers, torch.bfloat16, CPU)
+    short = in_lower_precision(network.module, network.fp32_layers, torch.bfloat16, CPU)
     assert {parameter.dtype for parameter in short.parameters()} == {torch.float32}
 
 

@@ -372,7 +372,7 @@ def painted(red: int, green: int, blue: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("picture", "cause"),
+    ("rgb", "cause"),
     [
         (painted(100, 250, 0), "the network gave no finite value"),  # NaN
         (painted(100, 0, 250), "the network gave no finite value"),  # Inf
