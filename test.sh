@@ -25,7 +25,9 @@ case "${1:-}" in
 "") checks=yes ;;
 --fast)
     lane=(-m "not ros and not slow and not acceptance" -n auto --dist worksteal)
+    export OMP_NUM_THREADS=1 # the processes share the cores already
     shift
+    [ "$#" != 0 ] || set -- "$PACKAGE/tests/library"
     ;;
 --acceptance)
     lane=(-m acceptance)

@@ -24,8 +24,8 @@ from mono_depth_ros.bench.sink import BenchSink
 from mono_depth_ros.processes.children import Child, Children
 from mono_depth_ros.processes.domain import free_domain, local_environment
 
-_START_S = 120.0  # a large network on a small board takes this long to load
-_SETTLE_S = 10.0
+START_S = 120.0  # a large network on a small board takes this long to load
+SETTLE_S = 10.0
 _SAMPLE_S = 0.25
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s"
 
@@ -66,10 +66,10 @@ def measure(run: Run, log_folder: Path) -> dict[str, Any]:
         BenchError: a process ended early, or the node does not become active.
     """
     with ExitStack() as stack:
-        environment = stack.enter_context(_ros_environment(large_messages=run.large_messages))
+        environment = stack.enter_context(ros_environment(large_messages=run.large_messages))
         rclpy.init()
         stack.callback(rclpy.try_shutdown)
-        sink = stack.enter_context(_spinning(BenchSink(run.outputs, is_reliable=run.is_reliable)))
+        sink = stack.enter_context(spinning(BenchSink(run.outputs, is_reliable=run.is_reliable)))
         children = stack.enter_context(Children())
 
         def start(name: str, arguments: Sequence[str]) -> Child:
@@ -77,13 +77,15 @@ def measure(run: Run, log_folder: Path) -> dict[str, Any]:
             return children.add(Child(name, list(arguments), env=environment, log=log))
 
         node = start("node", run.node)
-        _wait(lambda: sink.is_connected, _START_S, node, sink, "the node is not active")
+        wait_until(lambda: sink.is_connected, START_S, node, sink, "the node is not active")
         time.sleep(0.5)  # for its publishers to learn of every subscription
         source = start("source", run.source)
         memory_mib, cpu_cores = _watch(run, source, node, sink)
         if source.wait(5.0) != 0:
-            raise _failed(source)
-        _wait(lambda: _is_settled(sink), _SETTLE_S, node, sink, "the node does not finish its work")
+            raise failed(source)
+        wait_until(
+            lambda: is_settled(sink), SETTLE_S, node, sink, "the node does not finish its work"
+        )
         time.sleep(0.2)  # what was published last is still under way
         sent = json.loads(source.last_lines[-1])["sent"]
         return _figures(sink, sent, memory_mib, cpu_cores)
@@ -102,7 +104,7 @@ def _watch(run: Run, source: Child, node: Child, sink: BenchSink) -> tuple[list[
     ) as bar:
         while source.is_running:
             if not node.is_running:
-                raise _failed(node)
+                raise failed(node)
             time.sleep(_SAMPLE_S)
             if not any(sink.stamps_ns.values()):
                 began_s, cpu_before_s = time.monotonic(), cpu_seconds(pid)
@@ -152,13 +154,14 @@ def _figures(
     }
 
 
-def _is_settled(sink: BenchSink) -> bool:
+def is_settled(sink: BenchSink) -> bool:
+    """Tell whether the node has accounted for every image that it received."""
     done = sink.count("published") + sink.count("dropped") + sink.count("skipped")
     return sink.count("received") == done > 0
 
 
 @contextmanager
-def _ros_environment(*, large_messages: bool) -> Iterator[dict[str, str]]:
+def ros_environment(*, large_messages: bool) -> Iterator[dict[str, str]]:
     """Put this process, and what it starts, into a ROS domain of its own."""
     with free_domain() as domain:
         package = str(Path(__file__).resolve().parents[2])
@@ -180,7 +183,8 @@ def _ros_environment(*, large_messages: bool) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _spinning(sink: BenchSink) -> Iterator[BenchSink]:
+def spinning(sink: BenchSink) -> Iterator[BenchSink]:
+    """Spin a node in a thread of its own."""
     executor = SingleThreadedExecutor()
     executor.add_node(sink)
     thread = threading.Thread(target=executor.spin, daemon=True)
@@ -193,13 +197,18 @@ def _spinning(sink: BenchSink) -> Iterator[BenchSink]:
         sink.destroy_node()
 
 
-def _wait(
+def wait_until(
     predicate: Callable[[], bool], timeout_s: float, node: Child, sink: BenchSink, what: str
 ) -> None:
+    """Wait for a condition.
+
+    Raises:
+        BenchError: the node ended, or time is over; `what` says of what.
+    """
     deadline_s = time.monotonic() + timeout_s
     while not predicate():
         if not node.is_running:
-            raise _failed(node)
+            raise failed(node)
         if sink.problem:
             raise BenchError(f"{what}: {sink.problem}")
         if time.monotonic() > deadline_s:
@@ -207,6 +216,7 @@ def _wait(
         time.sleep(0.02)
 
 
-def _failed(child: Child) -> BenchError:
+def failed(child: Child) -> BenchError:
+    """Return the error of a process that ended, with the last that it said."""
     status, lines = child.process.poll(), "\n".join(child.last_lines)
     return BenchError(f"the {child.name} ended with status {status}:\n{lines}")

@@ -150,18 +150,30 @@ class SyntheticCameraNode(Node):
 
     def _send(self, recording: StoredRecording, frame: StoredFrame, before: StoredFrame) -> None:
         stamp = self.get_clock().now().to_msg()
-        header = Header(stamp=stamp, frame_id=self.config.frame_id)
-        outputs = self._outputs
-        outputs["camera_info"].publish(camera_info_from(recording.intrinsics, header))
-        outputs["odom"].publish(self._odometry(frame, before, stamp))
-        outputs["sparse_points"].publish(
-            encode_cloud(frame.sparse_points_m[None], header, has_rgb=False, is_dense=True)
-        )
-        # The image last: with it, everything that belongs to its stamp is there.
-        outputs["image"].publish(encode_rgb(frame.rgb, header))
-        truth = outputs["ground_truth/depth"]
+        for name, message in self._messages(recording, frame, before, stamp).items():
+            self._outputs[name].publish(message)
+        truth = self._outputs["ground_truth/depth"]
         if truth.get_subscription_count():
+            header = Header(stamp=stamp, frame_id=self.config.frame_id)
             truth.publish(encode_mono_float(frame.depth_m.astype(np.float32), header))
+
+    def _messages(
+        self,
+        recording: StoredRecording,
+        frame: StoredFrame,
+        before: StoredFrame,
+        stamp: Any,  # noqa: ANN401 - rclpy is untyped
+    ) -> dict[str, Any]:
+        """Return what is sent for a frame, the image last: then all of its stamp is there."""
+        header = Header(stamp=stamp, frame_id=self.config.frame_id)
+        return {
+            "camera_info": camera_info_from(recording.intrinsics, header),
+            "odom": self._odometry(frame, before, stamp),
+            "sparse_points": encode_cloud(
+                frame.sparse_points_m[None], header, has_rgb=False, is_dense=True
+            ),
+            "image": encode_rgb(frame.rgb, header),
+        }
 
     def _odometry(self, frame: StoredFrame, before: StoredFrame, stamp: Any) -> Odometry:  # noqa: ANN401
         message = Odometry(child_frame_id=self.config.child_frame_id)

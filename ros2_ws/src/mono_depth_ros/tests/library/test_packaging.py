@@ -178,6 +178,7 @@ def test_registry_is_found_in_the_tree() -> None:
     assert (share_dir() / "models" / "registry.yaml").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("without", "blocked"),
     [

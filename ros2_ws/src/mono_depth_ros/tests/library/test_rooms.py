@@ -129,6 +129,7 @@ def test_no_import_runs_upward(root):
     assert upward(root, ORDERS[root]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", ORDERS)
 def test_no_files_import_one_another_in_a_circle(root):
     assert circle(arrows(root)) == []

@@ -25,6 +25,7 @@ from mono_depth.models.store.registry import read_registry, with_short_side
 QUICK = Task(plans=(REFERENCE,), seconds=0.05, threads=1)
 
 
+@pytest.mark.slow
 def test_parameters_multiply_adds_and_times_are_those_of_the_network():
     found = measure("midas_v21_small", 128, Task(plans=(REFERENCE,), seconds=0.05, threads=1))
 
@@ -40,6 +41,7 @@ def test_parameters_multiply_adds_and_times_are_those_of_the_network():
     assert 0 <= found["torch_memory_mib"] <= found["all_engines_memory_mib"]
 
 
+@pytest.mark.slow
 def test_weights_that_are_here_are_used_unless_random_ones_are_asked_for():
     real = measure("nano", 0, QUICK)
     random = measure("nano", 0, Task(plans=(REFERENCE,), seconds=0.05, threads=1, weights="random"))
@@ -75,6 +77,7 @@ def alike(tmp_path):
     return registry
 
 
+@pytest.mark.slow
 def test_a_network_is_measured_once_and_the_report_says_on_what(alike, tmp_path, capsys):
     out = tmp_path / "models.json"
     options = ["--registry", str(alike), "--engines", "torch/fp32", "--seconds", "0.05"]
@@ -102,6 +105,7 @@ def earlier(alike, tmp_path):
     return report, task
 
 
+@pytest.mark.slow
 def test_a_report_is_completed_with_what_it_lacks(earlier):
     report, task = earlier
     saved = []
@@ -113,6 +117,7 @@ def test_a_report_is_completed_with_what_it_lacks(earlier):
     assert saved == [full]  # what was there is in what is saved
 
 
+@pytest.mark.slow
 def test_an_entry_that_lacks_an_engine_is_measured_again_if_it_is_asked_for(earlier):
     report, task = earlier
     more = replace(task, plans=(REFERENCE, Plan(engine="torch", precision="bf16")))
@@ -126,6 +131,7 @@ def test_an_entry_that_lacks_an_engine_is_measured_again_if_it_is_asked_for(earl
         assert model["engines"][0]["ms"] != 7.0
 
 
+@pytest.mark.slow
 def test_figures_of_unlike_runs_are_not_put_into_one_report(tmp_path, capsys):
     out = tmp_path / "models.json"
     options = ["--engines", "torch/fp32", "--seconds", "0.05", "--json", str(out)]
@@ -138,6 +144,7 @@ def test_figures_of_unlike_runs_are_not_put_into_one_report(tmp_path, capsys):
     assert out.read_text() == before
 
 
+@pytest.mark.slow
 def test_a_report_is_saved_after_each_model(tiny_models):
     task = Task(plans=(REFERENCE,), seconds=0.05, threads=1, registry=tiny_models)
     saved = []
@@ -149,6 +156,7 @@ def test_a_report_is_saved_after_each_model(tiny_models):
     assert saved == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_measured_does_not_stop_the_others(tiny_models):
     task = Task(plans=(REFERENCE,), seconds=0.05, threads=1, registry=tiny_models)
 

@@ -25,6 +25,7 @@ def evaluated(tiny_models, tmp_path, *more, model="tiny_metric"):
     return code, json.loads(out.read_text()) if out.exists() else {}
 
 
+@pytest.mark.slow
 def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
     image = tmp_path / "out.png"
     code, report = evaluated(tiny_models, tmp_path, "--plot", str(image))
@@ -46,6 +47,7 @@ def test_eval_measures_every_mode_in_one_run(tiny_models, tmp_path, capsys):
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_same_output_goes_to_all_modes(tiny_models, tmp_path):
     _, report = evaluated(tiny_models, tmp_path, "--temporal", "none,none")
     assert [scores["mode"] for scores in report["modes"]] == ["none"]
@@ -53,6 +55,7 @@ def test_the_same_output_goes_to_all_modes(tiny_models, tmp_path):
     assert pair["modes"][1]["raw"] == report["modes"][0]["raw"]
 
 
+@pytest.mark.slow
 def test_a_network_without_metres_needs_the_truth(tiny_models, tmp_path, capsys):
     code, _ = evaluated(tiny_models, tmp_path, model="tiny_affine")
     assert code == 1
@@ -63,12 +66,14 @@ def test_a_network_without_metres_needs_the_truth(tiny_models, tmp_path, capsys)
     assert report["modes"][0]["lag"]["appear_frames"] is None
 
 
+@pytest.mark.slow
 def test_a_network_that_runs_against_the_truth_is_not_turned_round(tiny_models, tmp_path, capsys):
     code, _ = evaluated(tiny_models, tmp_path, "--scale", "truth", model="tiny_inverse")
     assert code == 1  # in this room bright is far
     assert "its output falls where that rises" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_any_parameter_of_the_pipeline_can_be_set(tiny_models, tmp_path, capsys):
     _, short = evaluated(tiny_models, tmp_path, "--set", "temporal.memory_frames=1")
     _, long = evaluated(tiny_models, tmp_path, "--set", "temporal.memory_frames=40")

@@ -308,6 +308,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
     assert part(target).stat().st_size == 0
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_on_the_way_keeps_what_came(hub, models, target):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
     ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "

@@ -157,17 +157,20 @@ def check(made, path, traced):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", TRACED)
 def test_a_traced_network_gives_what_torch_gives(family, tmp_path):
     check(network(TRACED[family]), tmp_path / "net.onnx", traced=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", EXPORTED)
 def test_an_exported_network_gives_what_torch_gives(family, tmp_path):
     pytest.importorskip("onnxscript", reason="the package onnxscript exports")
     check(network(EXPORTED[family]), tmp_path / "net.onnx", traced=None)
 
 
+@pytest.mark.slow
 def test_the_file_of_two_heads_chooses_by_the_image_and_not_by_the_example(tmp_path):
     net, (example,) = zoedepth(lambda: ZoeNetNK(dpt("beit_l_384")))
     other = example.flip(-1) * 0.5
@@ -201,6 +204,7 @@ class Unexportable(torch.nn.Module):
         return image * 2 if image.sum().item() > 0 else image
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_exported_leaves_no_file(tmp_path):
     pytest.importorskip("onnxscript", reason="the package onnxscript exports")
     with pytest.raises(EngineError, match="torch cannot export the network to ONNX: "):

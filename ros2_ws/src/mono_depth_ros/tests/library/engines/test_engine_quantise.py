@@ -62,6 +62,7 @@ def test_the_difference_is_in_shares_of_the_range_of_each_channel():
     assert found == pytest.approx((0.01 + 0.05) / 2)
 
 
+@pytest.mark.slow
 def test_an_int8_engine_says_what_the_model_says_and_remembers_its_error(built, folder):
     request, stored, report = built
 
@@ -100,6 +101,7 @@ class Uneven(torch.nn.Module):
         return self.layers(image)
 
 
+@pytest.mark.slow
 def test_layers_go_back_to_floating_point_until_the_error_is_small_enough():
     pytest.importorskip("nncf", reason="the package nncf quantises")
     pytest.importorskip("openvino", reason="the package openvino runs int8")
@@ -164,6 +166,7 @@ def test_engines_are_listed_and_cleared(built, capsys):
     assert "0 engines deleted" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_exported_model_has_the_names_shapes_and_values_of_its_tensors(tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime", reason="it runs the file")
     pytest.importorskip("onnxscript", reason="it exports")

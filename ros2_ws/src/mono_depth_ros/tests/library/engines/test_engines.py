@@ -106,6 +106,7 @@ def report_of(model, engines: Engines, rgb: torch.Tensor = ROOM):
 # Each engine and precision, on each kind of network.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "precision", "largest"),
     [
@@ -139,6 +140,7 @@ def fastdepth(shared_data, tmp_path_factory) -> Path:
     return Path(shutil.copy(source, folder / "registry.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
 def test_openvino_reads_the_onnx_file_of_fastdepth(cache_folder, fastdepth, precision):
     options = {"engine": "openvino", "precision": precision}
@@ -152,6 +154,7 @@ def test_openvino_reads_the_onnx_file_of_fastdepth(cache_folder, fastdepth, prec
     assert (depth_m / expected_m - 1.0).abs().median() < (1e-4 if precision == "fp32" else 0.02)
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_one_also_after_another_thread_freed_a_network_of_openvino():
     work = """
         import signal, sys, threading
@@ -201,6 +204,7 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory):
         yield registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "precision"),
     [
@@ -278,6 +282,7 @@ def key_of(folder: Path, engine: str) -> EngineKey:
     return stored.key
 
 
+@pytest.mark.slow
 def test_a_changed_weight_is_found_out_and_torch_taken(own_cache, with_one_weight_more_by, caplog):
     key = key_of(own_cache, "onnxruntime")
     replaced(EngineCache(own_cache / "engines"), key, with_one_weight_more_by(1.5))
@@ -294,6 +299,7 @@ def test_a_changed_weight_is_found_out_and_torch_taken(own_cache, with_one_weigh
     torch.testing.assert_close(model.infer(ROOM, None).values, expected)
 
 
+@pytest.mark.slow
 def test_an_engine_that_says_nan_is_found_out_and_torch_taken(own_cache, with_one_weight_more_by):
     key = key_of(own_cache, "onnxruntime")
     replaced(EngineCache(own_cache / "engines"), key, with_one_weight_more_by(math.nan))
@@ -305,6 +311,7 @@ def test_an_engine_that_says_nan_is_found_out_and_torch_taken(own_cache, with_on
     assert report.refused == (nothing,)
 
 
+@pytest.mark.slow
 def test_after_an_engine_of_another_network_the_next_one_is_taken(own_cache):
     class Other(torch.nn.Module):
         def forward(self, image, rays):
@@ -328,6 +335,7 @@ def test_after_an_engine_of_another_network_the_next_one_is_taken(own_cache):
     assert reason.startswith("openvino fp32: error ")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_damaged_on_the_disk_is_built_anew(own_cache, caplog):
     stored = EngineCache(own_cache / "engines").find(key_of(own_cache, "onnxruntime"))
     file = stored / ONNX_FILE
@@ -449,6 +457,7 @@ def test_auto_leaves_a_network_alone_that_takes_no_time(tiny_models, cache_folde
     assert report.why.endswith("ms, which leaves little to gain")
 
 
+@pytest.mark.slow
 def test_what_was_chosen_is_told_with_times_and_error(cache_folder):
     report = report_of(*fitted("nano", cache_folder, engine="openvino", precision="fp32"))
     times, small = r"[\d.]+ ms, torch fp32 [\d.]+ ms", "below 0.001 %"
@@ -460,6 +469,7 @@ def test_what_was_chosen_is_told_with_times_and_error(cache_folder):
 # Sizes, caches, threads.
 
 
+@pytest.mark.slow
 def test_another_input_size_is_served_by_torch_until_its_engine_is_ready(cache_folder):
     model, engines = fitted_blur(cache_folder, is_live=True)
     assert report_of(model, engines).plan.engine == "openvino"
@@ -499,6 +509,7 @@ def test_off_line_the_first_image_of_a_size_waits_for_its_engine(cache_folder):
     assert (report.plan.engine, report.shapes) == ("openvino", "1x3x240x640")
 
 
+@pytest.mark.slow
 def test_the_fifth_input_size_is_left_to_torch(cache_folder):
     model, engines = fitted_blur(cache_folder)
     plans = [
@@ -508,6 +519,7 @@ def test_the_fifth_input_size_is_left_to_torch(cache_folder):
     assert plans == ["openvino"] * 4 + ["torch"]
 
 
+@pytest.mark.slow
 def test_an_engine_is_built_once_and_anew_when_a_version_or_the_weights_change(
     tmp_path, monkeypatch
 ):

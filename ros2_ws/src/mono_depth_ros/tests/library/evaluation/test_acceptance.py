@@ -94,6 +94,7 @@ def test_the_best_scale_is_the_one_that_was_hidden(slope):
     assert _thin(sequence[0], model).best == pytest.approx(0.05 * 2.0 / math.pi, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_ground_under_a_synthetic_robot_tells_its_scale():
     level, up, down = ground_rows(["warehouse", "street"], seeds=1)
     assert level.where == "2 robots"
@@ -111,6 +112,7 @@ def test_a_network_that_does_not_see_the_zoom_is_wrong_by_all_of_it(tiny_models)
     assert not found.is_met
 
 
+@pytest.mark.slow
 def test_a_cut_is_noticed_and_a_recording_that_goes_on_is_not_one(tiny_models):
     config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), threads=1)
     model = build_pipeline(config).model
@@ -129,6 +131,7 @@ def test_the_filter_costs_more_than_none(tiny_models):
     assert (pose.measure, pose.number) == ("pose: filter and scale [ms]", 6)
 
 
+@pytest.mark.slow
 def test_the_command_measures_a_recording_of_ones_own(tiny_models, tmp_path, capsys):
     out = tmp_path / "rows.json"
     arguments = ["--sequence", ROOM, "--model", "tiny_metric", "--registry", str(tiny_models)]
@@ -166,6 +169,7 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert "tum_fr1_rpy does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_standard_recordings_are_the_real_one_and_three_kinds_of_drive(shared_data, tmp_path):
     cases = standard_cases(shared_data, tmp_path, 5, 1)
     assert [case.config.model for case in cases] == ["fastdepth", "nano", "nano", "nano"]

@@ -1,9 +1,12 @@
 """The images of the model card, drawn from real frames."""
 
 import cv2
+import pytest
+
 from mono_depth.commands.nano_pictures import main
 
 
+@pytest.mark.slow
 def test_the_images_of_the_card_are_drawn(shared_data, tmp_path, capsys):
     main(["--data", str(shared_data), "--out", str(tmp_path)])
 

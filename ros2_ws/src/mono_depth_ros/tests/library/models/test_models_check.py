@@ -57,6 +57,7 @@ def test_absent_weights_are_an_error_that_names_the_ways_out(tmp_path, capsys):
     assert f"mono-depth models check {V1} --random" in shown
 
 
+@pytest.mark.slow
 def test_without_weights_the_arithmetic_is_checked(capsys):
     assert main(["models", "check", V1, "--random"]) == 0
 
@@ -66,6 +67,7 @@ def test_without_weights_the_arithmetic_is_checked(capsys):
     assert shown.endswith(f"{V1}: ok\n")
 
 
+@pytest.mark.slow
 def test_arithmetic_that_is_not_that_of_the_original_fails(monkeypatch, capsys):
     monkeypatch.setattr(depth_anything, "LAST_BIAS", "pretrained.norm.bias")
     monkeypatch.setattr(depth_anything, "check_rule", lambda weights, golden: weights)

@@ -37,6 +37,7 @@ def walk(request):
     return [camera[index] for index in range(0, 12, 2)]
 
 
+@pytest.mark.slow
 def test_the_motion_of_a_walk_through_a_room_is_found(walk):
     estimator = EgoMotionEstimator(walk[0].intrinsics)
     ratios, angles_deg = [], []

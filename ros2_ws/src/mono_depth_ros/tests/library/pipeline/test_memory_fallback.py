@@ -81,6 +81,7 @@ def test_steps_of_a_gpu_end_on_the_cpu():
     assert [str(step) for step in steps_for(CPU)] == ["cpu", "cpu, with an input of 70 % the side"]
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_in_the_stream_makes_the_input_smaller(registry, memory, caplog):
     pipeline = build_pipeline(config(registry))
     before = pipeline.process(frame(1))
@@ -100,6 +101,7 @@ def test_memory_that_runs_out_in_the_stream_makes_the_input_smaller(registry, me
     assert pipeline.process(frame(3)).network_relative.shape == (64, 64)
 
 
+@pytest.mark.slow
 def test_memory_that_does_not_suffice_at_start_makes_the_input_smaller(registry, memory):
     memory["pixels"] = 50 * 96
     pipeline = build_pipeline(config(registry, engine="auto", precision="auto"), is_live=True)
@@ -107,6 +109,7 @@ def test_memory_that_does_not_suffice_at_start_makes_the_input_smaller(registry,
     assert "next: cpu, with an input of 70 % the side" in pipeline.memory_problem
 
 
+@pytest.mark.slow
 def test_memory_that_never_suffices_is_an_error_at_start_and_of_each_frame(registry, memory):
     pipeline = build_pipeline(config(registry))
     memory["pixels"] = 100
@@ -119,6 +122,7 @@ def test_memory_that_never_suffices_is_an_error_at_start_and_of_each_frame(regis
         build_pipeline(config(registry, engine="auto", precision="auto"), is_live=True)
 
 
+@pytest.mark.slow
 def test_the_cpu_comes_after_the_smaller_input():
     tried = []
     model = load_model("nano")
@@ -137,6 +141,7 @@ def test_the_cpu_comes_after_the_smaller_input():
     assert loader.is_exhausted
 
 
+@pytest.mark.slow
 def test_a_network_of_one_size_goes_to_the_cpu_at_once():
     def load(step: Step) -> Loaded:
         if step.shrink != 1.0:

@@ -107,6 +107,7 @@ def run(recording, count, wrong, seed, too_near=False):
     return (np.mean(errors) / np.mean(best) if errors else None), statuses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "limit", "frames"), [(50, 1.1, 55), (10, 1.3, 45)])
 def test_a_few_points_are_nearly_as_good_as_all_of_the_truth(recording, count, limit, frames):
     ratio, statuses = run(recording, count, wrong=0.3, seed=0)

@@ -77,6 +77,7 @@ def robots():
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pitch_error_deg", "limit"),
     [(0.0, 0.02), (1.0, 0.03), (-1.0, 0.03), (None, 0.03)],
@@ -131,6 +132,7 @@ def drive():
 ODOMETRY = ScaleConfig(source="odometry")
 
 
+@pytest.mark.slow
 def test_odometry_tells_the_scale(drive):
     errors, status = scale_errors(
         drive, ODOMETRY, lambda recorded: {"T_odom_camera": recorded.T_odom_camera}
@@ -177,6 +179,7 @@ def test_faults_of_odometry_do_not_poison_the_scale(drive, fault):
     assert not errors or np.max(errors) < 0.15
 
 
+@pytest.mark.slow
 def test_the_built_in_network_follows_the_focal_length():
     """Without the focal rule the wide lens would make everything 1.6 times farther."""
     model, ratios = load_model("nano", device=torch.device("cpu"), threads=1), []

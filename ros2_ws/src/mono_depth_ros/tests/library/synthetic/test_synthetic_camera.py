@@ -85,6 +85,7 @@ def test_sparse_points_lie_on_the_depth_image():
     np.testing.assert_allclose(frame.depth_m[v, u], p[:, 2], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sky_is_unknown_and_everything_else_is_ahead():
     frames = [small_camera(seed, "street", horizontal_fov_deg=90.0)[0] for seed in range(4)]
     upper = np.concatenate([f.depth_m[:8].ravel() for f in frames])
@@ -156,6 +157,7 @@ def test_training_frames_travel_between_processes():
     assert again.intrinsics == frame.intrinsics
 
 
+@pytest.mark.slow
 def test_training_images_are_mostly_neither_blank_nor_right_before_a_wall():
     frames = [f for seed in range(8) for f in training_views(seed, 64, 48, 3)]
     nearest = np.array([np.nanpercentile(f.depth_m, 10) for f in frames])

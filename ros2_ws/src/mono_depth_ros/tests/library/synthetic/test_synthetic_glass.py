@@ -136,6 +136,7 @@ def added_glass(before: int, scene: Scene) -> Solids:
     return added[is_glass[added.material[:, 0]]]
 
 
+@pytest.mark.slow
 def test_training_images_have_light_in_any_weather():
     frames = [frame for seed in range(10) for frame in training_views(seed, 48, 36, 1)]
     assert np.mean([frame.rgb.mean() > 10 for frame in frames]) > 0.8

@@ -131,6 +131,7 @@ def log_error(depth_m, truth_m):
 # What it is for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 @pytest.mark.parametrize("scene", [("corridor", "robot"), ("office", "handheld")], ids=str)
 def test_depth_becomes_truer_and_its_scale_calmer(mode, scene):
@@ -143,6 +144,7 @@ def test_depth_becomes_truer_and_its_scale_calmer(mode, scene):
     assert spreads[1] < 0.5 * spreads[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 def test_obstacles_are_not_reported_farther_than_they_are_while_driving_at_them(brisk, mode):
     depth_m, _ = run(brisk, mode)
@@ -161,6 +163,7 @@ def test_depth_that_is_wrong_by_a_factor_is_fused_as_well_as_depth_that_is_right
     assert error[1] < 1.35 * error[0]
 
 
+@pytest.mark.slow
 def test_with_perfect_depth_the_filter_changes_next_to_nothing(corridor):
     truth_m = np.nan_to_num(corridor.truth_m, nan=60.0)
     depth_m, _ = run(corridor, "pose", truth_m)
@@ -204,6 +207,7 @@ def test_what_moves_is_no_worse_than_the_network_alone(corridor, mode):
     assert now <= raw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 def test_a_hard_cut_starts_over_with_its_first_frame(corridor, mode):
     other = walk("room", "robot", seed=1)
@@ -359,6 +363,7 @@ def test_relative_depth_becomes_truer_and_no_obstacle_moves_away(brisk, intrinsi
     assert -np.mean(now[near]) < max(-np.mean(raw[near]), 0.0) + 0.01
 
 
+@pytest.mark.slow
 def test_relative_scale_does_not_drift_in_a_long_hover(corridor):
     still = replace(corridor, rgb=[corridor.rgb[0]] * FRAMES)
     rng, past = np.random.default_rng(5), RelativeFilter()
@@ -377,6 +382,7 @@ def test_relative_scale_does_not_drift_in_a_long_hover(corridor):
     assert slope == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_cut_starts_a_relative_model_over(corridor):
     past = RelativeFilter()
     run_relative(corridor, affine_network(corridor), past, range(6))

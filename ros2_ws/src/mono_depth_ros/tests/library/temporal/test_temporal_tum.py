@@ -48,6 +48,7 @@ def recording(shared_data, fastdepth_registry):
     return frames, np.stack(network_m), scene, tracks(scene)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 def test_the_depth_of_a_hand_held_camera_becomes_calm_and_truer(recording, mode):
@@ -88,6 +89,7 @@ def scores(depth_m, scene, scene_tracks):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_inverse_depth_without_metres_becomes_calm_and_no_less_true(recording):
     """Compared after one scale and shift for the whole recording."""

@@ -373,6 +373,7 @@ SMALL = TrainingConfig(
 )
 
 
+@pytest.mark.slow
 def test_a_few_steps_on_a_tiny_set_reduce_the_loss(tmp_path):
     examples = taken([slope()] * 4, tmp_path)
     trainer = Trainer(SMALL)
@@ -381,6 +382,7 @@ def test_a_few_steps_on_a_tiny_set_reduce_the_loss(tmp_path):
     assert np.mean(losses[-3:]) < 0.6 * losses[0]
 
 
+@pytest.mark.slow
 def test_training_only_the_hints_leaves_the_answer_without_hints_as_it_was(tmp_path):
     examples = taken([slope()] * 4, tmp_path)
     config = replace(SMALL, part="hints", hint_shares=HintShares(points=1.0))
@@ -409,6 +411,7 @@ def run_in(folder: Path, **changes: object) -> Run:
     return replace(run, **changes)
 
 
+@pytest.mark.slow
 def test_a_network_for_images_alone_is_told_nothing_and_saved_as_such(tmp_path):
     config = replace(SMALL, part="image", steps=2, early_view_size=(32, 32))
     batch = make_batch(taken([slope()] * 4, tmp_path), config, np.random.default_rng(0), 0.0)
@@ -429,6 +432,7 @@ def follow(team: Team, wanted: float) -> None:
         assert team.agree(0.0) == 0.25
 
 
+@pytest.mark.slow
 def test_a_team_learns_from_the_mean_of_its_gradients():
     with lead(2, follow, 8.0) as team:
         assert team.size == 2
@@ -441,6 +445,7 @@ def test_a_team_learns_from_the_mean_of_its_gradients():
             assert team.agree(0.25) == 0.25
 
 
+@pytest.mark.slow
 def test_two_trainers_write_one_network_that_saw_the_images_of_both(tmp_path):
     run = run_in(tmp_path)
     train(replace(SMALL, steps=3, early_view_size=(32, 32), trainers=2), run)
@@ -455,6 +460,7 @@ def test_a_team_needs_a_trainer():
         TrainingConfig(trainers=0)
 
 
+@pytest.mark.slow
 def test_a_pool_that_shall_be_full_is_rendered_before_the_training(tmp_path):
     run = Run(out=tmp_path / "n.safetensors", pool_folder=tmp_path, renderers=1, device=CPU)
     config = replace(SMALL, steps=1, early_view_size=(32, 32))
@@ -467,6 +473,7 @@ def test_a_pool_that_shall_be_full_is_rendered_before_the_training(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
     config = replace(SMALL, steps=6, early_view_size=(32, 32))
     whole, halves = run_in(tmp_path / "whole"), run_in(tmp_path / "halves")
@@ -494,6 +501,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, 
         torch.testing.assert_close(first, second, rtol=0.0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_settings_and_its_curves(tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib draws the loss curves")
     run = run_in(tmp_path)
@@ -515,6 +523,7 @@ def test_a_state_of_other_settings_is_refused(tmp_path):
         train(replace(SMALL, steps=1), run)
 
 
+@pytest.mark.slow
 def test_the_command_trains_only_what_uses_hints_from_the_weights_it_is_given(tmp_path):
     pool = ExamplePool(tmp_path / "pool", 4, TrainingConfig.render_size)
     for number in range(4):
@@ -549,6 +558,7 @@ def test_the_command_trains_only_what_uses_hints_from_the_weights_it_is_given(tm
     assert changed == {"hints"}
 
 
+@pytest.mark.slow
 def test_runs_from_one_start_are_averaged_with_their_records(tmp_path):
     files = [tmp_path / f"{seed}.safetensors" for seed in (1, 2)]
     for seed, file in enumerate(files):
@@ -573,6 +583,7 @@ def test_runs_that_started_from_nothing_are_not_averaged(tmp_path):
         average(files, tmp_path / "mean.safetensors")
 
 
+@pytest.mark.slow
 def test_the_mean_of_networks_for_images_alone_is_one_too(tmp_path):
     files = [tmp_path / f"{seed}.safetensors" for seed in (1, 2)]
     for file in files:

@@ -1,14 +1,12 @@
 """Every model of the registry makes depth of a real frame, from a file as it is published.
 
 The weights are pseudo-random: what is proved is the way from the file to the topic, not accuracy.
-Once per family by default, with a small backbone where all published ones are large;
-MONO_DEPTH_ALL_MODELS=1 runs every entry in its full size (one at a time, up to 1.4 GB on disk and
-4 GB of memory each).
+Once per family, with a small backbone where all published ones are large; the tests of acceptance
+run every entry in its full size (one at a time, up to 1.4 GB on disk and 4 GB of memory each).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +35,8 @@ from mono_depth.models.store.registry import ModelEntry, read_registry
 pytestmark = pytest.mark.ros
 
 ENTRIES = read_registry()
-ALL = os.environ.get("MONO_DEPTH_ALL_MODELS") == "1"
 SMALLEST = {ENTRIES[name].family: name for name in reversed(list(ENTRIES))}
-CHOSEN = list(ENTRIES) if ALL else sorted({**SMALLEST, "midas_dpt": "dpt_hybrid"}.values())
+ONE_OF_EACH_FAMILY = sorted({**SMALLEST, "midas_dpt": "dpt_hybrid"}.values())
 METRIC = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)
 FOCAL_PX = 517.0
 
@@ -164,11 +161,8 @@ CONTENTS: dict[str, Callable[[ModelEntry], Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def small_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+def make_backbones_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the families small of which only large networks are published."""
-    if ALL:
-        return
     vit = VitConfig(width=128, depth=4, heads=2)
     for variant, layers in (("hybrid", (1, 3)), ("beit_l_384", (0, 1, 2, 3))):
         small = replace(DPT_CONFIGS[variant], vit=vit, layers=layers)
@@ -177,13 +171,25 @@ def small_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DA3_CONFIGS, "large", small_3)
 
 
+def with_small_backbone(name: str) -> Any:
+    return pytest.param((name, True), id=name)
+
+
+def in_full_size(name: str) -> Any:
+    return pytest.param((name, False), id=f"{name}-full", marks=pytest.mark.acceptance)
+
+
 @pytest.fixture
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Registry whose entry `request.param` has its weights in a file of the published kind."""
-    name = request.param
+def model(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Path]]:
+    """Name of an entry, and a registry that has its weights in a file of the published kind."""
+    name, is_small = request.param
     entry = ENTRIES[name]
     changes: dict[str, Any] = {}
-    if entry.family == "lingbot_depth" and not ALL:
+    if is_small:
+        make_backbones_small(monkeypatch)
+    if entry.family == "lingbot_depth" and is_small:
         changes["variant"] = "small"
         entry = replace(entry, variant="small")
     if entry.family in CONTENTS:
@@ -196,7 +202,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         changes["weights"] = {"file": file.name}
     path = tmp_path / "registry.yaml"
     path.write_text(yaml.safe_dump({"models": {name: changes} if changes else {}}))
-    yield path
+    yield name, path
     for file in tmp_path.iterdir():
         file.unlink()  # pytest would keep it
 
@@ -221,9 +227,12 @@ def test_no_family_is_left_out():
 
 
 @pytest.mark.parametrize(
-    ("registry", "name"), [(name, name) for name in CHOSEN], indirect=["registry"], ids=CHOSEN
+    "model",
+    [*map(with_small_backbone, ONE_OF_EACH_FAMILY), *map(in_full_size, ENTRIES)],
+    indirect=True,
 )
-def test_a_model_makes_depth_of_a_real_frame(bench, rgb, registry, name):
+def test_a_model_makes_depth_of_a_real_frame(bench, rgb, model):
+    name, registry = model
     entry = ENTRIES[name]
     size = 0 if entry.input is None else 64 - 64 % entry.input.multiple_of
     values = {"model": name, "registry": str(registry), "input_size": size}

@@ -30,6 +30,7 @@ def one_entry_of_each_network():
 ENTRIES = one_entry_of_each_network()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_network_computes_what_the_original_computes(name):
     entry = read_registry()[name]
@@ -45,6 +46,7 @@ def test_the_network_computes_what_the_original_computes(name):
     } == {}
 
 
+@pytest.mark.slow
 def test_no_family_comes_without_an_original_to_hold_it_to():
     records = {name: import_module(module).FAMILY for name, module in FAMILIES.items()}
     compared = {name for name, family in records.items() if family.golden_cases is not None}
@@ -94,6 +96,7 @@ def test_other_weights_than_those_of_the_original_are_not_compared():
         check_rule({}, {"state_dict_sha256": "00"})
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_network_is_found():
     entry = read_registry()["depth_anything_v1_small"]
     of_v2 = dataclasses.replace(entry, family="depth_anything_v2")

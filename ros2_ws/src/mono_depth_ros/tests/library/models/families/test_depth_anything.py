@@ -123,6 +123,7 @@ def to_hub_layout(tensors):
     return hub
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["depth_anything_v1_small", "depth_anything_v2_small"])
 def test_original_and_hub_files_give_the_same_bits_through_the_registry(tmp_path, weights, name):
     hub = to_hub_layout(weights)

@@ -54,6 +54,7 @@ def large_weights():
     return golden_weights(golden_config("large"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ENTRIES)
 def test_names_and_shapes_are_those_of_the_published_network(variant):
     lines = [f"{name} {tuple(size)}" for name, size in shapes_of(DPT_CONFIGS[variant]).items()]
@@ -166,6 +167,7 @@ def test_each_name_of_a_hub_file_has_an_original(variant, count):
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_original_and_hub_files_give_the_same_bits_through_the_registry(
     tmp_path, monkeypatch, large_weights
 ):

@@ -53,6 +53,7 @@ def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weig
     assert pseudo_random.checksum(weights) == GOLDEN["resnet50"]["state_dict_sha256"]
 
 
+@pytest.mark.slow
 def test_folded_batch_normalisation_changes_nothing_but_the_rounding(net):
     image = noise(32, 64).double()
     before = net.double()(image)
@@ -72,6 +73,7 @@ def test_each_image_of_a_batch_is_shifted_by_its_own_least_value(net):
     torch.testing.assert_close(together[1:], net(images[1:]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["resnet50", "resnext101"])
 def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
     tensors = golden_weights(variant)
@@ -105,6 +107,7 @@ def test_the_licence_is_refused_unless_the_user_agrees(tmp_path):
         load_model("leres_resnet50", weights_folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_file_without_one_tensor_or_of_the_other_backbone_is_refused(tmp_path, weights):
     path = tmp_path / "res50.pth"
     lost = "depth_model.decoder_modules.outconv.adapt_conv.3.bias"

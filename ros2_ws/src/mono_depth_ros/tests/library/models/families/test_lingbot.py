@@ -76,6 +76,7 @@ def test_the_mask_shows_where_the_depth_map_had_holes(net):
     assert torch.equal(prediction.mask, depth_m.isnan())
 
 
+@pytest.mark.slow
 def test_what_lies_in_a_hole_has_no_influence(net):
     depth_m = torch.full((96, 128), 2.0)
     rgb = torch.from_numpy(pseudo_random.image(96, 128))

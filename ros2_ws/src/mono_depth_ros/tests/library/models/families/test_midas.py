@@ -46,6 +46,7 @@ def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weig
     assert pseudo_random.checksum(weights) == GOLDEN["small"]["state_dict_sha256"]
 
 
+@pytest.mark.slow
 def test_folded_batch_normalisation_changes_nothing_but_the_rounding(net):
     image = noise(64, 32).double()
     before = net.double()(image)
@@ -62,6 +63,7 @@ def test_inverse_depth_is_never_negative(weights):
     assert not net(noise(32, 32)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["small", "large"])
 def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
     tensors = golden_weights(variant)
@@ -82,6 +84,7 @@ def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
     assert result.network_depth_m is None  # no metres without a scale
 
 
+@pytest.mark.slow
 def test_a_file_without_one_tensor_or_of_the_other_size_is_refused(tmp_path, weights):
     path = tmp_path / "published.pt"
     registry = read_registry()

@@ -22,6 +22,7 @@ GOLDEN = read_golden("zoedepth")
 FULL, SMALL = DPT_CONFIGS[BACKBONE], golden_config(BACKBONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["n", "k", "nk"])
 def test_names_and_shapes_are_those_of_the_published_network(variant):
     tensors = golden_net(variant, FULL).state_dict()
@@ -70,6 +71,7 @@ def test_the_distribution_over_the_bins_sums_to_1_around_its_mode():
     assert weights[20].item() == pytest.approx(weights[43].item(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_published_file_gives_metres_through_the_registry(tmp_path, monkeypatch):
     monkeypatch.setitem(DPT_CONFIGS, "beit_l_384", SMALL)
     constants = {
@@ -93,6 +95,7 @@ def test_a_published_file_gives_metres_through_the_registry(tmp_path, monkeypatc
     assert not torch.allclose(*outputs)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_variant_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(DPT_CONFIGS, "beit_l_384", SMALL)
     torch.save({"model": golden_weights("k")}, tmp_path / "k.pt")

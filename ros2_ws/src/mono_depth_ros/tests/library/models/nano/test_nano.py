@@ -275,6 +275,7 @@ def test_the_row_prior_repeats_the_depth_of_the_rows_it_learned():
     np.testing.assert_allclose(prior.rows(wider) * 2, prior.rows(camera), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_beat_constant_and_row_prior_on_an_unseen_recording(shipped):
     frames = list(held_out_frames("room", "robot", count=3))
     prior = synthetic_prior(20)

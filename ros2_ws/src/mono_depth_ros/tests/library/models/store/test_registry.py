@@ -81,6 +81,7 @@ def test_the_shipped_kinds_licences_and_ranges_are_those_of_the_publishers():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "make"),
     [

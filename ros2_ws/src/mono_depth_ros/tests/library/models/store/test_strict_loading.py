@@ -164,12 +164,14 @@ def test_a_file_that_is_just_right_is_loaded(small_networks, tmp_path, family):
     assert load(tmp_path, family, lambda tensors: tensors).name == FILES[family].entry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FILES)
 def test_wrong_tensors_are_refused_and_named(small_networks, tmp_path, family):
     with pytest.raises(ModelError, match=problems(shapes_of(FILES[family].net))):
         load(tmp_path, family, spoilt)
 
 
+@pytest.mark.slow
 def test_every_family_with_a_network_of_its_own_is_tested():
     assert {read_registry()[one.entry].family for one in FILES.values()} == set(FILES)
     # nano: below; onnx: the file is the network
