@@ -32,8 +32,8 @@ from mono_depth.errors import MonoDepthError
 from mono_depth.recordings.formats import FORMATS
 
 if TYPE_CHECKING:
-    from mono_depth.evaluation.promises.acceptance import Case
-    from mono_depth.evaluation.promises.bounds import Row
+    from mono_depth.evaluation.promises.acceptance import AcceptanceCase
+    from mono_depth.evaluation.promises.bounds import BoundRow
 
 _ROWS = (1, 2, 3, 4, 5, 6, 8)
 _FRAMES = 100
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mono_depth.evaluation.promises.acceptance import as_json, measure, tables
     from mono_depth.system.machine import hardware, versions
 
-    rows: list[Row] = []
+    rows: list[BoundRow] = []
     try:
         with tempfile.TemporaryDirectory() as folder:
             cases = _cases(args, Path(folder))
@@ -68,15 +68,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _cases(args: argparse.Namespace, folder: Path) -> list[Case]:
-    from mono_depth.evaluation.promises.acceptance import Case, open_in_memory, standard_cases
+def _cases(args: argparse.Namespace, folder: Path) -> list[AcceptanceCase]:
+    from mono_depth.evaluation.promises.acceptance import (
+        AcceptanceCase,
+        open_in_memory,
+        standard_cases,
+    )
 
     frames = args.frames or (_QUICK_FRAMES if args.quick else _FRAMES)
     if not args.sequence:
         return standard_cases(args.data, folder, frames, args.threads)
     config, by_truth = pipeline_config(args), args.scale == BY_TRUTH
     sequences = [open_in_memory(source, args.format, frames) for source in args.sequence]
-    return [Case(sequence=item, config=config, scale_by_truth=by_truth) for item in sequences]
+    return [
+        AcceptanceCase(sequence=item, config=config, scale_by_truth=by_truth) for item in sequences
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -69,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _judge(args: argparse.Namespace) -> None:
-    from mono_depth.evaluation.consumer.report import table, write_report
     from mono_depth.evaluation.consumer.streams import record
     from mono_depth.evaluation.consumer.verdict import judge
+    from mono_depth.evaluation.consumer.verdict_table import table, write_report
     from mono_depth.evaluation.evaluate import EvalOptions
 
     modes = EvalOptions(modes=tuple(args.temporal.split(","))).modes

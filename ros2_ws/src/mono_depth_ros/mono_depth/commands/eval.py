@@ -49,7 +49,7 @@ def add_command(commands: Subparsers) -> None:
 
 def _eval(args: argparse.Namespace) -> int:
     from mono_depth.evaluation.evaluate import EvalOptions, evaluate
-    from mono_depth.evaluation.report import as_json, markdown, plot
+    from mono_depth.evaluation.evaluation_report import as_json, markdown, plot
 
     sequence = chosen_sequence(args)
     modes = tuple(args.temporal.split(",")) if args.temporal else ("none", "flow")

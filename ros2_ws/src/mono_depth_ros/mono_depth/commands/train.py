@@ -27,13 +27,13 @@ def main(arguments: list[str] | None = None) -> None:
     import cv2
     import torch
 
-    from mono_depth.training.nano import Run, train
+    from mono_depth.training.nano import TrainingRun, train
 
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
     config = _config(given)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    run = Run(
+    run = TrainingRun(
         out=given.out,
         pool_folder=given.pool or Path(tempfile.gettempdir()) / f"mono_depth_pool_{given.seed}",
         renderers=given.renderers,

@@ -11,8 +11,8 @@ from torch import nn
 from mono_depth.engines import choice
 from mono_depth.engines.background import BackgroundBuilder
 from mono_depth.engines.cache import EngineCache
+from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.protocol import BuildContext, EngineError, Plan
-from mono_depth.engines.report import EngineReport
 from mono_depth.engines.runner import EngineRunner
 from mono_depth.engines.trial_images import show, trial_images
 from mono_depth.models.protocol import DepthModel, HasNetworks

@@ -26,6 +26,7 @@ from mono_depth.engines.arguments import (
     tensors,
 )
 from mono_depth.engines.background import BackgroundBuilder
+from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.protocol import (
     BuildContext,
     Engine,
@@ -36,7 +37,6 @@ from mono_depth.engines.protocol import (
     network_of,
     outputs_of,
 )
-from mono_depth.engines.report import EngineReport
 from mono_depth.models.replaceable_net import NetworkCall, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
 from mono_depth.system.threads import torch_threads

@@ -23,7 +23,7 @@ from mono_depth.evaluation.measures.temporal_metrics import (
 )
 from mono_depth.evaluation.measures.tracks import Maps, Track, TrueScene, tracks
 from mono_depth.evaluation.promises.lag import Lag
-from mono_depth.evaluation.run import Recorded, fitted_scale, run_modes
+from mono_depth.evaluation.recorded_run import Recorded, fitted_scale, run_modes
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.sequence import FrameSequence
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from mono_depth.config import CompletionConfig
-    from mono_depth.models.checks.golden.case import Case
+    from mono_depth.models.checks.golden.case import GoldenCase
     from mono_depth.models.protocol import DepthModel, LoadedModel
     from mono_depth.models.store.registry import ModelEntry
 
@@ -46,7 +46,7 @@ class Family:
     # with pseudo-random weights; None = the network is a file of the user's
     make_random: Callable[[ModelRequest], LoadedModel] | None
     # comparisons with the original code; None = there is none, the network is ours or the user's
-    golden_cases: Callable[[ModelEntry], Iterator[Case]] | None
+    golden_cases: Callable[[ModelEntry], Iterator[GoldenCase]] | None
     # Pattern of names of modules that stay in fp32 whatever the precision: the last layers, whose
     # rounding is seen in the depth itself, and arithmetic of logarithms and exponentials.
     fp32_layers: str = ""

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from mono_depth.config import PipelineConfig
 from mono_depth.data import Frame, Mask, Prediction
+from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.report import EngineReport
 from mono_depth.errors import ModelError
 from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel

@@ -18,14 +18,14 @@ _MAX_POINTS = 120  # more tell nothing new: a network's errors are alike in neig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class OutputGrid:
     """Every n-th pixel of the output, in host memory, with the camera of these pixels."""
 
     x: Floats  # (h, w), see `ScaleShift`; NaN = unusable
     camera: Intrinsics
 
     @classmethod
-    def of(cls, prediction: Prediction, intrinsics: Intrinsics) -> Grid:
+    def of(cls, prediction: Prediction, intrinsics: Intrinsics) -> OutputGrid:
         """Thin out a prediction; `intrinsics` are those of the full image."""
         height, width = prediction.values.shape
         step = max(1, round(height / _MAX_ROWS))

@@ -12,7 +12,7 @@ import numpy as np
 
 from mono_depth.data import Intrinsics
 from mono_depth.scale.fit import Fit, Rejection
-from mono_depth.scale.grid import Grid
+from mono_depth.scale.grid import OutputGrid
 from mono_depth.scale.scale_shift import Floats, Pivot
 
 _BASELINE = 2  # grid cells between the points that a normal is made from
@@ -42,7 +42,7 @@ _LEVEL_CAMERA = np.array((0.0, 1.0, 0.0))
 
 
 def measure(
-    grid: Grid, pivot: Pivot, *, height_m: float, gravity_camera: Floats | None
+    grid: OutputGrid, pivot: Pivot, *, height_m: float, gravity_camera: Floats | None
 ) -> Fit | Rejection:
     """Measure the level of scale of a model of metres.
 

@@ -9,7 +9,7 @@ from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, Prediction
 from mono_depth.scale import ground_plane, sparse_points
 from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
-from mono_depth.scale.grid import Grid
+from mono_depth.scale.grid import OutputGrid
 from mono_depth.scale.odometry import BaselineTriangulation
 from mono_depth.scale.scale_shift import METRIC_KINDS, Pivot, ScaleShift
 
@@ -21,13 +21,13 @@ class ScaleInput:
     prediction: Prediction
     frame: Frame
     intrinsics: Intrinsics
-    grid: Grid
+    grid: OutputGrid
     pivot: Pivot
 
     @classmethod
     def of(cls, prediction: Prediction, frame: Frame, intrinsics: Intrinsics) -> ScaleInput | None:
         """Return the view, None if the network says nothing."""
-        grid = Grid.of(prediction, intrinsics)
+        grid = OutputGrid.of(prediction, intrinsics)
         pivot = Pivot.of(grid.x)
         if pivot is None:
             return None

@@ -30,9 +30,9 @@ class Builder:
         self.materials.append(material)
         return len(self.materials) - 1
 
-    def frame(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Frame:
+    def frame(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> LocalFrame:
         """Return a frame to place solids in."""
-        return Frame(self, np.array([x, y, z]), rotation_z(yaw))
+        return LocalFrame(self, np.array([x, y, z]), rotation_z(yaw))
 
     def is_free(self, x: float, y: float, radius: float) -> bool:
         """Tell whether a disc of the floor is not taken yet."""
@@ -68,18 +68,20 @@ class Builder:
 
 
 @dataclass(frozen=True)
-class Frame:
+class LocalFrame:
     """A place on the floor with a heading; lengths are full sizes in metres."""
 
     builder: Builder
     origin_m: F64
     rotation: F64
 
-    def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0, pitch: float = 0.0) -> Frame:
+    def at(
+        self, x: float, y: float, z: float = 0.0, yaw: float = 0.0, pitch: float = 0.0
+    ) -> LocalFrame:
         """Return a frame inside this one."""
         origin = self.origin_m + self.rotation @ np.array([x, y, z])
         turned = self.rotation @ rotation_z(yaw)
-        return Frame(self.builder, origin, turned @ rotation_y(pitch) if pitch else turned)
+        return LocalFrame(self.builder, origin, turned @ rotation_y(pitch) if pitch else turned)
 
     def add(self, shape: Shape, center: Sequence[float], size: Sequence[float], m: Faces) -> None:
         """Add a solid that is `size` long along the axes of the frame."""

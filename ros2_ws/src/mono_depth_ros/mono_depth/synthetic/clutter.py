@@ -9,7 +9,7 @@ import numpy as np
 from mono_depth.synthetic import furniture as put
 from mono_depth.synthetic import palette as look
 from mono_depth.synthetic.arrays import F64
-from mono_depth.synthetic.builder import Builder, Frame
+from mono_depth.synthetic.builder import Builder, LocalFrame
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.solids import Shape, Solids
 
@@ -81,7 +81,7 @@ def _cover(b: Builder, top: Top, count: int) -> None:
             put.small_thing(f, z, float(np.exp(rng.uniform(*np.log((0.04, 0.3))))))
 
 
-def _paper(f: Frame, z: float) -> None:
+def _paper(f: LocalFrame, z: float) -> None:
     """A sheet of paper or a pile of them."""
     b, rng = f.builder, f.builder.rng
     white = look.tinted(0.12, float(rng.uniform(0.0, 0.08)), float(rng.uniform(0.8, 1.0)))
@@ -90,7 +90,7 @@ def _paper(f: Frame, z: float) -> None:
     f.box(0, 0, z, long_m, 0.707 * long_m, float(rng.uniform(0.001, 0.02)), b.material(sheet))
 
 
-def _keyboard(f: Frame, z: float) -> None:
+def _keyboard(f: LocalFrame, z: float) -> None:
     b, rng = f.builder, f.builder.rng
     grey = float(rng.uniform(0.02, 0.9))
     keys = replace(

@@ -19,7 +19,7 @@ from mono_depth.synthetic.sensor import SensorEffects
 from mono_depth.synthetic.solids import unit_maps
 from mono_depth.synthetic.trajectory import camera_pose
 from mono_depth.synthetic.variety import rain, with_variety
-from mono_depth.synthetic.visibility import Grid, draw
+from mono_depth.synthetic.visibility import RayGrid, draw
 from mono_depth.synthetic.walker import free_position
 
 HELD_OUT_SEED = 900_000_000  # seeds of evaluation start here; those of training stay below
@@ -269,7 +269,7 @@ def _worth(scene: Scene, pose: F64, tan_x: float, tan_y: float) -> float:
     """Return how much there is to see, 0..1: many things, none right before the lens."""
     x = np.linspace(-tan_x, tan_x, 24, dtype=np.float32)
     y = np.linspace(-tan_y, tan_y, 18, dtype=np.float32)
-    seen = draw(scene.solids, pose, Grid.pinhole(x, y), unit_maps(scene.solids, pose))
+    seen = draw(scene.solids, pose, RayGrid.pinhole(x, y), unit_maps(scene.solids, pose))
     _, pixels = np.unique(seen.solid, return_counts=True)
     things = min(1.0, float((pixels >= 3).sum()) / 8.0)
     share = float(pixels.max()) / seen.solid.size

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mono_depth.synthetic import palette as look
-from mono_depth.synthetic.builder import Builder, Frame
+from mono_depth.synthetic.builder import Builder, LocalFrame
 from mono_depth.synthetic.materials import Material
 
 
@@ -23,7 +23,7 @@ def soft(b: Builder) -> int:
     return b.material(look.fabric(b.rng))
 
 
-def small_thing(f: Frame, z: float = 0.0, size: float = 0.2) -> None:
+def small_thing(f: LocalFrame, z: float = 0.0, size: float = 0.2) -> None:
     """Put a small object of random shape on a surface at height z."""
     b, rng = f.builder, f.builder.rng
     make = [look.plastic, look.printed, look.fabric, look.wood][int(rng.integers(4))]
@@ -52,7 +52,7 @@ def small_thing(f: Frame, z: float = 0.0, size: float = 0.2) -> None:
         plant(f, z, size)
 
 
-def plant(f: Frame, z: float = 0.0, size: float = 0.5) -> None:
+def plant(f: LocalFrame, z: float = 0.0, size: float = 0.5) -> None:
     """Put a potted plant at height z."""
     b, rng = f.builder, f.builder.rng
     pot, leaf = b.material(look.plastic(rng)), b.material(look.foliage(rng))
@@ -64,7 +64,9 @@ def plant(f: Frame, z: float = 0.0, size: float = 0.5) -> None:
         lean.ball(0, 0, 0, 0.45 * size, 0.25 * size, size * float(rng.uniform(0.6, 1.4)), leaf)
 
 
-def clutter_on(f: Frame, dx: float, dy: float, z: float, count: int, size: float = 0.2) -> None:
+def clutter_on(
+    f: LocalFrame, dx: float, dy: float, z: float, count: int, size: float = 0.2
+) -> None:
     """Scatter small objects over a rectangle at height z."""
     rng = f.builder.rng
     for _ in range(count):
@@ -72,7 +74,7 @@ def clutter_on(f: Frame, dx: float, dy: float, z: float, count: int, size: float
         small_thing(f.at(float(x), float(y)), z, size)
 
 
-def table(f: Frame, dx: float = 0.8, dy: float = 1.4, height: float = 0.74) -> None:
+def table(f: LocalFrame, dx: float = 0.8, dy: float = 1.4, height: float = 0.74) -> None:
     """A table with things on it."""
     b, rng = f.builder, f.builder.rng
     top, leg = hard(b), hard(b)
@@ -85,7 +87,7 @@ def table(f: Frame, dx: float = 0.8, dy: float = 1.4, height: float = 0.74) -> N
     clutter_on(f, dx, dy, height, int(rng.integers(2, 9)))
 
 
-def chair(f: Frame) -> None:
+def chair(f: LocalFrame) -> None:
     """A chair, facing +x."""
     b, rng = f.builder, f.builder.rng
     frame, seat = hard(b), soft(b) if rng.uniform() < 0.5 else hard(b)
@@ -104,7 +106,7 @@ def chair(f: Frame) -> None:
     lean.box(0, 0, 0, 0.03, 0.06, 0.2, frame)
 
 
-def sofa(f: Frame) -> None:
+def sofa(f: LocalFrame) -> None:
     """A sofa or armchair, facing +x."""
     b, rng = f.builder, f.builder.rng
     cloth = soft(b)
@@ -121,7 +123,7 @@ def sofa(f: Frame) -> None:
             f.at(-dx / 2 + 0.28, y, 0.5).ball(0, 0, 0, 0.18, 0.45, 0.4, soft(b))
 
 
-def bed(f: Frame) -> None:
+def bed(f: LocalFrame) -> None:
     """A bed, its head towards -x."""
     b, rng = f.builder, f.builder.rng
     dy, wood = float(rng.uniform(0.9, 1.8)), hard(b)
@@ -133,7 +135,7 @@ def bed(f: Frame) -> None:
         f.ball(-0.75, y, 0.45, 0.4, 0.65, 0.2, soft(b))
 
 
-def shelf(f: Frame, width: float, height: float, depth: float = 0.3) -> None:
+def shelf(f: LocalFrame, width: float, height: float, depth: float = 0.3) -> None:
     """A shelf with books and boxes, open towards +x."""
     b, rng = f.builder, f.builder.rng
     board = hard(b)
@@ -168,7 +170,7 @@ def _book_spines(rng: np.random.Generator) -> Material:
     )
 
 
-def cabinet(f: Frame, width: float, height: float, depth: float = 0.5) -> None:
+def cabinet(f: LocalFrame, width: float, height: float, depth: float = 0.5) -> None:
     """A cabinet, wardrobe or fridge with doors towards +x."""
     b, rng = f.builder, f.builder.rng
     body = hard(b)
@@ -191,7 +193,7 @@ def cabinet(f: Frame, width: float, height: float, depth: float = 0.5) -> None:
         clutter_on(f, depth, width, height, int(rng.integers(0, 4)))
 
 
-def screen(f: Frame, width: float, bottom: float) -> None:
+def screen(f: LocalFrame, width: float, bottom: float) -> None:
     """A monitor or television towards +x."""
     b, rng = f.builder, f.builder.rng
     case = b.material(Material(color=(0.02, 0.02, 0.02), gloss=0.4, fine_gain=0.02))
@@ -204,7 +206,7 @@ def screen(f: Frame, width: float, bottom: float) -> None:
     f.cylinder(0, 0, bottom - 0.13, 0.25, 0.015, case)
 
 
-def crates(f: Frame, size: float = 0.4) -> None:
+def crates(f: LocalFrame, size: float = 0.4) -> None:
     """A pile of cartons or crates."""
     b, rng = f.builder, f.builder.rng
     z = 0.0
@@ -220,7 +222,7 @@ def crates(f: Frame, size: float = 0.4) -> None:
         z += float(s[2])
 
 
-def pole(f: Frame, height: float, diameter: float = 0.03) -> None:
+def pole(f: LocalFrame, height: float, diameter: float = 0.03) -> None:
     """A thin pole: lamp stand, coat rack, post."""
     b, rng = f.builder, f.builder.rng
     m = b.material(look.plastic(rng))
@@ -230,7 +232,7 @@ def pole(f: Frame, height: float, diameter: float = 0.03) -> None:
         f.cone(0, 0, height, 0.4, 0.3, soft(b))
 
 
-def person(f: Frame) -> tuple[list[float], list[float]]:
+def person(f: LocalFrame) -> tuple[list[float], list[float]]:
     """A standing person facing +x; returns swing and pivot height of each solid."""
     b, rng = f.builder, f.builder.rng
     tall = float(rng.uniform(1.5, 1.9))

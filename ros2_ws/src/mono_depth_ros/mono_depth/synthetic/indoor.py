@@ -10,7 +10,7 @@ import numpy as np
 from mono_depth.synthetic import furniture as put
 from mono_depth.synthetic import indoor_light, interior
 from mono_depth.synthetic import palette as look
-from mono_depth.synthetic.builder import Builder, Frame
+from mono_depth.synthetic.builder import Builder, LocalFrame
 from mono_depth.synthetic.interior import Size
 from mono_depth.synthetic.materials import MaterialTable
 from mono_depth.synthetic.scene import Scene
@@ -22,7 +22,7 @@ def make_room(rng: np.random.Generator, map_size: int) -> Scene:
     b = Builder(rng)
     interior.shell(b, size)
     interior.wall_things(b, size, int(rng.integers(3, 8)))
-    makers: list[Callable[[Frame], None]] = [
+    makers: list[Callable[[LocalFrame], None]] = [
         put.sofa,
         put.bed,
         put.chair,
@@ -90,7 +90,7 @@ def make_corridor(rng: np.random.Generator, map_size: int) -> Scene:
     interior.floor_clutter(b, size, int(rng.integers(2, 6)))
     for _ in range(int(size[0] / 2.0)):
         kind = int(rng.integers(5))
-        makers: list[Callable[[Frame], None]] = [
+        makers: list[Callable[[LocalFrame], None]] = [
             put.chair,
             lambda f: put.cabinet(
                 f, float(rng.uniform(0.5, 1.2)), float(rng.uniform(0.6, 2.0)), 0.35
@@ -130,12 +130,12 @@ def make_warehouse(rng: np.random.Generator, map_size: int) -> Scene:
     return _finish(b, "warehouse", size, map_size)
 
 
-def _television(f: Frame, rng: np.random.Generator) -> None:
+def _television(f: LocalFrame, rng: np.random.Generator) -> None:
     put.cabinet(f, 1.3, 0.5, 0.4)
     put.screen(f, float(rng.uniform(0.7, 1.2)), 0.65)
 
 
-def _desk(f: Frame) -> None:
+def _desk(f: LocalFrame) -> None:
     b, rng = f.builder, f.builder.rng
     put.table(f, 0.75, float(rng.uniform(1.2, 1.6)))
     put.screen(f.at(-0.15, float(rng.normal(0, 0.2)), 0.0, float(rng.normal(0, 0.15))), 0.55, 0.9)
@@ -146,7 +146,7 @@ def _desk(f: Frame) -> None:
         f.box(-0.42, 0, 0.0, 0.04, 1.6, 1.2, put.soft(b))
 
 
-def _rack(f: Frame) -> None:
+def _rack(f: LocalFrame) -> None:
     b, rng = f.builder, f.builder.rng
     steel, beam = b.material(look.plastic(rng)), b.material(look.plastic(rng))
     levels, step = int(rng.integers(2, 4)), 1.35

@@ -9,7 +9,7 @@ import numpy as np
 
 from mono_depth.synthetic import furniture as put
 from mono_depth.synthetic import palette as look
-from mono_depth.synthetic.builder import Builder, Frame
+from mono_depth.synthetic.builder import Builder, LocalFrame
 from mono_depth.synthetic.materials import Material
 from mono_depth.synthetic.movers import Mover
 from mono_depth.synthetic.solids import Shape
@@ -63,7 +63,7 @@ def alcove(b: Builder, size: Size) -> None:
             b.take(float(u), float(v), 0.3)
 
 
-def wall_frame(b: Builder, size: Size, side: int) -> tuple[Frame, float]:
+def wall_frame(b: Builder, size: Size, side: int) -> tuple[LocalFrame, float]:
     """Return the frame of a wall, x pointing into the room, and the wall's length."""
     x, y, yaw = [
         (-size[0] / 2, 0.0, 0.0),
@@ -97,7 +97,7 @@ def _radiator() -> Material:
     )
 
 
-def door(f: Frame) -> None:
+def door(f: LocalFrame) -> None:
     """A door in the wall x = 0."""
     b, rng = f.builder, f.builder.rng
     leaf, trim = put.hard(b), put.hard(b)
@@ -109,7 +109,7 @@ def door(f: Frame) -> None:
     f.box(0.06, 0.4 * w, 1.0, 0.05, 0.12, 0.025, b.material(look.plastic(rng)))
 
 
-def window(f: Frame, width: float) -> None:
+def window(f: LocalFrame, width: float) -> None:
     """A window in the wall x = 0, perhaps with curtains."""
     b, rng = f.builder, f.builder.rng
     view = Material(  # mostly too bright to see what is outside
@@ -138,7 +138,7 @@ def window(f: Frame, width: float) -> None:
                 f.cylinder(0.08, y, 0.1, 0.1, bottom + height + 0.1, cloth)
 
 
-def image(f: Frame, width: float, height: float) -> None:
+def image(f: LocalFrame, width: float, height: float) -> None:
     """An image or poster on the wall x = 0."""
     b, rng = f.builder, f.builder.rng
     bottom = float(rng.uniform(1.0, 1.5))
@@ -148,7 +148,7 @@ def image(f: Frame, width: float, height: float) -> None:
 
 
 def against_wall(
-    b: Builder, size: Size, maker: Callable[[Frame], None], *, long_walls: bool = False
+    b: Builder, size: Size, maker: Callable[[LocalFrame], None], *, long_walls: bool = False
 ) -> None:
     """Build a piece of furniture with its back to a wall, where there is room."""
     rng = b.rng
@@ -167,7 +167,7 @@ def against_wall(
         return
 
 
-def _push_in(b: Builder, mark: int, wall: Frame) -> float:
+def _push_in(b: Builder, mark: int, wall: LocalFrame) -> float:
     """Move what was just built off the wall it stands in; return half its width."""
     corners = b.table(b.rows[mark:]).corners_m().reshape(-1, 3)
     local = (corners - wall.origin_m) @ wall.rotation
@@ -176,7 +176,7 @@ def _push_in(b: Builder, mark: int, wall: Frame) -> float:
     return 0.5 * float(np.ptp(local[:, 1]))
 
 
-def in_the_open(b: Builder, size: Size, maker: Callable[[Frame], None], radius: float) -> None:
+def in_the_open(b: Builder, size: Size, maker: Callable[[LocalFrame], None], radius: float) -> None:
     """Build something on the floor away from everything else, where there is room."""
     rng = b.rng
     for _ in range(8):

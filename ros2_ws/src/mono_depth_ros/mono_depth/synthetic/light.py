@@ -9,7 +9,7 @@ import numpy as np
 
 from mono_depth.synthetic.arrays import F32, F64
 from mono_depth.synthetic.solids import Shape, Solids
-from mono_depth.synthetic.visibility import Grid, draw
+from mono_depth.synthetic.visibility import RayGrid, draw
 
 Rgb = tuple[float, float, float]
 Triple = tuple[F32, F32, F32]
@@ -79,7 +79,7 @@ class ShadowMap:
         self._half = float(radius_m / self._distance_m) if key.sun else 0.95
         steps *= self._half
         slopes = np.asarray(steps if key.sun else steps / (1.0 - np.abs(steps)), np.float32)
-        self._grid = Grid.pinhole(slopes, slopes)
+        self._grid = RayGrid.pinhole(slopes, slopes)
         casters = solids[solids.shape != Shape.ROOM]
         self.depth_m = draw(casters, self._pose, self._grid).depth_m
 
@@ -148,7 +148,7 @@ class ContactMap:
         pose = np.diag([1.0, -1.0, -1.0, 1.0])
         pose[:3, 3] = [center[0], center[1], height]
         slopes = (((np.arange(size) + 0.5) / size - 0.5) * span / height).astype(np.float32)
-        taken = np.isfinite(draw(standing, pose, Grid.pinhole(slopes, slopes)).depth_m)
+        taken = np.isfinite(draw(standing, pose, RayGrid.pinhole(slopes, slopes)).depth_m)
         per_m = size / span
         mask = taken.astype(np.float32)
         near = cv2.GaussianBlur(mask, (0, 0), max(0.06 * per_m, 0.6))

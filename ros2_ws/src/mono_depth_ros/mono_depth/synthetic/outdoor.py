@@ -11,7 +11,7 @@ from mono_depth.synthetic import furniture as put
 from mono_depth.synthetic import palette as look
 from mono_depth.synthetic import town
 from mono_depth.synthetic.arrays import F64
-from mono_depth.synthetic.builder import Builder, Frame
+from mono_depth.synthetic.builder import Builder, LocalFrame
 from mono_depth.synthetic.interior import walk
 from mono_depth.synthetic.light import KeyLight, Lighting
 from mono_depth.synthetic.materials import Material, MaterialTable
@@ -148,7 +148,7 @@ def _street_things(b: Builder, side: int, length: float, road: float, walk_width
 
 def _yard_thing(b: Builder, sx: float, sy: float) -> None:
     rng = b.rng
-    makers: list[Callable[[Frame], None]] = [
+    makers: list[Callable[[LocalFrame], None]] = [
         town.tree,
         town.bush,
         town.bush,

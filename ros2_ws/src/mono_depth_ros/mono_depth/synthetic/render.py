@@ -15,7 +15,7 @@ from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.shading import Shader
 from mono_depth.synthetic.solids import Solids, UnitMaps, unit_maps
 from mono_depth.synthetic.surfaces import SurfaceTable
-from mono_depth.synthetic.visibility import Grid, draw, draw_rays, rectangles
+from mono_depth.synthetic.visibility import RayGrid, draw, draw_rays, rectangles
 
 # where the further samples of an edge pixel lie: a rotated square, then its diagonal twin
 _SUBPIXELS = (
@@ -106,16 +106,16 @@ def render(
     )
 
 
-def ray_grid(intrinsics: Intrinsics, distortion: F64 | None = None) -> Grid:
+def ray_grid(intrinsics: Intrinsics, distortion: F64 | None = None) -> RayGrid:
     """Return the rays through the pixel centres."""
     columns, rows = np.arange(intrinsics.width), np.arange(intrinsics.height)
     if distortion is None or not np.any(distortion):
         x = (columns - intrinsics.cx) / intrinsics.fx
         y = (rows - intrinsics.cy) / intrinsics.fy
-        return Grid.pinhole(x.astype(np.float32), y.astype(np.float32))
+        return RayGrid.pinhole(x.astype(np.float32), y.astype(np.float32))
     u, v = np.meshgrid(columns.astype(np.float64), rows.astype(np.float64))
     x, y = undistorted(intrinsics, distortion, u.reshape(-1), v.reshape(-1))
-    return Grid.distorted(x.reshape(u.shape), y.reshape(u.shape))
+    return RayGrid.distorted(x.reshape(u.shape), y.reshape(u.shape))
 
 
 def undistorted(intrinsics: Intrinsics, distortion: F64, u: F64, v: F64) -> tuple[F32, F32]:
@@ -140,7 +140,7 @@ def _edges(face: I32) -> Bool:
     return edge
 
 
-def _mark_thin(edge: Bool, maps: UnitMaps, grid: Grid) -> None:
+def _mark_thin(edge: Bool, maps: UnitMaps, grid: RayGrid) -> None:
     """Mark pixels where a solid may pass between pixel centres, such as a far pole."""
     x0, x1, y0, y1 = rectangles(maps, grid)
     ahead = maps.rects[:, 0] <= maps.rects[:, 2]

@@ -8,11 +8,11 @@ import numpy as np
 
 from mono_depth.synthetic import furniture as put
 from mono_depth.synthetic import palette as look
-from mono_depth.synthetic.builder import Frame
+from mono_depth.synthetic.builder import LocalFrame
 from mono_depth.synthetic.materials import Material
 
 
-def house(f: Frame, width: float) -> None:
+def house(f: LocalFrame, width: float) -> None:
     """A house whose front lies in the plane y = 0, facing +y."""
     b, rng = f.builder, f.builder.rng
     storeys, depth = int(rng.integers(1, 5)), float(rng.uniform(6, 10))
@@ -60,7 +60,7 @@ def house(f: Frame, width: float) -> None:
         f.box(0, -depth / 2, height, width + 0.3, depth + 0.3, 0.25, trim)
 
 
-def tree(f: Frame) -> None:
+def tree(f: LocalFrame) -> None:
     """A tree: a trunk and a crown."""
     b, rng = f.builder, f.builder.rng
     bark = b.material(replace(look.wood(rng), color=look.tinted(0.07, 0.4, 0.35), mid_gain=0.4))
@@ -78,7 +78,7 @@ def tree(f: Frame) -> None:
         turned.at(0, 0, 0, 0, float(rng.normal(0, 0.5))).ball(0, 0, 0, dx, dy, dz, leaf)
 
 
-def bush(f: Frame) -> None:
+def bush(f: LocalFrame) -> None:
     """A bush."""
     b, rng = f.builder, f.builder.rng
     leaf = b.material(look.foliage(rng))
@@ -89,7 +89,7 @@ def bush(f: Frame) -> None:
         f.ball(float(x), float(y), -0.1 * size, float(a), float(c), float(h), leaf)
 
 
-def car(f: Frame) -> None:
+def car(f: LocalFrame) -> None:
     """A car, facing +x."""
     b, rng = f.builder, f.builder.rng
     paint = b.material(replace(look.plastic(rng), gloss=0.9))
@@ -113,7 +113,7 @@ def car(f: Frame) -> None:
             wheel.cylinder(0, 0, -0.1, 0.62, 0.2, tyre)
 
 
-def border(f: Frame, span: float) -> None:
+def border(f: LocalFrame, span: float) -> None:
     """A fence, hedge or wall along x."""
     b, rng = f.builder, f.builder.rng
     kind, height = rng.uniform(), float(rng.uniform(0.9, 2.2))

@@ -11,7 +11,7 @@ from mono_depth.synthetic.solids import Solids, UnitMaps, intersect, unit_maps
 
 
 @dataclass(frozen=True)
-class Grid:
+class RayGrid:
     """Rays of an image: slopes x/z and y/z of each pixel, with bounds per column and row."""
 
     x: F32  # (1, W) or (H, W)
@@ -22,14 +22,14 @@ class Grid:
     row_high: F32
 
     @staticmethod
-    def pinhole(x: F32, y: F32) -> Grid:
+    def pinhole(x: F32, y: F32) -> RayGrid:
         """Return the grid of a camera without distortion; both slopes ascend."""
-        return Grid(x[None, :], y[:, None], x, x, y, y)
+        return RayGrid(x[None, :], y[:, None], x, x, y, y)
 
     @staticmethod
-    def distorted(x: F32, y: F32) -> Grid:
+    def distorted(x: F32, y: F32) -> RayGrid:
         """Return the grid of a lens that gives (H, W) slopes."""
-        return Grid(x, y, *_bounds(x, axis=0), *_bounds(y, axis=1))
+        return RayGrid(x, y, *_bounds(x, axis=0), *_bounds(y, axis=1))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,7 +50,7 @@ class Visible:
     solid: I32  # -1 = nothing
 
 
-def rectangles(maps: UnitMaps, grid: Grid) -> tuple[Rows, Rows, Rows, Rows]:
+def rectangles(maps: UnitMaps, grid: RayGrid) -> tuple[Rows, Rows, Rows, Rows]:
     """Return first and last + 1 column and row of the pixels that may see each solid."""
     return (
         np.searchsorted(grid.column_high, maps.rects[:, 0], "left"),
@@ -60,7 +60,9 @@ def rectangles(maps: UnitMaps, grid: Grid) -> tuple[Rows, Rows, Rows, Rows]:
     )
 
 
-def draw(solids: Solids, T_odom_camera: F64, grid: Grid, maps: UnitMaps | None = None) -> Visible:
+def draw(
+    solids: Solids, T_odom_camera: F64, grid: RayGrid, maps: UnitMaps | None = None
+) -> Visible:
     """Return what a camera sees."""
     maps = maps or unit_maps(solids, T_odom_camera)
     depth = np.full(grid.shape, np.inf, np.float32)

@@ -21,16 +21,16 @@ from mono_depth.errors import ConfigError
 from mono_depth.models.nano.weights import load_net, read_record, save_weights
 from mono_depth.training.config import TrainingConfig
 from mono_depth.training.pool import ExamplePool, Renderers
-from mono_depth.training.report import TrainingLog
 from mono_depth.training.source import ExampleSource
 from mono_depth.training.team import Team, lead
 from mono_depth.training.trainer import Trainer, make_batch
+from mono_depth.training.training_log import TrainingLog
 
 _SAVE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingRun:
     """Where a training run happens."""
 
     out: Path  # safetensors file to write
@@ -46,7 +46,7 @@ class Run:
         return self.out.with_suffix(".state.pt")
 
 
-def train(config: TrainingConfig, run: Run) -> None:
+def train(config: TrainingConfig, run: TrainingRun) -> None:
     """Train to the end of the budget and write the moving average of the weights.
 
     Args:
@@ -75,7 +75,7 @@ def train(config: TrainingConfig, run: Run) -> None:
         workers.stop()
 
 
-def _saved_state(run: Run, config: TrainingConfig) -> dict[str, Any]:
+def _saved_state(run: TrainingRun, config: TrainingConfig) -> dict[str, Any]:
     """Return where an interrupted run was, empty if there is none."""
     if not run.state_file.exists():
         return {}
@@ -85,7 +85,7 @@ def _saved_state(run: Run, config: TrainingConfig) -> dict[str, Any]:
     return saved
 
 
-def _help(team: Team, config: TrainingConfig, run: Run) -> None:
+def _help(team: Team, config: TrainingConfig, run: TrainingRun) -> None:
     """Train along with the leader until it ends this process."""
     torch.set_num_threads(run.threads)
     cv2.setNumThreads(1)
@@ -110,7 +110,7 @@ def _step(
 
 def _lead(
     config: TrainingConfig,
-    run: Run,
+    run: TrainingRun,
     team: Team,
     source: ExampleSource,
     workers: Renderers,

@@ -21,7 +21,7 @@ from mono_depth.commands.options import (
 )
 from mono_depth.errors import MonoDepthError
 from mono_depth.system.machine import hardware, versions
-from mono_depth_ros.bench.run import Run, measure, ros_arguments
+from mono_depth_ros.bench.run import NodeRun, measure, ros_arguments
 from mono_depth_ros.depth_node.publishers import TOPICS
 
 FRESHNESS_RATE_HZ = 60.0
@@ -121,7 +121,7 @@ def freshness_complaints(figures: Mapping[str, Any]) -> list[str]:
     return complaints
 
 
-def _run_of(args: argparse.Namespace, outputs: tuple[str, ...]) -> Run:
+def _run_of(args: argparse.Namespace, outputs: tuple[str, ...]) -> NodeRun:
     seconds = args.freshness or args.seconds
     source = ["-m", "mono_depth_ros.bench.source", "--seconds", str(seconds)]
     source += ["--rate", str(FRESHNESS_RATE_HZ if args.freshness else args.rate)]
@@ -136,7 +136,7 @@ def _run_of(args: argparse.Namespace, outputs: tuple[str, ...]) -> Run:
             "--inference-ms",
             str(FRESHNESS_INFERENCE_MS),
         ]
-    return Run(
+    return NodeRun(
         source=source,
         node=[*module, *node_arguments(args)],
         outputs=outputs,

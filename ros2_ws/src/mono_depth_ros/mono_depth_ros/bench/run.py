@@ -35,7 +35,7 @@ class BenchError(MonoDepthError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class NodeRun:
     """What one measurement does."""
 
     source: Sequence[str]  # Python arguments of the process that sends images and then ends
@@ -54,7 +54,7 @@ def ros_arguments(parameters: Mapping[str, object]) -> list[str]:
     return ["--ros-args"] + [part for pair in pairs for part in ("-p", pair)]
 
 
-def measure(run: Run, log_folder: Path) -> dict[str, Any]:
+def measure(run: NodeRun, log_folder: Path) -> dict[str, Any]:
     """Run source and node, each in its process, until the node has finished its work.
 
     The source prints `{"sent": number}` in its last line.
@@ -91,7 +91,7 @@ def measure(run: Run, log_folder: Path) -> dict[str, Any]:
         return _figures(sink, sent, memory_mib, cpu_cores)
 
 
-def _watch(run: Run, source: Child, node: Child, sink: BenchSink) -> tuple[list[float], float]:
+def _watch(run: NodeRun, source: Child, node: Child, sink: BenchSink) -> tuple[list[float], float]:
     """Wait for the source; return the node's memory over time [MiB] and the cores it used.
 
     Both from the first output on: before, the node has nothing to do.

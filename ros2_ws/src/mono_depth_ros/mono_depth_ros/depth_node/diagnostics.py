@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from mono_depth.data import ScaleStatus
-from mono_depth.engines.report import EngineReport
+from mono_depth.engines.engine_report import EngineReport
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.depth_node.frame_stats import StatsReport
 from mono_depth_ros.depth_node.scale_topic import scale_values

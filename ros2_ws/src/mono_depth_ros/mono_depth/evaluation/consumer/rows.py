@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mono_depth.config import PipelineConfig
-from mono_depth.evaluation.consumer.report import write_report
 from mono_depth.evaluation.consumer.streams import record
-from mono_depth.evaluation.promises.bounds import Row
+from mono_depth.evaluation.consumer.verdict_table import write_report
+from mono_depth.evaluation.promises.bounds import BoundRow
 from mono_depth.recordings.sequence import FrameSequence
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def consumer_rows(
     folder: Path,
     *,
     scale_by_truth: bool = False,
-) -> list[Row]:
+) -> list[BoundRow]:
     """Give Open3D the depth of each mode; `folder` gets what `consumer` writes.
 
     Raises:
@@ -47,7 +47,7 @@ def consumer_rows(
     write_report(folder, sequence.name, verdicts)
     found = {verdict.depth: verdict for verdict in verdicts}
     return [
-        Row(
+        BoundRow(
             number=NUMBER,
             measure=f"{mode}: {measure} x",
             where=sequence.name,

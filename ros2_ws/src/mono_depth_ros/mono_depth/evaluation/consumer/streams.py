@@ -15,8 +15,8 @@ from mono_depth.config import PipelineConfig
 from mono_depth.data import DepthImage, Intrinsics, RgbImage
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.measures.thinning import stride_of, thinned_camera
+from mono_depth.evaluation.recorded_run import fitted_scale
 from mono_depth.evaluation.replay import ReplayedPipeline, predict
-from mono_depth.evaluation.run import fitted_scale
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.sequence import FrameSequence
 

@@ -58,7 +58,7 @@ class Ground:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class HintCase:
     """One frame and what may be told of it."""
 
     frame: SequenceFrame
@@ -88,19 +88,19 @@ class Score:
     count: int
 
 
-Ask = Callable[[Case], Answer | None]
+Ask = Callable[[HintCase], Answer | None]
 FindGround = Callable[[SequenceFrame, np.random.Generator], Ground | None]
 
 
 def cases(
     frames: Iterable[SequenceFrame], max_depth_m: float, ground_of: FindGround
-) -> Iterator[Case]:
+) -> Iterator[HintCase]:
     """Yield what may be told of each frame, from the truth up to `max_depth_m`."""
     for number, frame in enumerate(frames):
         truth_m = np.where(frame.depth_m > max_depth_m, np.nan, frame.depth_m)
         if np.isfinite(truth_m).mean() >= _LEAST_TRUTH:
             ground = ground_of(frame, np.random.default_rng([number, 7]))
-            yield Case(frame=frame, truth_m=truth_m, ground=ground, seed=number)
+            yield HintCase(frame=frame, truth_m=truth_m, ground=ground, seed=number)
 
 
 def pose_ground(frame: SequenceFrame, rng: np.random.Generator) -> Ground | None:
@@ -183,7 +183,7 @@ def questions(model: Nano) -> dict[str, Ask]:
     return table
 
 
-def _guided(model: Nano, case: Case, hints: Hints | None) -> Answer | None:
+def _guided(model: Nano, case: HintCase, hints: Hints | None) -> Answer | None:
     if hints is None:
         return None
     rgb = torch.from_numpy(case.frame.rgb)
@@ -195,19 +195,19 @@ def _guided(model: Nano, case: Case, hints: Hints | None) -> Answer | None:
     return Answer(depth_m=depth_m, confidence=confidence)
 
 
-def _ground_hints(case: Case) -> Hints | None:
+def _ground_hints(case: HintCase) -> Hints | None:
     if case.ground is None:
         return None
     return Hints(camera_height_m=case.ground.height_m, gravity_camera=case.ground.gravity_camera)
 
 
-def _with_points(model: Nano, count: int, case: Case) -> Answer | None:
+def _with_points(model: Nano, count: int, case: HintCase) -> Answer | None:
     known_m = known_points(case.truth_m, count, case.chance(7))
     size = model.point_size(case.frame.intrinsics)
     return _guided(model, case, Hints(depth_m=_drawn(known_m, size)))
 
 
-def _with_holes(model: Nano, is_hole: bool, case: Case) -> Answer | None:
+def _with_holes(model: Nano, is_hole: bool, case: HintCase) -> Answer | None:
     hole = random_patches(case.truth_m.shape, case.chance(8))
     told = torch.from_numpy(np.where(hole, np.nan, case.truth_m).astype(np.float32))
     answer = _guided(model, case, Hints(depth_m=told, keeps_depth=True))
@@ -216,7 +216,7 @@ def _with_holes(model: Nano, is_hole: bool, case: Case) -> Answer | None:
     return replace(answer, depth_m=np.where(hole == is_hole, answer.depth_m, np.float32(np.nan)))
 
 
-def score(name: str, told: Iterable[Case], table: dict[str, Ask]) -> dict[str, Score]:
+def score(name: str, told: Iterable[HintCase], table: dict[str, Ask]) -> dict[str, Score]:
     """Return how good the answers are to each question that some case had one to."""
     depths: dict[str, list[DepthScores]] = {key: [] for key in table}
     halves: dict[str, list[float]] = {key: [] for key in table}
@@ -256,7 +256,7 @@ def _resized(depth_m: DepthImage, shape: tuple[int, ...]) -> DepthImage:
     return np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def all_cases(data: Path | None) -> dict[str, Iterator[Case]]:
+def all_cases(data: Path | None) -> dict[str, Iterator[HintCase]]:
     """Return the cases of each set of frames."""
     sets = {
         name: cases(frames, MAX_SENSOR_DEPTH_M, find_ground)

@@ -38,7 +38,7 @@ Predict = Callable[[SequenceFrame], DepthImage]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ScoreRow:
     """Mean scores of one predictor on one set of frames."""
 
     frames: str
@@ -48,7 +48,7 @@ class Row:
     aligned: DepthScores  # after the ratio of medians is taken out of each frame
 
 
-def compare(data: Path | None, weights: Sequence[Path] | None) -> list[Row]:
+def compare(data: Path | None, weights: Sequence[Path] | None) -> list[ScoreRow]:
     """Score networks and what they have to beat on every set of frames, with means over sets.
 
     Args:
@@ -62,7 +62,7 @@ def compare(data: Path | None, weights: Sequence[Path] | None) -> list[Row]:
         synthetic_prior(),
         recordings / "fastdepth" / "fastdepth_nyu_224.onnx",
     )
-    rows: list[Row] = []
+    rows: list[ScoreRow] = []
     for name, frames in (real_sets(data) if data else {}).items():
         rows += evaluate(name, frames, predictors, MAX_SENSOR_DEPTH_M)
     if rows:
@@ -74,7 +74,7 @@ def compare(data: Path | None, weights: Sequence[Path] | None) -> list[Row]:
 
 def evaluate(
     name: str, frames: Iterable[SequenceFrame], predictors: dict[str, Predict], max_depth_m: float
-) -> list[Row]:
+) -> list[ScoreRow]:
     """Score every predictor on every frame, where the truth is `max_depth_m` or less."""
     raw: dict[str, list[DepthScores]] = {key: [] for key in predictors}
     aligned: dict[str, list[DepthScores]] = {key: [] for key in predictors}
@@ -90,7 +90,7 @@ def evaluate(
             raw[key].append(depth_scores(depth_m, truth_m))
             aligned[key].append(depth_scores(depth_m, truth_m, align_median=True))
     return [
-        Row(
+        ScoreRow(
             frames=name,
             predictor=key,
             count=len(raw[key]),
@@ -101,10 +101,10 @@ def evaluate(
     ]
 
 
-def mean_rows(name: str, rows: Sequence[Row]) -> list[Row]:
+def mean_rows(name: str, rows: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Return the mean over sets of frames, each set counting the same, of each predictor."""
     return [
-        Row(
+        ScoreRow(
             frames=name,
             predictor=predictor,
             count=sum(row.count for row in rows if row.predictor == predictor),
@@ -115,14 +115,14 @@ def mean_rows(name: str, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def mean_of_seeds(rows: Sequence[Row]) -> list[Row]:
+def mean_of_seeds(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Return the mean over several networks of their rows, for each set of frames."""
     means = []
     for frames in dict.fromkeys(row.frames for row in rows):
         seeds = [row for row in rows if row.frames == frames and row.predictor.startswith("nano ")]
         if len(seeds) > 1:
             means.append(
-                Row(
+                ScoreRow(
                     frames=frames,
                     predictor=f"mean of {len(seeds)} nanos",
                     count=seeds[0].count,
@@ -138,7 +138,7 @@ def _resize(depth_m: DepthImage, width: int, height: int) -> DepthImage:
     return np.asarray(resized, dtype=np.float32)
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[ScoreRow]) -> str:
     """Return the table, one line per set and predictor."""
     lines = [
         "| frames | predictor | AbsRel | delta1 | raw AbsRel | raw delta1 | log corr. | contrast |",
@@ -158,7 +158,7 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def as_json(rows: Sequence[Row]) -> str:
+def as_json(rows: Sequence[ScoreRow]) -> str:
     """Return all measures as JSON."""
     return json.dumps([asdict(row) for row in rows], indent=1)
 

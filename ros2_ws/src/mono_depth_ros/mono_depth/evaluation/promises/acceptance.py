@@ -21,11 +21,11 @@ from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import OutputKind
 from mono_depth.evaluation.consumer.rows import consumer_rows
 from mono_depth.evaluation.evaluate import EvalOptions, evaluate
-from mono_depth.evaluation.promises.bounds import Row, filter_rows, missed, table
+from mono_depth.evaluation.evaluation_report import without_nan
+from mono_depth.evaluation.promises.bounds import BoundRow, filter_rows, missed, table
 from mono_depth.evaluation.promises.cost import cost_rows
 from mono_depth.evaluation.promises.cuts import cut_rows
 from mono_depth.evaluation.promises.scale_proof import focal_rows, ground_rows, points_rows
-from mono_depth.evaluation.report import without_nan
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.open import open_sequence
 from mono_depth.recordings.sequence import FrameSequence
@@ -45,7 +45,7 @@ _TUM, _FASTDEPTH = "tum_fr1_rpy", Path("fastdepth") / "fastdepth_nyu_224.onnx"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class AcceptanceCase:
     """A recording and the network that is run on it."""
 
     sequence: FrameSequence
@@ -54,8 +54,8 @@ class Case:
 
 
 def measure(
-    cases: Sequence[Case], wanted: set[int], consumer: Path | None = None
-) -> Iterator[list[Row]]:
+    cases: Sequence[AcceptanceCase], wanted: set[int], consumer: Path | None = None
+) -> Iterator[list[BoundRow]]:
     """Yield the rows with the wanted numbers, as they are measured.
 
     Raises:
@@ -72,8 +72,8 @@ def measure(
     yield _of_synthetic(cases, wanted)
 
 
-def _of_recording(case: Case, wanted: set[int]) -> list[Row]:
-    rows: list[Row] = []
+def _of_recording(case: AcceptanceCase, wanted: set[int]) -> list[BoundRow]:
+    rows: list[BoundRow] = []
     if wanted & _FILTER_ROWS:
         options = EvalOptions(modes=("none", *_modes(case)), scale_by_truth=case.scale_by_truth)
         found = filter_rows(evaluate(case.sequence, case.config, options))
@@ -89,14 +89,14 @@ def _of_recording(case: Case, wanted: set[int]) -> list[Row]:
     return rows
 
 
-def _modes(case: Case) -> Sequence[str]:
+def _modes(case: AcceptanceCase) -> Sequence[str]:
     return _MODES if case.sequence.knows_poses() else _MODES_WITHOUT_POSES
 
 
-def _of_synthetic(cases: Sequence[Case], wanted: set[int]) -> list[Row]:
+def _of_synthetic(cases: Sequence[AcceptanceCase], wanted: set[int]) -> list[BoundRow]:
     """Return what is measured once, on synthetic recordings only."""
     drives = [case for case in cases if case.config.model == "nano"]
-    rows: list[Row] = []
+    rows: list[BoundRow] = []
     if 5 in wanted and drives:
         rows += ground_rows()
     if drives and 3 in wanted:
@@ -106,7 +106,9 @@ def _of_synthetic(cases: Sequence[Case], wanted: set[int]) -> list[Row]:
     return rows
 
 
-def standard_cases(data: Path | None, folder: Path, frames: int, threads: int) -> list[Case]:
+def standard_cases(
+    data: Path | None, folder: Path, frames: int, threads: int
+) -> list[AcceptanceCase]:
     """Return FastDepth on the TUM frames of `data`, and the built-in network on synthetic drives.
 
     Args:
@@ -124,10 +126,12 @@ def standard_cases(data: Path | None, folder: Path, frames: int, threads: int) -
         registry = folder / "registry.yaml"
         registry.write_text(yaml.safe_dump(entries), encoding="utf-8")
         real = replace(config, model="fastdepth", registry=str(registry))
-        cases.append(Case(sequence=open_in_memory(str(data / _TUM), "tum", frames), config=real))
+        cases.append(
+            AcceptanceCase(sequence=open_in_memory(str(data / _TUM), "tum", frames), config=real)
+        )
     nano = replace(config, model="nano")
     drives = (open_in_memory(source, "auto", frames) for source in SYNTHETIC)
-    return [*cases, *(Case(sequence=drive, config=nano) for drive in drives)]
+    return [*cases, *(AcceptanceCase(sequence=drive, config=nano) for drive in drives)]
 
 
 def open_in_memory(source: str, kind: str, frames: int) -> FrameSequence:
@@ -136,13 +140,13 @@ def open_in_memory(source: str, kind: str, frames: int) -> FrameSequence:
     return replace(sequence, load=cache(sequence.load))
 
 
-def as_json(rows: Sequence[Row], about: Mapping[str, object]) -> str:
+def as_json(rows: Sequence[BoundRow], about: Mapping[str, object]) -> str:
     """Return all rows as JSON, and with them what there is to know about the run."""
     table_of_rows = [asdict(row) | {"is_met": row.is_met} for row in rows]
     return json.dumps(without_nan({**about, "rows": table_of_rows}), indent=1) + "\n"
 
 
-def tables(rows: Sequence[Row], recordings: Sequence[str]) -> str:
+def tables(rows: Sequence[BoundRow], recordings: Sequence[str]) -> str:
     """Return Markdown: what was measured on recordings, what elsewhere, how much is met."""
     parts = (
         [row for row in rows if row.where in recordings],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mono_depth.evaluation.evaluate import Evaluation
-from mono_depth.evaluation.report import ratios
+from mono_depth.evaluation.evaluation_report import ratios
 
 # The most that each mode of the filter may have of what there is without it, see `report.ratios`.
 LIMITS: dict[str, dict[str, float]] = {
@@ -32,7 +32,7 @@ _THINGS, _RANKING = 3, 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BoundRow:
     """One measure, where it was taken, and the most it may be."""
 
     number: int  # of the requirement
@@ -47,7 +47,7 @@ class Row:
         return None if math.isnan(self.value) else self.value <= self.limit
 
 
-def filter_rows(evaluation: Evaluation) -> list[Row]:
+def filter_rows(evaluation: Evaluation) -> list[BoundRow]:
     """Return what an evaluation with the mode none says about the other modes."""
     rows = []
     for mode, found in ratios(evaluation).items():
@@ -66,10 +66,10 @@ def filter_rows(evaluation: Evaluation) -> list[Row]:
     return rows
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[BoundRow]) -> str:
     """Return Markdown: a line for each measure, a column for each place; bold = missed."""
     places = list(dict.fromkeys(row.where for row in rows))
-    lines: dict[tuple[int, str, float], dict[str, Row]] = {}
+    lines: dict[tuple[int, str, float], dict[str, BoundRow]] = {}
     for row in rows:
         lines.setdefault((row.number, row.measure, row.limit), {})[row.where] = row
     header = ["row", "measure", "at most", *places, "met"]
@@ -83,17 +83,17 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(text)
 
 
-def missed(rows: Iterable[Row]) -> list[Row]:
+def missed(rows: Iterable[BoundRow]) -> list[BoundRow]:
     """Return the rows beyond their limit."""
     return [row for row in rows if row.is_met is False]
 
 
-def _row(number: int, measure: str, evaluation: Evaluation, value: float, limit: float) -> Row:
+def _row(number: int, measure: str, evaluation: Evaluation, value: float, limit: float) -> BoundRow:
     where = evaluation.sequence
-    return Row(number=number, measure=measure, where=where, value=value, limit=limit)
+    return BoundRow(number=number, measure=measure, where=where, value=value, limit=limit)
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: BoundRow | None) -> str:
     if row is None or math.isnan(row.value):
         return "-"
     text = f"{row.value:.3g}" if abs(row.value) < 100.0 else f"{row.value:.0f}"

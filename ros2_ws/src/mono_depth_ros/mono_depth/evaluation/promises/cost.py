@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mono_depth.config import PipelineConfig
-from mono_depth.evaluation.promises.bounds import Row
+from mono_depth.evaluation.promises.bounds import BoundRow
 from mono_depth.evaluation.replay import ReplayedPipeline, predict
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.sequence import FrameSequence
@@ -18,7 +18,9 @@ _WARM_UP = 10  # frames
 _STAGES = ("scale", "temporal")
 
 
-def cost_rows(sequence: FrameSequence, config: PipelineConfig, modes: Sequence[str]) -> list[Row]:
+def cost_rows(
+    sequence: FrameSequence, config: PipelineConfig, modes: Sequence[str]
+) -> list[BoundRow]:
     """Time the stages behind the network, every mode on every frame in turn; medians [ms]."""
     model = build_pipeline(config).model
     pipelines = {mode: ReplayedPipeline(model, config, mode) for mode in modes}
@@ -30,7 +32,7 @@ def cost_rows(sequence: FrameSequence, config: PipelineConfig, modes: Sequence[s
             stage_ms = pipeline.process(camera_frame, prediction).result.stage_ms
             spent_ms[mode].append(sum(stage_ms[stage] for stage in _STAGES))
     return [
-        Row(
+        BoundRow(
             number=_NUMBER,
             measure=f"{mode}: filter and scale [ms]",
             where=sequence.name,

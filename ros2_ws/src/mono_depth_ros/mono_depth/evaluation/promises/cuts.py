@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import permutations
 
 from mono_depth.config import PipelineConfig
-from mono_depth.evaluation.promises.bounds import Row
+from mono_depth.evaluation.promises.bounds import BoundRow
 from mono_depth.evaluation.replay import ReplayedPipeline, predict
 from mono_depth.models.protocol import DepthModel
 from mono_depth.recordings.sequence import FrameSequence
@@ -21,14 +21,14 @@ def cut_rows(
     model: DepthModel,
     config: PipelineConfig,
     modes: Sequence[str],
-) -> list[Row]:
+) -> list[BoundRow]:
     """Cut from each recording to each other one; the odometry goes on as if nothing were."""
     rows = []
     pairs = list(permutations(sequences, 2))
     for mode in modes:
         unnoticed = sum(not _is_noticed(*pair, model, config, mode) for pair in pairs)
         rows.append(
-            Row(
+            BoundRow(
                 number=_NUMBER,
                 measure=f"{mode}: cuts not noticed in their first frame",
                 where=f"{len(pairs)} cuts",

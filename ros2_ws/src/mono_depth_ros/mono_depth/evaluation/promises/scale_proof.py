@@ -17,7 +17,7 @@ import torch
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import DepthImage, Frame, OutputKind, Prediction
-from mono_depth.evaluation.promises.bounds import Row
+from mono_depth.evaluation.promises.bounds import BoundRow
 from mono_depth.evaluation.replay import predict
 from mono_depth.models.protocol import DepthModel
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
@@ -70,7 +70,7 @@ ALL_WRONG = PointsCase(name="50 points, all wrong", count=50, wrong=1.0, limit=0
 
 def points_rows(
     sequence: FrameSequence, model: DepthModel, cases: Sequence[PointsCase] = CASES
-) -> list[Row]:
+) -> list[BoundRow]:
     """Return how near a few points come to the best scale and shift of each frame."""
     frames = [_thin(frame, model) for frame in sequence]
     rows = []
@@ -85,7 +85,7 @@ def points_rows(
 
 def ground_rows(
     scenes: Sequence[str] = _ROBOT_SCENES, seeds: int = 2, seconds: float = 2.0
-) -> list[Row]:
+) -> list[BoundRow]:
     """Return how near the ground under synthetic robots comes to the true scale [%]."""
     robots = [
         list(_robot(scene, HELD_OUT_SEED + seed, rate_hz=6.0, seconds=seconds))
@@ -101,7 +101,7 @@ def ground_rows(
     return rows
 
 
-def focal_rows(sequence: FrameSequence, model: DepthModel) -> list[Row]:
+def focal_rows(sequence: FrameSequence, model: DepthModel) -> list[BoundRow]:
     """Return how far the metres of the middle of an image are from those of the whole [%]."""
     ratios = [longer_lens_ratio(frame, model) for frame in sequence]
     value = 100.0 * abs(float(np.median(ratios)))
@@ -281,5 +281,5 @@ def _down(recorded: SyntheticFrame, pitch_deg: float) -> Floats:
     return np.asarray(turn @ -recorded.T_odom_camera[2, :3])  # z of odom is up
 
 
-def _row(measure: str, where: str, value: float, limit: float) -> Row:
-    return Row(number=_NUMBER, measure=measure, where=where, value=value, limit=limit)
+def _row(measure: str, where: str, value: float, limit: float) -> BoundRow:
+    return BoundRow(number=_NUMBER, measure=measure, where=where, value=value, limit=limit)

@@ -22,7 +22,7 @@ from mono_depth.models.backbones.dpt import DptHead
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import (
     FLOAT32_POSITIONS,
-    Case,
+    GoldenCase,
     Numbers,
     built,
     check_rule,
@@ -178,14 +178,14 @@ def golden_weights() -> Tensors:
     return pseudo_random.fill(shapes, positive=[LAST_BIAS])
 
 
-def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+def golden_cases(entry: ModelEntry) -> Iterator[GoldenCase]:
     """Yield the comparisons with the original for the kind of `entry`: its small network."""
     golden = golden_numbers(entry)
     values = check_rule(golden_weights(), golden)
     net = built(partial(golden_net, entry), values)
     for expected in golden["network_float64"]:
         height, width = expected["size"]
-        yield Case(
+        yield GoldenCase(
             name=f"network {height}x{width} in float64",
             expected=expected,
             tolerance=FLOAT32_POSITIONS,
@@ -194,7 +194,7 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
         )
     for expected in golden["image_float32"]:
         height, width = expected["image"]
-        yield Case(
+        yield GoldenCase(
             name=f"image {height}x{width} at {expected['input_size']}",
             expected=expected,
             tolerance=1e-4,

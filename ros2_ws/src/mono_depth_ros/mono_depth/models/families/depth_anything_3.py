@@ -24,7 +24,7 @@ from mono_depth.models.backbones.dpt import DptHead, last_layers
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import (
     FLOAT32_POSITIONS,
-    Case,
+    GoldenCase,
     Numbers,
     built,
     check_rule,
@@ -199,7 +199,7 @@ def golden_weights() -> Tensors:
     return values
 
 
-def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+def golden_cases(entry: ModelEntry) -> Iterator[GoldenCase]:
     """Yield the comparisons with the original for the kind of `entry`: a small network."""
     golden = read_golden("depth_anything_3")["small"]
     values = check_rule(golden_weights(), golden)
@@ -208,7 +208,7 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
         height, width = expected["size"]
         outputs = cache(partial(_golden_network, net, values, height, width))
         for index, name in enumerate(("depth", "sky")):
-            yield Case(
+            yield GoldenCase(
                 name=f"{name} of the network {height}x{width} in float64",
                 expected=expected[name],
                 tolerance=FLOAT32_POSITIONS,
@@ -218,7 +218,7 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
     for expected in golden["image_float32"]:
         if expected["kind"] == kind:
             height, width = expected["image"]
-            yield Case(
+            yield GoldenCase(
                 name=f"image {height}x{width} at {expected['input_size']}, sky as 0",
                 expected=expected,
                 tolerance=1e-4,

@@ -20,7 +20,7 @@ from mono_depth.models.backbones.dinov2 import PATCH_PX
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import (
     FLOAT32_POSITIONS,
-    Case,
+    GoldenCase,
     Numbers,
     built,
     check_rule,
@@ -176,7 +176,7 @@ def golden_depth(height: int, width: int, kind: str = "holes") -> torch.Tensor:
     return depth_m
 
 
-def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+def golden_cases(entry: ModelEntry) -> Iterator[GoldenCase]:
     """Yield the comparisons with the original: a small backbone and narrow heads."""
     golden = read_golden(_GOLDEN)
     values = check_rule(golden_weights(), golden)
@@ -185,7 +185,7 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
         size = "{}x{}".format(*expected["size"])
         outputs = cache(partial(_golden_network, net, values, expected))
         for index, name in enumerate(("metres", "mask")):
-            yield Case(
+            yield GoldenCase(
                 name=f"{name} of the network {size} in float64, depth: {expected['depth']}",
                 expected=expected[name],
                 tolerance=FLOAT32_POSITIONS,
@@ -193,7 +193,7 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
                 compute=partial(one_of, outputs, index),
             )
     for expected in golden["float32"]:
-        yield Case(
+        yield GoldenCase(
             name="metres completed, {}x{}".format(*expected["size"]),
             expected=expected["metres"],
             tolerance=1e-4,

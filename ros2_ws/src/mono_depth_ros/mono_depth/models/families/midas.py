@@ -25,7 +25,7 @@ from mono_depth.models.backbones.efficientnet_lite import (
 )
 from mono_depth.models.backbones.resnet import RESNET_CHANNELS, RESNEXT101_32X8D, ResNet
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.checks.golden.case import Case, check_rule, read_golden
+from mono_depth.models.checks.golden.case import GoldenCase, check_rule, read_golden
 from mono_depth.models.checks.golden.convolutional import cases_of
 from mono_depth.models.families.convolutional import ConvolutionalDepth
 from mono_depth.models.family import Family, ModelRequest, from_file
@@ -229,7 +229,7 @@ def golden_weights(variant: str) -> Tensors:
     return pseudo_random.fill(shapes, positive=[*norms, LAST_BIAS])
 
 
-def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+def golden_cases(entry: ModelEntry) -> Iterator[GoldenCase]:
     """Yield the comparisons with the original for the variant of `entry`."""
     golden = read_golden("midas_v21")[entry.variant]
     values = check_rule(golden_weights(entry.variant), golden)

@@ -20,7 +20,7 @@ from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import VitConfig
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import (
-    Case,
+    GoldenCase,
     Numbers,
     built,
     check_rule,
@@ -119,19 +119,19 @@ def golden_weights(config: DptConfig) -> Tensors:
     )
 
 
-def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+def golden_cases(entry: ModelEntry) -> Iterator[GoldenCase]:
     """Yield the comparisons with the original for the variant of `entry`: four blocks of it."""
     golden, config = read_golden("midas_dpt")[entry.variant], golden_config(entry.variant)
     values = check_rule(golden_weights(config), golden)
     for expected in golden["network_float64"]:
-        yield Case(
+        yield GoldenCase(
             name="network {}x{} in float64".format(*expected["size"]),
             expected=expected,
             tolerance=1e-9,
             compute=partial(_golden_network, config, values, expected["size"]),
         )
     for expected in golden["image_float32"]:
-        yield Case(
+        yield GoldenCase(
             name="image {}x{} at {}".format(*expected["image"], expected["input_size"]),
             expected=expected,
             tolerance=1e-4,

@@ -21,7 +21,7 @@ from mono_depth.models.backbones.dinov2 import PATCH_PX, VIT_SIZES
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import (
     FLOAT32_POSITIONS,
-    Case,
+    GoldenCase,
     Numbers,
     built,
     check_rule,
@@ -181,7 +181,7 @@ def golden_camera(expected: Numbers) -> Intrinsics | None:
     return Intrinsics(width=width, height=height, fx=focal, fy=focal, **middle)
 
 
-def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+def golden_cases(entry: ModelEntry) -> Iterator[GoldenCase]:
     """Yield the comparisons with the original: a small backbone and narrow heads."""
     golden = read_golden(_GOLDEN)
     values = check_rule(golden_weights(), golden)
@@ -190,7 +190,7 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
         size = "{}x{}".format(*expected["size"])
         outputs = cache(partial(_golden_network, net, values, expected))
         for index, name in enumerate(("points", "mask")):
-            yield Case(
+            yield GoldenCase(
                 name=f"{name} of the network {size} in float64",
                 expected=expected[name],
                 tolerance=FLOAT32_POSITIONS,
@@ -201,7 +201,7 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
         if 7 * expected["size"][0] != 4 * 2 * seen.height:  # else metres are not at pixels
             continue
         view = "unknown camera" if expected["fov_x_deg"] is None else "known camera"
-        yield Case(
+        yield GoldenCase(
             name="metres of {}x{}, {}".format(*expected["size"], view),
             expected=expected["metres"],
             tolerance=1e-4,

@@ -22,7 +22,7 @@ from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.batch import check_batch, one_by_one
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import (
-    Case,
+    GoldenCase,
     Numbers,
     built,
     check_rule,
@@ -197,7 +197,7 @@ def golden_weights(variant: str) -> Tensors:
     return pseudo_random.fill(pseudo_random.shapes_of(make), positive=[LAST_BIAS])
 
 
-def golden_cases(entry: ModelEntry) -> Iterator[Case]:
+def golden_cases(entry: ModelEntry) -> Iterator[GoldenCase]:
     """Yield the comparisons with the original for the variant of `entry`: four blocks of it.
 
     Of nk with the head for each domain.
@@ -210,9 +210,11 @@ def golden_cases(entry: ModelEntry) -> Iterator[Case]:
         yield from _golden_of(entry, golden["nk_nyu"], indoor, ", indoors")
 
 
-def _golden_of(entry: ModelEntry, golden: Numbers, values: Tensors, where: str) -> Iterator[Case]:
+def _golden_of(
+    entry: ModelEntry, golden: Numbers, values: Tensors, where: str
+) -> Iterator[GoldenCase]:
     for expected in golden["network_float64"]:
-        yield Case(
+        yield GoldenCase(
             name="network {}x{} in float64".format(*expected["size"]) + where,
             expected=expected,
             tolerance=1e-9,
@@ -220,7 +222,7 @@ def _golden_of(entry: ModelEntry, golden: Numbers, values: Tensors, where: str) 
         )
     for expected in golden["image_float32"]:
         look = ", with its mirror image" if expected["flip"] else ""
-        yield Case(
+        yield GoldenCase(
             name="image {}x{}".format(*expected["image"]) + look + where,
             expected=expected,
             tolerance=1e-3,  # of a spread of some 3 % of the values

@@ -13,8 +13,8 @@ import torch
 from mono_depth.commands.acceptance import main
 from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import Intrinsics, OutputKind, Prediction
-from mono_depth.evaluation.promises.acceptance import Case, measure, standard_cases
-from mono_depth.evaluation.promises.bounds import Row, missed, table
+from mono_depth.evaluation.promises.acceptance import AcceptanceCase, measure, standard_cases
+from mono_depth.evaluation.promises.bounds import BoundRow, missed, table
 from mono_depth.evaluation.promises.cost import cost_rows
 from mono_depth.evaluation.promises.cuts import cut_rows
 from mono_depth.evaluation.promises.scale_proof import CASES, focal_rows, ground_rows, points_rows
@@ -27,7 +27,7 @@ ROOM, OFFICE = "synthetic:room/robot/1/160x120", "synthetic:office/robot/2/160x1
 
 
 def row(where, value, *, measure="flow: flicker x", number=2, limit=0.55):
-    return Row(number=number, measure=measure, where=where, value=value, limit=limit)
+    return BoundRow(number=number, measure=measure, where=where, value=value, limit=limit)
 
 
 def test_a_line_of_the_table_is_one_measure_on_every_recording():
@@ -160,7 +160,7 @@ def test_a_recording_without_poses_is_measured_without_odometry(tiny_models):
     blind = replace(room, load=load)
     assert room.knows_poses()
     assert not blind.knows_poses()
-    (rows, _) = measure([Case(sequence=blind, config=config)], {1, 2})
+    (rows, _) = measure([AcceptanceCase(sequence=blind, config=config)], {1, 2})
     assert {row.measure.split(":")[0] for row in rows} == {"flow"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from mono_depth.data import Intrinsics
 from mono_depth.evaluation.nano.hints_table import (
     Answer,
-    Case,
+    HintCase,
     best_fit,
     cases,
     find_ground,
@@ -87,7 +87,7 @@ def test_height_and_gravity_come_from_a_pose_over_the_ground():
 def test_answers_are_scored_where_there_are_any():
     frame = floor_frame(0.6, 0.3)
 
-    def right_above(case: Case) -> Answer:
+    def right_above(case: HintCase) -> Answer:
         depth_m = 2.0 * case.truth_m
         depth_m[:30] = case.truth_m[:30]
         depth_m[60:] = np.nan

@@ -10,7 +10,7 @@ import pytest
 
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
-from mono_depth.synthetic.builder import Builder, Frame
+from mono_depth.synthetic.builder import Builder, LocalFrame
 from mono_depth.synthetic.interior import walk
 from mono_depth.synthetic.light import KeyLight, Lighting
 from mono_depth.synthetic.materials import Material, MaterialTable
@@ -42,7 +42,7 @@ def scene_of(builder: Builder) -> Scene:
     )
 
 
-def with_material(material: Material = PLAIN) -> tuple[Builder, Frame, int]:
+def with_material(material: Material = PLAIN) -> tuple[Builder, LocalFrame, int]:
     builder = Builder(np.random.default_rng(0))
     return builder, builder.frame(), builder.material(material)
 

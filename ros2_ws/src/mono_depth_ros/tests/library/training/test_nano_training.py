@@ -27,7 +27,7 @@ from mono_depth.training.hints import (
 )
 from mono_depth.training.look import _jpeg, _shade, random_look
 from mono_depth.training.losses import depth_losses, ground_loss
-from mono_depth.training.nano import Run, train
+from mono_depth.training.nano import TrainingRun, train
 from mono_depth.training.pool import Example, ExamplePool, Examples, render_synthetic
 from mono_depth.training.source import ExampleSource
 from mono_depth.training.team import Team, lead
@@ -404,10 +404,12 @@ def filled_pool(folder: Path) -> None:
         pool.add(number, slope())
 
 
-def run_in(folder: Path, **changes: object) -> Run:
+def run_in(folder: Path, **changes: object) -> TrainingRun:
     folder.mkdir(exist_ok=True)
     filled_pool(folder / "pool")
-    run = Run(out=folder / "nano.safetensors", pool_folder=folder / "pool", renderers=0, device=CPU)
+    run = TrainingRun(
+        out=folder / "nano.safetensors", pool_folder=folder / "pool", renderers=0, device=CPU
+    )
     return replace(run, **changes)
 
 
@@ -462,7 +464,7 @@ def test_a_team_needs_a_trainer():
 
 @pytest.mark.slow
 def test_a_pool_that_shall_be_full_is_rendered_before_the_training(tmp_path):
-    run = Run(out=tmp_path / "n.safetensors", pool_folder=tmp_path, renderers=1, device=CPU)
+    run = TrainingRun(out=tmp_path / "n.safetensors", pool_folder=tmp_path, renderers=1, device=CPU)
     config = replace(SMALL, steps=1, early_view_size=(32, 32))
     train(config, run)
     numbers = ExamplePool(tmp_path, SMALL.pool_capacity, SMALL.render_size).numbers().tolist()

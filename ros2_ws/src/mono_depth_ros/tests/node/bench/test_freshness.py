@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.bench.main import FRESHNESS_RATE_HZ, freshness_complaints
-from mono_depth_ros.bench.run import Run, measure, ros_arguments
+from mono_depth_ros.bench.run import NodeRun, measure, ros_arguments
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -33,7 +33,7 @@ def test_a_slow_network_behind_a_fast_camera_stays_fresh_and_loses_nothing(
         "threads": 1,
         "diagnostics.period_s": 0.2,
     }
-    run = Run(
+    run = NodeRun(
         source=[
             *("-m", "mono_depth_ros.bench.source", "--images", str(tmp_path)),
             *("--rate", str(FRESHNESS_RATE_HZ), "--seconds", str(SECONDS)),

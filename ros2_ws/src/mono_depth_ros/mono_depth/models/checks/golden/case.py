@@ -25,7 +25,7 @@ FLOAT32_POSITIONS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class GoldenCase:
     """What our network should give for one input, and how to let it."""
 
     name: str  # such as "network 84x112 in float64"

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from mono_depth.models.checks.golden.case import Case, Numbers, built, noise, rule_image
+from mono_depth.models.checks.golden.case import GoldenCase, Numbers, built, noise, rule_image
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.store.registry import ModelEntry, with_short_side
 from mono_depth.models.store.weights import Tensors
@@ -23,17 +23,17 @@ def cases_of(
     values: Tensors,
     make: Callable[[], nn.Module],
     model: MakeModel,
-) -> Iterator[Case]:
+) -> Iterator[GoldenCase]:
     """Yield the comparisons of `golden`; each has a network of its own, for `model` changes it."""
     for expected in golden.get("network_float64", ()):
-        yield Case(
+        yield GoldenCase(
             name="network {}x{} in float64".format(*expected["size"]),
             expected=expected,
             tolerance=1e-9,
             compute=partial(_network, values, make, expected["size"]),
         )
     for expected in golden["image_float32"]:
-        yield Case(
+        yield GoldenCase(
             name="image {}x{} at {}".format(*expected["image"], expected["input_size"]),
             expected=expected,
             tolerance=1e-4,

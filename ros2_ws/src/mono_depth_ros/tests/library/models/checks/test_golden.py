@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mono_depth.errors import ModelError
-from mono_depth.models.checks.golden.case import Case, check_rule, read_golden
+from mono_depth.models.checks.golden.case import GoldenCase, check_rule, read_golden
 from mono_depth.models.family_table import FAMILIES, family_of
 from mono_depth.models.store.registry import read_registry
 
@@ -75,7 +75,9 @@ EXPECTED = {"min": 1.0, "max": 3.0, "mean": 2.0, "samples": [1.0, 3.0]}
 
 def case(output, **change):
     values = torch.tensor(output)
-    return Case(name="a case", expected=EXPECTED, tolerance=0.1, compute=lambda: values, **change)
+    return GoldenCase(
+        name="a case", expected=EXPECTED, tolerance=0.1, compute=lambda: values, **change
+    )
 
 
 def test_deviations_are_parts_of_the_spread_or_of_each_value():

@@ -10,7 +10,7 @@ from mono_depth.data import Frame, OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden import case
-from mono_depth.models.checks.golden.case import Case, built, read_golden
+from mono_depth.models.checks.golden.case import GoldenCase, built, read_golden
 from mono_depth.models.families.convolutional import fold_batch_norms
 from mono_depth.models.families.midas import LAST_BIAS, Midas, MidasNet, golden_weights
 from mono_depth.models.loading import load_model
@@ -37,7 +37,7 @@ def noise(height, width):
 
 def deviation(output, expected):
     found = torch.from_numpy(output)
-    wanted = Case(name="", expected=expected, tolerance=0.0, compute=lambda: found)
+    wanted = GoldenCase(name="", expected=expected, tolerance=0.0, compute=lambda: found)
     return wanted.deviation()
 
 

@@ -43,7 +43,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RecordedRun:
     """What all pipelines gave out, and the truth."""
 
     scene: TrueScene
@@ -57,7 +57,7 @@ def run_modes(
     config: PipelineConfig,
     modes: tuple[str, ...],
     max_depth_m: float,
-) -> Run:
+) -> RecordedRun:
     """Run every mode of the filter on every frame; the network runs once per frame.
 
     Args:
@@ -84,7 +84,7 @@ def run_modes(
             recorder.take(camera_frame, prediction)
     if not truths:
         raise ConfigError(f"{sequence.name} has no frames")
-    return Run(
+    return RecordedRun(
         scene=_scene(truths),
         infer_ms=np.array(infer_ms),
         by_mode={mode: recorder.recorded() for mode, recorder in recorders.items()},

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mono_depth.evaluation.report import without_nan
+from mono_depth.evaluation.evaluation_report import without_nan
 from mono_depth.system.machine import hardware, versions
 
 if TYPE_CHECKING:
