@@ -48,6 +48,8 @@ OTHERS = {
         str(SHARE / "config" / "fastdds_large_messages.xml"),
         "Fast DDS profile, used unless the environment names one; empty = none",
     ),
+    "respawn": ("true", "start the node again, configured anew, when its process ends by itself"),
+    "respawn_delay_s": ("2.0", "pause before that"),
 }
 
 
@@ -85,6 +87,8 @@ def _start(context: LaunchContext) -> list[Action]:
         ros_arguments=_log_arguments(given),
         output="screen",
         emulate_tty=True,
+        respawn=given["respawn"].lower() in ("true", "1"),
+        respawn_delay=float(given["respawn_delay_s"]),
     )
     return [*_dds_settings(given["dds_profile"]), node]
 

@@ -23,6 +23,7 @@ class Param(NamedTuple):
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False  # True: takes effect on the next frame; False: fixed while configured
+    reloads: bool = False  # True: while active, the model is loaded anew with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +276,8 @@ class CompletionConfig:
         ),
     ] = 100
     guess_model: Annotated[
-        str, Param("Entry of models/registry.yaml that makes the first guess, in metres.")
+        str,
+        Param("Entry of models/registry.yaml that makes the first guess, in metres.", reloads=True),
     ] = "nano"
     max_jump: Annotated[
         float,
@@ -309,10 +311,17 @@ class PipelineConfig:
 
     model: Annotated[
         str,
-        Param("Entry of models/registry.yaml, or auto = the best one installed, else nano."),
+        Param(
+            "Entry of models/registry.yaml, or auto = the best one installed, else nano.",
+            reloads=True,
+        ),
     ] = "auto"
     device: Annotated[
-        str, Param("auto = the first CUDA GPU if there is one, else cpu; or cpu, cuda, cuda:1.")
+        str,
+        Param(
+            "auto = the first CUDA GPU if there is one, else cpu; or cpu, cuda, cuda:1.",
+            reloads=True,
+        ),
     ] = "auto"
     engine: Annotated[
         str,
@@ -321,6 +330,7 @@ class PipelineConfig:
             "CUDA and TensorRT, on a GPU; auto = the fastest one installed that says the same as "
             "torch in fp32 does.",
             choices=("auto", "torch", "openvino", "onnxruntime"),
+            reloads=True,
         ),
     ] = "auto"
     precision: Annotated[
@@ -329,6 +339,7 @@ class PipelineConfig:
             "Numbers the network computes in; auto = the fastest that loses no accuracy to speak "
             "of. int8 does, and needs a file that `mono-depth engine build` makes.",
             choices=("auto", "fp32", "bf16", "fp16", "int8"),
+            reloads=True,
         ),
     ] = "auto"
     input_size: Annotated[
@@ -338,18 +349,23 @@ class PipelineConfig:
             "Smaller is faster and coarser.",
             0,
             4096,
+            reloads=True,
         ),
     ] = 0
     threads: Annotated[int, Param("CPU threads of the network; 0 = one for each core.", 0, 256)] = 0
     registry: Annotated[
-        str, Param("File of further registry entries, for your own models; empty = none.")
+        str,
+        Param("File of further registry entries, for your own models; empty = none.", reloads=True),
     ] = ""
     weights_dir: Annotated[
         str,
-        Param("Folder of downloaded weights; empty = $MONO_DEPTH_WEIGHTS or ~/.cache/mono_depth."),
+        Param(
+            "Folder of downloaded weights; empty = $MONO_DEPTH_WEIGHTS or ~/.cache/mono_depth.",
+            reloads=True,
+        ),
     ] = ""
     allow_noncommercial: Annotated[
-        bool, Param("Accept weights whose licence forbids commercial use.")
+        bool, Param("Accept weights whose licence forbids commercial use.", reloads=True)
     ] = False
     min_depth_m: Annotated[
         float, Param("Depth nearer than this becomes NaN [m].", 0.001, 1000.0, live=True)

@@ -171,6 +171,25 @@ class SensorDepthConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WatchdogConfig:
+    """When a network that does not come back ends the process."""
+
+    limit_s: Annotated[
+        float,
+        Param(
+            "End the process with status 70, for a supervisor to start it again, when one frame is "
+            "in work for longer than this [s]; 0 = never.",
+            0.0,
+            3600.0,
+            live=True,
+        ),
+    ] = 60.0
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeConfig(PipelineConfig):
     """All parameters of the depth node."""
 
@@ -222,3 +241,4 @@ class NodeConfig(PipelineConfig):
     color: ColorConfig = field(default_factory=ColorConfig)
     compressed_depth: CompressedDepthConfig = field(default_factory=CompressedDepthConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)

@@ -22,13 +22,13 @@ def read_points(msg: PointCloud2Message) -> Points:
 
     Source: sensor_msgs/PointCloud2 and PointField.
     """
+    count = msg.width * msg.height
+    if count == 0:  # of a filter that found nothing; some leave out the fields then, too
+        return np.empty((0, 3), np.float32)
     fields = {item.name: item for item in msg.fields}
     missing = [name for name in "xyz" if name not in fields or fields[name].datatype not in _TYPES]
     if missing:
         raise FrameError(f"the cloud has no float field {', '.join(missing)}")
-    count = msg.width * msg.height
-    if count == 0:
-        return np.empty((0, 3), np.float32)
     row_bytes = msg.width * msg.point_step
     if msg.row_step < row_bytes or len(msg.data) < msg.row_step * msg.height:
         raise FrameError(

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from rclpy.clock import ClockType
 from rclpy.duration import Duration
-from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -26,6 +25,7 @@ from mono_depth_ros.cameras.calibration_file import camera_info_of_view, load_ca
 from mono_depth_ros.cameras.pacing import Pacer
 from mono_depth_ros.cameras.sources import open_source
 from mono_depth_ros.codec.encode import encode_rgb
+from mono_depth_ros.rclpy_support.guarded import GuardedNode
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.qos import output_qos, overridable, publisher_events
 from mono_depth_ros.rclpy_support.run_nodes import run_until_finished
@@ -85,7 +85,7 @@ class CameraConfig:
             raise ConfigError("frame_id is empty, expected a name such as camera_optical_frame")
 
 
-class CameraNode(Node):
+class CameraNode(GuardedNode):
     """Reads ahead in one thread and publishes on time in another."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy

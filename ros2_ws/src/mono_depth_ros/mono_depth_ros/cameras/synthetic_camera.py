@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from nav_msgs.msg import Odometry
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -34,6 +33,7 @@ from mono_depth_ros.cameras.synthetic_cache import (
 )
 from mono_depth_ros.codec.camera_info import camera_info_from
 from mono_depth_ros.codec.encode import encode_cloud, encode_mono_float, encode_rgb
+from mono_depth_ros.rclpy_support.guarded import GuardedNode
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.qos import output_qos, overridable, publisher_events
@@ -84,7 +84,7 @@ class SyntheticConfig:
         return SyntheticScene(**{name: getattr(self, name) for name in names})
 
 
-class SyntheticCameraNode(Node):
+class SyntheticCameraNode(GuardedNode):
     """Renders in its thread, then publishes on time."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy

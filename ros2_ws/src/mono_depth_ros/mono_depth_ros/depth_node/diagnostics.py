@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
@@ -13,6 +13,7 @@ from mono_depth.engines.engine_report import EngineReport
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.depth_node.frame_stats import StatsReport
 from mono_depth_ros.depth_node.scale_topic import scale_values
+from mono_depth_ros.rclpy_support.guarded import GuardReport
 from mono_depth_ros.sensors.imu_gravity import ImuGravity
 from mono_depth_ros.sensors.sensor_depth import SensorDepthReport
 
@@ -64,6 +65,11 @@ class NodeState:
     stats: StatsReport
     skipped_before: int  # usable frames skipped up to the message before
     nan_ratio_warn: float
+    watchdog_limit_s: float = 0.0  # 0 = a frame may take any time
+    callbacks: GuardReport = field(default_factory=GuardReport)  # what callbacks did not take
+    callbacks_before: int = 0  # their errors up to the message before
+    loading: str = ""  # a model that will take over
+    not_taken: str = ""  # why another model did not
 
 
 def statuses(node_name: str, state: NodeState) -> list[DiagnosticStatus]:
@@ -84,7 +90,13 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     median_ms = stats.stage_p50_ms.get("infer", math.nan)
     stall_s = max(_STALL_MIN_S, 0.0 if math.isnan(median_ms) else _STALL_FACTOR * median_ms * 1e-3)
     if stats.busy_s > stall_s:
-        return DiagnosticStatus.ERROR, f"a frame is in work for {stats.busy_s:.1f} s"
+        limit = f"; at {state.watchdog_limit_s:g} s the process ends"
+        text = f"a frame is in work for {stats.busy_s:.1f} s"
+        return DiagnosticStatus.ERROR, text + (limit if state.watchdog_limit_s else "")
+    troubles = state.callbacks.total - state.callbacks_before
+    if troubles > 0:
+        text = f"{troubles} messages or requests not taken, the last: {state.callbacks.newest}"
+        return DiagnosticStatus.WARN, text
     if stats.silent_s > _SILENCE_S:
         age = f"no image on {state.image_topic} for {stats.silent_s:.0f} s"
         return DiagnosticStatus.WARN, f"{age}; see `ros2 topic info -v {state.image_topic}`"
@@ -114,6 +126,8 @@ def _judge_model(state: NodeState) -> tuple[bytes, str]:
     model = state.model
     if model.memory_problem:
         return DiagnosticStatus.WARN, model.memory_problem
+    if state.not_taken:
+        return DiagnosticStatus.WARN, state.not_taken
     refused = [reason for report in model.engines for reason in report.refused]
     if refused:
         return DiagnosticStatus.WARN, f"not taken: {refused[0]}"
@@ -148,6 +162,7 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "completed": state.completed,
         "pose_problem": state.pose_problem,
         "last_error": state.problem,
+        **_callback_values(state.callbacks),
     }
     return values | _stage_values(stats.stage_p50_ms, stats.stage_p99_ms)
 
@@ -162,6 +177,14 @@ def _sensor_depth_values(report: SensorDepthReport | None) -> dict[str, object]:
     if report is None or not report.received:
         return {}
     return {f"sensor_depth_{name}": value for name, value in asdict(report).items()}
+
+
+def _callback_values(report: GuardReport) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for fate, counts in (("skipped", report.skipped), ("failed", report.failed)):
+        for name, count in counts.items():
+            values[f"{name.strip('/').replace('/', '_')}_{fate}"] = count
+    return values
 
 
 def _stage_values(p50_ms: Mapping[str, float], p99_ms: Mapping[str, float]) -> dict[str, object]:
@@ -182,6 +205,8 @@ def _model_values(state: NodeState) -> dict[str, object]:
         "device": model.device,
         "model_sha256": model.sha256,
         "memory_problem": model.memory_problem,
+        "loading": state.loading,
+        "not_taken": state.not_taken,
     } | {
         key if report.model == model.name else f"{key} of {report.model}": value
         for report in model.engines

@@ -68,6 +68,11 @@ class FrameStats:
         with self._lock:
             self._busy_since_s = time.monotonic()
 
+    def busy_s(self) -> float:
+        """Return how long the worker has been at the frame in work [s], 0 = it waits."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
     def on_skipped(self, reason: str, *, idle: bool = False) -> None:
         """Count a frame that gave no output."""
         with self._lock:

@@ -7,6 +7,7 @@ One image takes four hops on two threads: `submit` puts it into the worker's one
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
@@ -24,31 +26,38 @@ from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
+from mono_depth_ros.depth_node.model_swap import Loading, ModelSwap, model_values, release
 from mono_depth_ros.depth_node.publishers import DepthPublishers
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.depth_node.stream import DepthStream
 from mono_depth_ros.depth_node.subscriptions import subscribe_all
+from mono_depth_ros.depth_node.watchdog import Watchdog
+from mono_depth_ros.exit_codes import ExitCode, end_process
+from mono_depth_ros.rclpy_support.guarded import GuardedNode
+from mono_depth_ros.rclpy_support.lifecycle_requests import refuse_unfit_requests
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
-from mono_depth_ros.rclpy_support.run_nodes import until_interrupted
+from mono_depth_ros.rclpy_support.run_nodes import spin_guarded, until_interrupted
 from mono_depth_ros.rclpy_support.transitions import logged
 
-_MAX_FAILURES = 5  # unexpected errors in a row after which the node deactivates itself
 _SUPERVISION_PERIOD_S = 0.5
 
 
-class DepthNode(LifecycleNode):
+class DepthNode(GuardedNode, LifecycleNode):
     """Subscribes to one camera and publishes its depth."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy
         super().__init__("mono_depth", **kwargs)
+        refuse_unfit_requests(self)
         self._bridge = LogBridge(self)
         self._pipeline: DepthPipeline | None = None
         self._outputs: DepthPublishers | None = None
         self._stream: DepthStream | None = None
         self._stats = FrameStats()  # of the stream now active, or the last one
-        self._problem, self._skipped_before = "", 0
+        self._problem, self._skipped_before, self._troubles_before = "", 0, 0
+        self._swap, self._not_taken = ModelSwap(), ""
+        self._watchdog: Watchdog | None = None
         self._info_received_s: float | None = None
         self._inputs: list[Any] = []
         self._services_offered: list[Any] = []
@@ -56,6 +65,7 @@ class DepthNode(LifecycleNode):
             self,
             NodeConfig(),
             is_fixed=lambda: self._pipeline is not None,
+            may_reload=lambda: self._stream is not None,
             on_change=self._reconfigure,
         )
         self._snapshots = SnapshotService(self)
@@ -86,6 +96,7 @@ class DepthNode(LifecycleNode):
         """Stop the worker and free everything, in whatever state."""
         self._stop_stream()
         self._release()
+        self._swap.close()
         self._bridge.close()
         # rclpy leaves it, and with it the node lives on in the graph and keeps its log topic.
         self._state_machine.destroy_when_not_in_use()
@@ -101,6 +112,7 @@ class DepthNode(LifecycleNode):
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, run it once, create publishers and services."""
+        self._built_from = self.config
         pipeline = build_pipeline(self.config, is_live=True)
         warm_up_ms = warm_up(pipeline)
         self._pipeline, self._outputs = pipeline, DepthPublishers(self)
@@ -114,12 +126,8 @@ class DepthNode(LifecycleNode):
                 callback_group=self._snapshots.callback_group,
             ),
         ]
-        self._problem = ""
-        model = pipeline.model
-        self.get_logger().info(
-            f"model {model.name} ({model.kind.value}) on {model.device}, "
-            f"{warm_up_ms:.0f} ms a frame"
-        )
+        self._problem = self._not_taken = ""
+        self._tell_model(pipeline, warm_up_ms)
         return TransitionCallbackReturn.SUCCESS
 
     @logged
@@ -137,6 +145,12 @@ class DepthNode(LifecycleNode):
             clock=self.get_clock(),
             logger=self.get_logger(),
             context=self.context,
+            on_gpu_lost=self._on_gpu_lost,
+        )
+        self._watchdog = Watchdog(
+            busy_s=stream.stats.busy_s,
+            limit_s=lambda: self.config.watchdog.limit_s,
+            on_hung=self._on_hung,
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
@@ -174,8 +188,13 @@ class DepthNode(LifecycleNode):
             self.destroy_subscription(subscription)
         self._inputs = []
         if self._stream is not None:
+            if self._swap.is_under_way:
+                self._keep_model(f"{self.config.model} not taken: the node was deactivated")
             self._stream.stop()
             self._stream = None
+        if self._watchdog is not None:  # it also watches the last frame
+            self._watchdog.stop()
+            self._watchdog = None
         self._snapshots.close()
 
     def _release(self) -> None:
@@ -209,24 +228,67 @@ class DepthNode(LifecycleNode):
         self._diagnostics_timer.reset()
         if self._pipeline is not None:
             self._pipeline.reconfigure(config)
+        if self._stream is not None:
+            if model_values(config) != model_values(self._built_from):
+                self._swap.request(config)
+            else:
+                self._swap.cancel()
+
+    # Another model, while the node is active.
+
+    def _on_loaded(self, loaded: Loading) -> None:
+        stream, pipeline = self._stream, loaded.pipeline
+        if stream is None or pipeline is None:
+            self._keep_model(f"{loaded.config.model} not taken: {loaded.problem}")
+            return
+        pipeline.reconfigure(self.config)  # what has changed meanwhile
+        stream.replace_pipeline(pipeline, release)
+        self._pipeline, self._built_from, self._not_taken = pipeline, loaded.config, ""
+        self._tell_model(pipeline, loaded.warm_up_ms)
+
+    def _keep_model(self, reason: str) -> None:
+        """Go on with the model that runs, and let the parameters say so."""
+        self._swap.cancel()
+        running = model_values(self._built_from)
+        self.set_parameters([Parameter(name, value=value) for name, value in running.items()])
+        name = "the model before" if self._pipeline is None else self._pipeline.model.name
+        self._not_taken = f"{reason}; {name} goes on"
+        self.get_logger().error(self._not_taken)
+
+    def _tell_model(self, pipeline: DepthPipeline, frame_ms: float) -> None:
+        model = pipeline.model
+        self.get_logger().info(
+            f"model {model.name} ({model.kind.value}) on {model.device}, {frame_ms:.0f} ms a frame"
+        )
 
     # Supervision.
 
     def _supervise(self) -> None:
         self._snapshots.expire()
-        stream = self._stream
-        if stream is not None and stream.failures_in_a_row >= _MAX_FAILURES:
-            self.trigger_deactivate()
-            self.report_problem(
-                f"deactivated after {_MAX_FAILURES} failed frames in a row: {stream.last_failure}"
-            )
+        loaded = self._swap.take()
+        if loaded is not None:
+            self._on_loaded(loaded)
+
+    def _on_hung(self, busy_s: float) -> None:
+        problem = f"a frame is in work for {busy_s:.1f} s, watchdog.limit_s is"
+        self._end(ExitCode.HUNG, f"{problem} {self.config.watchdog.limit_s:g}")
+
+    def _on_gpu_lost(self, error: Exception) -> None:
+        self._end(ExitCode.GPU_LOST, f"this process cannot use the GPU any more: {error!r}")
+
+    def _end(self, code: ExitCode, problem: str) -> None:
+        """End the process; called on the thread that found out why, whatever others do."""
+        with contextlib.suppress(Exception):
+            self.report_problem(f"{problem}; the process ends with status {code.value}")
+            self._publish_diagnostics()
+        end_process(code)
 
     def _publish_diagnostics(self) -> None:
         pipeline = self._pipeline
         age_s = self._info_received_s and time.monotonic() - self._info_received_s
         state = NodeState(
             lifecycle=self._state_machine.current_state[1],
-            problem=self._problem,
+            problem=self._problem or ("" if self._stream is None else self._stream.problem),
             image_topic=self.resolve_topic_name("image"),
             camera_info_age_s=age_s,
             model=None if pipeline is None else ModelFacts.of(pipeline),
@@ -239,7 +301,13 @@ class DepthNode(LifecycleNode):
             stats=self.stats,
             skipped_before=self._skipped_before,
             nan_ratio_warn=self.config.diagnostics.nan_ratio_warn,
+            watchdog_limit_s=self.config.watchdog.limit_s,
+            callbacks=self.guard.report(),
+            callbacks_before=self._troubles_before,
+            loading=self._swap.wanted,
+            not_taken=self._not_taken,
         )
+        self._troubles_before = state.callbacks.total
         self._skipped_before = state.stats.skipped - state.stats.idle
         message = DiagnosticArray(status=statuses(self.get_name(), state))
         message.header.stamp = self.get_clock().now().to_msg()
@@ -250,14 +318,14 @@ def main(args: list[str] | None = None, *, node_type: type[DepthNode] = DepthNod
     """Run the node until it is interrupted."""
     node: Any = None
     try:
-        with until_interrupted():
+        with until_interrupted() as interrupted:
             rclpy.init(args=args)
             node = node_type()
             executor = SingleThreadedExecutor()
             executor.add_node(node)
             if node.config.autostart:
                 node.autostart()
-            executor.spin()
+            spin_guarded(executor, node.guard, interrupted.is_set)
     except ConfigError as error:
         raise SystemExit(f"mono_depth: {error}") from error
     finally:

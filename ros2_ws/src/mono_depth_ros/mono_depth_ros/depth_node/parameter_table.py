@@ -39,7 +39,7 @@ def markdown_table(names: Iterable[str] | None = None) -> str:
     defaults = flatten(NodeConfig())
     for name in defaults if names is None else names:
         param, default = table[name], defaults[name]
-        live = "yes" if param.live else ""
+        live = "yes" if param.live else "loads" if param.reloads else ""
         meaning = param.description.replace("|", "\\|")
         rows.append(f"| `{name}` | `{_scalar(default)}` | {_allowed(param)} | {live} | {meaning} |")
     return "\n".join(rows) + "\n"
@@ -72,7 +72,8 @@ def _indent(depth: int) -> str:
 
 def _comment(param: Param, indent: str) -> list[str]:
     notes = [param.description, f"Allowed: {_plain(param)}." if _plain(param) else ""]
-    notes.append("" if param.live else "Fixed while the node is configured.")
+    notes.append("" if param.live or param.reloads else "Fixed while the node is configured.")
+    notes.append("Loads the model anew while the node is active." if param.reloads else "")
     text = " ".join(note for note in notes if note)
     prefix = f"{indent}# "
     return textwrap.wrap(text, _WIDTH, initial_indent=prefix, subsequent_indent=prefix)

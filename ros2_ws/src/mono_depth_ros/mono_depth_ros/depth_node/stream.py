@@ -16,8 +16,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from mono_depth.data import DepthImage, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
 from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.stream.back_off import BackOff
 from mono_depth.stream.latest_worker import LatestWorker
 from mono_depth.stream.stamp_guard import StampGuard
+from mono_depth.system.gpu_errors import is_gpu_lost
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.frame_reader import FrameReader
@@ -46,6 +48,7 @@ class DepthStream:
         clock: of the node, for latency and age.
         logger: of the node.
         context: of the node; where it is shut down, nothing can be published.
+        on_gpu_lost: told when this process cannot use the GPU any more.
     """
 
     def __init__(
@@ -59,11 +62,14 @@ class DepthStream:
         clock: Clock,
         logger: RcutilsLogger,
         context: Context,
+        on_gpu_lost: Callable[[Exception], None],
     ) -> None:
         self._pipeline, self._outputs, self._snapshots = pipeline, outputs, snapshots
         self._scale_reporter = scale_reporter
         self._config, self._clock, self._logger = config, clock, logger
-        self._context = context
+        self._context, self._on_gpu_lost = context, on_gpu_lost
+        self._next: DepthPipeline | None = None  # takes over with the next frame
+        self._release: Callable[[DepthPipeline], None] = DepthPipeline.close
         odometry, imu = config().odometry, config().imu
         self.poses = CameraPoses(
             fixed_frame=odometry.fixed_frame,
@@ -87,8 +93,8 @@ class DepthStream:
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
         self.temporal_mode = self.completed = ""  # of the newest frame
-        self.failures_in_a_row = 0
-        self.last_failure = ""
+        self._back_off = BackOff()
+        self._last_failure = ""
         self._worker: LatestWorker[Image | CompressedImage] = LatestWorker(
             self._handle, on_drop=lambda _: self.stats.on_dropped()
         )
@@ -104,33 +110,70 @@ class DepthStream:
 
     def set_points(self, cloud: PointCloud2) -> None:
         """Hand over the newest metric points."""
-        try:
-            self._points.on_cloud(cloud)
-        except FrameError as error:
-            self._tell(f"sparse_points skipped: {error}")
+        self._points.on_cloud(cloud)
 
     def reset(self, reason: str) -> None:
         """Forget the past before the next frame."""
         self._reset_reason = reason
 
+    @property
+    def problem(self) -> str:
+        """Why frames are left out for now, "" = they are not."""
+        if not self._back_off.pause_s:
+            return ""
+        return (
+            f"paused for {self._back_off.pause_s:g} s after {self._back_off.failures} failed "
+            f"frames in a row, then tried again: {self._last_failure}"
+        )
+
+    def replace_pipeline(
+        self, pipeline: DepthPipeline, release: Callable[[DepthPipeline], None]
+    ) -> None:
+        """Let another pipeline find depth from the next frame on; the old one is released."""
+        self._release = release
+        unused, self._next = self._next, pipeline
+        if unused is not None:
+            release(unused)
+
     def stop(self) -> None:
         """Finish the frame in work and end the worker."""
         self._worker.stop()
+        self._take_next()
+
+    def _take_next(self) -> None:
+        pipeline, self._next = self._next, None
+        if pipeline is None:
+            return
+        old, self._pipeline = self._pipeline, pipeline
+        self._back_off.on_success()  # what failed has gone
+        self._outputs.reset()
+        self.stats.on_reset(f"model {pipeline.model.name} took over")
+        self._release(old)
 
     def _handle(self, msg: Image | CompressedImage) -> None:
+        if self._next is not None:
+            self._take_next()
         self.stats.on_started()
+        if self._back_off.is_paused:
+            self._skip(f"frame skipped: {self.problem}", self.problem)
+            return
         try:
             self._process(msg)
-            self.failures_in_a_row = 0
         except MonoDepthError as error:
             self._skip(f"frame skipped: {error}", str(error))
+            if is_gpu_lost(error):
+                self._on_gpu_lost(error)
         except Exception as error:  # noqa: BLE001 - the node outlives one bad frame
             if not self._context.ok():
                 self.stats.on_skipped("ROS was shut down")
                 return
-            self.failures_in_a_row += 1
-            self.last_failure = repr(error)
             self._skip(f"frame failed: {traceback.format_exc()}", repr(error))
+            if is_gpu_lost(error):
+                self._on_gpu_lost(error)
+            self._last_failure = repr(error)
+            if self._back_off.on_failure():
+                self.reset("failed frames")
+                self._logger.error(self.problem)
 
     def _process(self, msg: Image | CompressedImage) -> None:
         wanted = self._outputs.wanted()
@@ -176,6 +219,8 @@ class DepthStream:
         if self._snapshots.is_wanted:
             root = Path(config.snapshot_dir or Path.home() / ".ros" / "mono_depth")
             self._snapshots.serve(result, root)
+        if self._back_off.failures and self._back_off.on_success():
+            self._logger.info("depth is found again after failed frames")
 
     def _check_age(self, msg: Image | CompressedImage, max_age_s: float) -> None:
         age_s = (self._clock.now().nanoseconds - stamp_ns(msg.header)) * 1e-9

@@ -31,6 +31,7 @@ class NodeParameters(Generic[Config]):
         node: declares one parameter for each value.
         defaults: the config whose names, types, descriptions and limits become parameters.
         is_fixed: tells whether values that are not live may not change now.
+        may_reload: tells whether those with which something is loaded anew may, all the same.
         on_change: told of the new config after every accepted change.
 
     Raises:
@@ -43,10 +44,11 @@ class NodeParameters(Generic[Config]):
         defaults: Config,
         *,
         is_fixed: Callable[[], bool],
+        may_reload: Callable[[], bool] = lambda: False,
         on_change: Callable[[Config], None],
     ) -> None:
         self._table = params(defaults)
-        self._is_fixed, self._on_change = is_fixed, on_change
+        self._is_fixed, self._may_reload, self._on_change = is_fixed, may_reload, on_change
         self.config = updated(defaults, _declare(node, defaults))
         node.add_on_set_parameters_callback(self._validate)
         if hasattr(node, "add_post_set_parameters_callback"):  # not in Humble
@@ -57,9 +59,10 @@ class NodeParameters(Generic[Config]):
 
     def _validate(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = self._own(parameters)
-        fixed = [name for name in changes if not self._table[name].live] if self._is_fixed() else []
+        fixed = [name for name in changes if self._is_fixed_now(self._table[name])]
         if fixed:
-            reason = f"{', '.join(fixed)} can change only while the node is unconfigured"
+            also = " or active" if all(self._table[name].reloads for name in fixed) else ""
+            reason = f"{', '.join(fixed)} can change only while the node is unconfigured{also}"
             return SetParametersResult(successful=False, reason=reason)
         try:
             updated(self.config, changes)
@@ -68,6 +71,11 @@ class NodeParameters(Generic[Config]):
         if self._applies_when_validated:
             self._apply(parameters)
         return SetParametersResult(successful=True)
+
+    def _is_fixed_now(self, param: Param) -> bool:
+        if param.live or not self._is_fixed():
+            return False
+        return not (param.reloads and self._may_reload())
 
     def _apply(self, parameters: Sequence[Parameter]) -> None:
         changes = self._own(parameters)
@@ -97,7 +105,9 @@ def _declare(node: Node, defaults: DataclassInstance) -> dict[str, Any]:
 def descriptor(param: Param, default: object) -> ParameterDescriptor:
     """Return the ROS description of one value."""
     constraints = [f"one of: {', '.join(param.choices)}"] if param.choices else []
-    if not param.live:
+    if param.reloads:
+        constraints.append("while the node is active, the model is loaded anew with it")
+    elif not param.live:
         constraints.append("fixed while the node is configured")
     message = ParameterDescriptor(
         description=param.description, additional_constraints="; ".join(constraints)

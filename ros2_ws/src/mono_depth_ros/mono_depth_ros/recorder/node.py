@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image, PointCloud2
@@ -26,6 +25,7 @@ from mono_depth.display.colormap import COLORMAPS
 from mono_depth.errors import ConfigError, FrameError
 from mono_depth.messages.decode_image import decode_image
 from mono_depth_ros.codec import cv_bridge_conversions
+from mono_depth_ros.rclpy_support.guarded import GuardedNode
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import run_until_finished
 from mono_depth_ros.recorder.recording import Moment, Recording
@@ -58,7 +58,7 @@ class RecorderConfig:
         check_limits(self)
 
 
-class Recorder(Node):
+class Recorder(GuardedNode):
     """Subscribes to the camera and to the outputs of the depth node."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy

@@ -37,6 +37,7 @@ LIBRARY = (
     "commands",
 )
 NODE = (
+    "exit_codes",
     "processes",
     "rclpy_support",
     "codec",

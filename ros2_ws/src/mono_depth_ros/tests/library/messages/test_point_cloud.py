@@ -96,3 +96,8 @@ def test_an_empty_cloud_has_no_points(changes: dict[str, int]) -> None:
 def test_a_cloud_that_contradicts_itself_is_refused(changes: dict[str, object], text: str) -> None:
     with pytest.raises(FrameError, match=text):
         read_points(SimpleNamespace(**{**vars(cloud(XYZ)), **changes}))
+
+
+def test_a_cloud_without_points_needs_no_fields():
+    nothing = SimpleNamespace(width=0, height=0, fields=[], point_step=0, row_step=0, data=b"")
+    assert read_points(nothing).shape == (0, 3)

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image
 
-from mono_depth.models.families.onnx import OnnxDepth
 from mono_depth_ros.depth_node import node as depth_node
 
 pytestmark = pytest.mark.ros
@@ -175,54 +176,6 @@ def test_an_unexpected_error_of_a_transition_is_logged_with_its_trace(depth_benc
     assert bench.change_state("configure")
 
 
-def lose_device(*_: object) -> None:
-    raise RuntimeError("CUDA error: device lost")
-
-
-def test_five_unexpected_failures_in_a_row_deactivate_the_node(depth_bench, monkeypatch):
-    bench = depth_bench()
-    bench.listen("depth/image")
-    bench.calibrate()
-    with monkeypatch.context() as fault:
-        fault.setattr(OnnxDepth, "infer", lose_device)
-        for _ in range(5):
-            bench.process(bench.image(IMAGE))
-        bench.ros.wait_until(lambda: bench.state() == "inactive", what="deactivation")
-
-    problem = "deactivated after 5 failed frames in a row: RuntimeError('CUDA error: device lost')"
-    bench.wait_for_log(problem)
-    bench.wait_for_status(DiagnosticStatus.ERROR, problem)
-    assert bench.node.stats.skipped == 5
-    assert bench.wait_for_log("frame failed: ").endswith("RuntimeError: CUDA error: device lost\n")
-
-    assert bench.change_state("activate")
-    bench.wait_for_inputs()
-    bench.calibrate()
-    good = bench.image(IMAGE)
-    bench.process(good)
-    assert bench.output("depth/image", good).width == 8
-
-
-def test_four_failures_and_a_good_frame_do_not_deactivate(depth_bench, monkeypatch):
-    bench = depth_bench()
-    bench.listen("depth/image")
-    bench.calibrate()
-    for _ in range(2):
-        with monkeypatch.context() as fault:
-            fault.setattr(OnnxDepth, "infer", lose_device)
-            for _ in range(4):
-                bench.process(bench.image(IMAGE))
-        good = bench.image(IMAGE)
-        bench.process(good)
-        bench.output("depth/image", good)
-
-    stats = bench.node.stats
-    assert (stats.published, stats.skipped) == (2, 8)
-    told = len(bench.diagnostics)  # the supervision runs twice a second
-    bench.ros.wait_until(lambda: len(bench.diagnostics) > told + 10)
-    assert bench.state() == "active"
-
-
 def test_shutdown_from_active_ends_the_stream(depth_bench):
     bench = depth_bench()
     with Camera(bench):
@@ -231,6 +184,103 @@ def test_shutdown_from_active_ends_the_stream(depth_bench):
 
     assert bench.state() == "finalized"
     assert len(list(bench.node.subscriptions)) == 0
+
+
+def all_transitions() -> dict[str, int]:
+    names = [name for name in dir(Transition) if name.startswith("TRANSITION_")]
+    known = {name.removeprefix("TRANSITION_").lower(): getattr(Transition, name) for name in names}
+    return {**known, "unknown": 77, "largest": 255}
+
+
+PATHS = {
+    "unconfigured": (),
+    "inactive": ("configure",),
+    "active": ("configure", "activate"),
+    "finalized": ("unconfigured_shutdown",),
+}
+FITTING = {
+    "unconfigured": {"configure": "inactive", "unconfigured_shutdown": "finalized"},
+    "inactive": {
+        "cleanup": "unconfigured",
+        "activate": "active",
+        "inactive_shutdown": "finalized",
+    },
+    "active": {"deactivate": "inactive", "active_shutdown": "finalized"},
+    "finalized": {},
+}
+
+
+def ask(bench, number: int = 0, label: str = "") -> bool:
+    request = ChangeState.Request(transition=Transition(id=number, label=label))
+    return bool(bench.call("change_state", ChangeState, request).success)
+
+
+@pytest.mark.parametrize("state", PATHS)
+def test_a_request_that_does_not_fit_the_state_is_refused_and_the_state_stays(depth_bench, state):
+    bench = depth_bench(active=False)
+    for step in PATHS[state]:
+        assert bench.change_state(step)
+    unfit = {name: n for name, n in all_transitions().items() if name not in FITTING[state]}
+
+    for name, number in unfit.items():
+        assert not ask(bench, number), name
+        assert bench.state() == state, name
+        bench.wait_for_log(f"transition {number} refused: the node is {state} and stays so")
+
+    assert bench.node.guard.report().total == 0  # refused, not caught
+
+
+@pytest.mark.parametrize("state", PATHS)
+def test_so_is_one_by_its_label(depth_bench, state):
+    bench = depth_bench(active=False)
+    for step in PATHS[state]:
+        assert bench.change_state(step)
+    labels = {"configure", "activate", "deactivate", "cleanup", "nonsense", "transition_success"}
+
+    for label in sorted(labels - FITTING[state].keys()):
+        assert not ask(bench, 0, label), label
+        assert bench.state() == state, label
+        bench.wait_for_log(f"transition '{label}' refused: the node is {state}")
+
+
+def test_a_label_counts_more_than_the_number_beside_it(depth_bench):
+    bench = depth_bench(active=False)
+
+    assert ask(bench, Transition.TRANSITION_ACTIVATE, "configure")
+    assert bench.state() == "inactive"
+    assert not ask(bench, Transition.TRANSITION_ACTIVATE, "cleanupp")
+    assert ask(bench, 0, "activate")
+    assert ask(bench, 0, "shutdown")
+    assert bench.state() == "finalized"
+
+
+@pytest.mark.parametrize(
+    ("state", "name", "then"),
+    [(state, name, then) for state, row in FITTING.items() for name, then in row.items()],
+)
+def test_a_request_that_fits_is_done(depth_bench, state, name, then):
+    bench = depth_bench(active=False)
+    for step in PATHS[state]:
+        assert bench.change_state(step)
+
+    assert bench.change_state(name)
+
+    assert bench.state() == then
+
+
+def test_unfit_requests_between_frames_cost_no_frame(depth_bench):
+    bench = depth_bench()
+    bench.listen("depth/image")
+    bench.calibrate()
+    with Camera(bench):
+        for name in ("configure", "activate", "cleanup", "unknown") * 5:
+            assert not ask(bench, all_transitions()[name])
+        heard = len(bench.heard["depth/image"])
+        bench.ros.wait_until(lambda: len(bench.heard["depth/image"]) > heard, what="depth")
+
+    stats = bench.settle()
+    assert stats.received == stats.published + stats.dropped
+    assert bench.state() == "active"
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -38,7 +38,8 @@ pytestmark = pytest.mark.ros
 DEFAULTS = flatten(NodeConfig())
 TABLE = params(NodeConfig())
 LIVE = [name for name, param in TABLE.items() if param.live]
-FIXED = [name for name, param in TABLE.items() if not param.live]
+RELOADING = [name for name, param in TABLE.items() if param.reloads]
+FIXED = [name for name, param in TABLE.items() if not param.live and not param.reloads]
 PACKAGE = Path(reference.__file__).resolve().parents[2]
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
@@ -49,10 +50,12 @@ DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 # The effects of completion need a network that completes:
 # tests/library/pipeline/test_completion.py, that of level_ground one that is guided:
 # tests/library/pipeline/test_guided.py;
-# those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py.
+# those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py, that of the watchdog
+# in test_recovery.py.
 PROVED: set[str] = {
     "imu.camera_in_imu",
     "imu.enabled",
+    "watchdog.limit_s",
     "sensor_depth.max_apart_s",
     "sensor_depth.max_wait_s",
     "completion.source",
@@ -832,6 +835,18 @@ def test_a_live_parameter_can_be_set_at_any_time(bench, name):
     assert bench.set_parameters(**{name: bench.node.get_parameter(name).value}) == ""
 
 
+def test_what_loads_the_model_can_be_set_while_active_but_not_while_inactive(depth_bench):
+    bench = depth_bench()
+    same = {name: bench.node.get_parameter(name).value for name in RELOADING}
+
+    assert bench.set_parameters(**same) == ""
+
+    assert bench.change_state("deactivate")
+    for name, value in same.items():
+        reason = bench.set_parameters(**{name: value})
+        assert reason == f"{name} can change only while the node is unconfigured or active"
+
+
 @pytest.mark.parametrize("name", FIXED)
 def test_a_fixed_parameter_changes_only_while_unconfigured(bench, name):
     reason = bench.set_parameters(**{name: bench.node.get_parameter(name).value})
@@ -840,7 +855,7 @@ def test_a_fixed_parameter_changes_only_while_unconfigured(bench, name):
 
 def test_unconfigured_everything_can_be_set(depth_bench):
     bench = depth_bench(active=False)
-    values = {name: bench.node.get_parameter(name).value for name in FIXED}
+    values = {name: bench.node.get_parameter(name).value for name in [*FIXED, *RELOADING]}
 
     assert bench.set_parameters(**{**values, "model": "tiny_affine"}) == ""
 
