@@ -13,6 +13,7 @@ from mono_depth.messages.decode_image import (
     decode_depth,
     decode_image,
 )
+from mono_depth.messages.image_watch import ImageWatch
 from mono_depth.messages.protocols import CompressedImageMessage, ImageMessage
 
 
@@ -20,7 +21,9 @@ def decode_rgb(
     msg: ImageMessage | CompressedImageMessage,
     *,
     max_pixels: int = MAX_PIXELS,
+    significant_bits: int = 16,
     fallback: PixelConverter | None = None,
+    watch: ImageWatch | None = None,
 ) -> RgbImage:
     """Turn a colour image message into (H, W, 3) uint8, as `decode_image` or `decode_compressed`.
 
@@ -28,8 +31,16 @@ def decode_rgb(
         FrameError: the message cannot be used.
     """
     if hasattr(msg, "encoding"):
-        return decode_image(cast("ImageMessage", msg), max_pixels=max_pixels, fallback=fallback)
-    return decode_compressed(msg, max_pixels=max_pixels)
+        return decode_image(
+            cast("ImageMessage", msg),
+            max_pixels=max_pixels,
+            significant_bits=significant_bits,
+            fallback=fallback,
+            watch=watch,
+        )
+    return decode_compressed(
+        msg, max_pixels=max_pixels, significant_bits=significant_bits, watch=watch
+    )
 
 
 def decode_any_depth(
