@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.errors import FrameError
+from mono_depth.messages.depth_reading import DepthReading, read_metres
 from mono_depth.messages.image_header import ImageHeader, read_header
 from mono_depth.messages.image_watch import ImageWatch
 from mono_depth.messages.jpeg_end import decode_unended
@@ -266,29 +267,32 @@ def _high_bits(
     return np.asarray(np.minimum(words >> (significant_bits - 8), 255))
 
 
-def decode_depth(msg: ImageMessage, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
+def read_depth(
+    msg: ImageMessage, *, max_pixels: int = MAX_PIXELS, max_depth_m: float | None = None
+) -> DepthReading:
     """Turn a depth message into metres.
 
     Args:
         msg: 16UC1 or mono16 in millimetres, or 32FC1 in metres (REP 118).
         max_pixels: larger images are refused before anything is allocated.
+        max_depth_m: as of `read_metres`.
 
     Returns:
-        (H, W) float32 metres, > 0 or NaN; 0, negative and infinite values become NaN.
+        (H, W) float32 metres, > 0 or NaN; 0, 65535, negative and infinite values become NaN.
 
     Raises:
-        FrameError: another encoding, or size, step and data contradict each other.
+        FrameError: another encoding or unit, or size, step and data contradict each other.
     """
     _check_size(msg.width, msg.height, max_pixels)
-    if msg.encoding in ("16UC1", "mono16"):
-        depth_mm = _view(msg, "u2", 1, msg.height)
-        depth_m: DepthImage = np.divide(depth_mm, 1000.0, dtype=np.float32)
-    elif msg.encoding == "32FC1":
-        depth_m = _view(msg, "f4", 1, msg.height).astype(np.float32)
-    else:
+    if msg.encoding not in ("16UC1", "mono16", "32FC1"):
         raise FrameError(f"depth encoding {msg.encoding!r}, expected 16UC1 or 32FC1")
-    depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
-    return depth_m
+    stored = _view(msg, "f4" if msg.encoding == "32FC1" else "u2", 1, msg.height)
+    return read_metres(stored, msg.encoding, max_depth_m)
+
+
+def decode_depth(msg: ImageMessage, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
+    """Turn a depth message into (H, W) metres, as `read_depth`, whatever its values."""
+    return read_depth(msg, max_pixels=max_pixels).depth_m
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -137,6 +137,7 @@ class DepthNode(LifecycleNode):
             clock=self.get_clock(),
             logger=self.get_logger(),
             context=self.context,
+            image_topic=self.resolve_topic_name("image"),
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
@@ -233,6 +234,8 @@ class DepthNode(LifecycleNode):
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
             completed="" if self._stream is None else self._stream.completed,
+            image_doubt="" if self._stream is None else self._stream.image_doubt,
+            unended_jpegs=0 if self._stream is None else self._stream.unended_jpegs,
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
             gravity=None if self._stream is None else self._stream.gravity,
