@@ -7,11 +7,14 @@
 # packages, else rclpy comes as wheels from PyPI. A second run costs well under a second: a stamp
 # remembers what was installed, and for what.
 #
-# Settings: MONO_DEPTH_PYTHON (interpreter to use), MONO_DEPTH_VENV (folder, default .venv).
+# Settings: MONO_DEPTH_PYTHON (interpreter to use), MONO_DEPTH_ROS (wheels of jazzy, the default, or
+# kilted), MONO_DEPTH_VENV (folder, default .venv; of another distribution .venv-NAME).
 
 REPOSITORY="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 PACKAGE="$REPOSITORY/ros2_ws/src/mono_depth_ros"
+DISTRIBUTION="${MONO_DEPTH_ROS:-jazzy}"
 VENV="${MONO_DEPTH_VENV:-$REPOSITORY/.venv}"
+[ "$DISTRIBUTION" = jazzy ] || VENV="${MONO_DEPTH_VENV:-$REPOSITORY/.venv-$DISTRIBUTION}"
 PYTHON="$VENV/bin/python"
 TORCH="torch==2.13.0"
 TORCH_CPU_INDEX="https://download.pytorch.org/whl/cpu"
@@ -107,10 +110,17 @@ choose_python() {
     if ros_is_sourced; then
         ROS_MODE="installed $ROS_DISTRO"
         BASE_PYTHON=python3
+        [ "${MONO_DEPTH_ROS:-$ROS_DISTRO}" = "$ROS_DISTRO" ] ||
+            die "MONO_DEPTH_ROS is $MONO_DEPTH_ROS, but ROS $ROS_DISTRO is sourced: unset one of them"
         python_fits python3 || die "ROS $ROS_DISTRO uses $(python3 -V); Python 3.10 or newer is needed"
         return 0
     fi
     ROS_MODE="wheels"
+    case "$DISTRIBUTION" in
+    jazzy) ROS_EXTRA=ros ;;
+    kilted) ROS_EXTRA="ros-$DISTRIBUTION" ;;
+    *) die "MONO_DEPTH_ROS is $DISTRIBUTION; there are wheels of jazzy and kilted" ;;
+    esac
     unset _ROS_WHEELS_BOOTSTRAP_COMPLETE # of another environment: ours has its own library path
     if [ "$(uname -s) $(uname -m)" != "Linux x86_64" ]; then
         die "rclpy has wheels for x86-64 Linux only and this is $(uname -s) $(uname -m): install" \
@@ -136,6 +146,9 @@ make_venv() {
     local identity version options=()
     version="$("$BASE_PYTHON" -c 'import sys; print(sys.executable, sys.version.split()[0])')"
     identity="$VENV | $version | $ROS_MODE"
+    if [ "$ROS_MODE" = wheels ] && [ "$DISTRIBUTION" != jazzy ]; then
+        identity="$identity of $DISTRIBUTION"
+    fi
     if [ -e "$VENV" ] && [ ! -e "$VENV/.made-for" ] && [ -e "$VENV/pyvenv.cfg" ]; then
         die "$VENV was not made by this script: move it away, or set MONO_DEPTH_VENV"
     fi
@@ -208,7 +221,7 @@ prepare_environment() {
     local name="$1" extras="$2" stamp
     choose_python
     make_venv
-    [ "$ROS_MODE" != wheels ] || extras="$extras,ros"
+    [ "$ROS_MODE" != wheels ] || extras="$extras,$ROS_EXTRA"
     stamp="$(stamp_of "$extras")"
     if [ "$(cat "$VENV/.ready-$name" 2>/dev/null)" != "$stamp" ]; then
         write_constraints

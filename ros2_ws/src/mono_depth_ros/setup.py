@@ -21,16 +21,23 @@ TEST = [
     "rosbags>=0.11",  # opens the files of a bag without its metadata.yaml
 ]
 VIDEO = ["imageio-ffmpeg"]
-# Python wheels of ROS 2 Jazzy, for machines without a ROS installation (x86-64 only).
-ROS = [
-    "ros-rclpy[fastrtps]==7.1.6",
-    "ros-sensor-msgs==5.3.6",
-    "ros-std-srvs==5.3.6",
-    "ros-nav-msgs==5.3.6",
-    "ros-geometry-msgs==5.3.6",
-    "ros-diagnostic-msgs==5.3.6",
-    "cv_bridge",
-]
+
+
+def ros_wheels(rclpy: str, interfaces: str) -> list[str]:
+    """Name the Python wheels of one ROS 2 distribution, by its versions (x86-64 only)."""
+    packages = ("sensor-msgs", "std-srvs", "nav-msgs", "geometry-msgs", "diagnostic-msgs")
+    return [
+        f"ros-rclpy[fastrtps]=={rclpy}",
+        *(f"ros-{package}=={interfaces}" for package in packages),
+        "cv_bridge",
+    ]
+
+
+# For machines without a ROS installation.
+ROS = {
+    "ros": ros_wheels("7.1.6", "5.3.6"),  # Jazzy
+    "ros-kilted": ros_wheels("9.1.2", "5.5.1"),
+}
 
 
 def version() -> str:
@@ -91,9 +98,9 @@ setup(
         "open3d": ["open3d"],
         "openvino": ["openvino"],
         "plot": ["matplotlib"],
-        "ros": ROS,
         "test": TEST,
         "video": VIDEO,
+        **ROS,
     },
     entry_points={
         "console_scripts": [

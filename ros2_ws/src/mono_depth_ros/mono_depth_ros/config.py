@@ -190,6 +190,29 @@ class WatchdogConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageConfig:
+    """How the samples of images are read."""
+
+    significant_bits: Annotated[
+        int,
+        Param(
+            "Bits that the camera fills in images of 16 bits (mono16, PNG): 8 to 16, 0 = all 16. "
+            "A camera of 10 or 12 bits looks almost black without it.",
+            0,
+            16,
+            live=True,
+        ),
+    ] = 0
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if 0 < self.significant_bits < 8:
+            raise ConfigError(
+                f"image.significant_bits = {self.significant_bits} must be 0, or 8 to 16"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeConfig(PipelineConfig):
     """All parameters of the depth node."""
 
@@ -234,6 +257,7 @@ class NodeConfig(PipelineConfig):
     snapshot_dir: Annotated[
         str, Param("Folder of the snapshot service; empty = ~/.ros/mono_depth.", live=True)
     ] = ""
+    image: ImageConfig = field(default_factory=ImageConfig)
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
     imu: ImuConfig = field(default_factory=ImuConfig)
     sensor_depth: SensorDepthConfig = field(default_factory=SensorDepthConfig)

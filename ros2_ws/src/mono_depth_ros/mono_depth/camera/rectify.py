@@ -50,6 +50,7 @@ class Rectifier:
         lens: Lens,
         rectified: Intrinsics,
         rotation: tuple[float, ...] = IDENTITY,
+        raw_skew_px: float = 0.0,
     ) -> None:
         """Compute the maps, once for all images.
 
@@ -58,6 +59,7 @@ class Rectifier:
             lens: its distortion.
             rectified: the pinhole camera to make, of the size of `raw`.
             rotation: 3x3 row-major, turns points of the raw camera's frame into the rectified.
+            raw_skew_px: K[0, 1] of the distorted image; OpenCV's fisheye alpha is this / fx.
 
         Raises:
             FrameError: the two sizes differ.
@@ -82,6 +84,8 @@ class Rectifier:
             size,
             cv2.CV_32FC1,
         )
+        # OpenCV makes its maps without a skew: a shear of the distorted image puts it in.
+        columns = columns + np.float32(raw_skew_px / raw.fy) * (rows - np.float32(raw.cy))
         edge = 1.0 / 64.0  # half a step of the maps below
         # (H, W) bool, False where the camera saw nothing and the rectified image is black.
         self.is_visible: npt.NDArray[np.bool_] = (

@@ -15,11 +15,14 @@ from mono_depth.messages.protocols import CameraInfoMessage
 
 # Source: sensor_msgs/distortion_models.hpp; "fisheye" is what some drivers call "equidistant".
 _LENS_MODELS = {
-    "plumb_bob": (LensModel.POLYNOMIAL, (4, 5)),
-    "rational_polynomial": (LensModel.POLYNOMIAL, (8, 12, 14)),
-    "equidistant": (LensModel.FISHEYE, (4,)),
-    "fisheye": (LensModel.FISHEYE, (4,)),
+    "plumb_bob": LensModel.POLYNOMIAL,
+    "rational_polynomial": LensModel.POLYNOMIAL,
+    "equidistant": LensModel.FISHEYE,
+    "fisheye": LensModel.FISHEYE,
 }
+
+_MAX_SKEW = 0.05  # of fx: more is no calibration
+_MAX_UNUSED_SKEW = 0.01  # of fx: some 2 pixels in a corner of 640x480
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +48,15 @@ class _Window:
     def image_size(self) -> tuple[int, int]:
         return self.width // self.binning_x, self.height // self.binning_y
 
-    def camera(self, matrix: Sequence[float], columns: int, name: str) -> Intrinsics:
+    def camera(
+        self, matrix: Sequence[float], columns: int, name: str, *, max_skew: float = _MAX_SKEW
+    ) -> Intrinsics:
         """Return the camera of the window, given K (3 columns) or P (4) of the whole sensor."""
         fx, skew, cx, fy, cy = (matrix[i] for i in (0, 1, 2, columns + 1, columns + 2))
-        if fx <= 0.0 or fy <= 0.0 or skew != 0.0:
+        if fx <= 0.0 or fy <= 0.0 or abs(skew) > max_skew * fx:
             raise FrameError(
                 f"{name} of camera_info has fx, fy, skew = {fx:g}, {fy:g}, {skew:g}, "
-                "expected > 0, > 0, 0"
+                f"expected > 0, > 0, at most {max_skew:g} fx"
             )
         width, height = self.image_size
         # A bin of n pixels has its centre (n - 1) / 2 behind the centre of its first pixel.
@@ -80,8 +85,8 @@ def calibration_from_info(
             already, and the distortion in `msg` is not looked at.
 
     Returns:
-        The camera of the rectified image: P, or K where P is zero. None where K[0] is 0, the
-        sign of an uncalibrated camera.
+        The camera of the rectified image: P, or K where P is zero. None where there is neither,
+        or where K[0] is 0 and `rectify` needs it: the sign of an uncalibrated camera.
 
     Raises:
         FrameError: numbers that are no calibration, another image size, an unknown lens model.
@@ -89,9 +94,12 @@ def calibration_from_info(
     Source: sensor_msgs/CameraInfo.msg.
     """
     d, k, r, p = d_k_r_p(msg)
-    k, p = _finite(k, "K"), _finite(p, "P")
-    if k[0] == 0.0:
-        return None
+    is_rectified = not rectify and p[0] != 0.0
+    p = _finite(p, "P")
+    if not is_rectified:
+        k = _finite(k, "K")
+        if k[0] == 0.0:
+            return None
     window = _window(msg)
     if (image_width, image_height) != window.image_size:
         raise FrameError(
@@ -100,14 +108,19 @@ def calibration_from_info(
             f"({msg.width}x{msg.height}, region {window.width}x{window.height}, "
             f"binning {window.binning_x}x{window.binning_y})"
         )
-    raw = window.camera(k, 3, "K")
-    rectified = window.camera(p, 4, "P") if p[0] != 0.0 else raw
     if not rectify:
-        return Calibration(intrinsics=rectified)
+        matrix, columns, name = (p, 4, "P") if is_rectified else (k, 3, "K")
+        camera = window.camera(matrix, columns, name, max_skew=_MAX_UNUSED_SKEW)
+        return Calibration(intrinsics=camera)
+    raw, raw_skew_px = window.camera(k, 3, "K"), k[1] / window.binning_x
+    # The rectifier makes the image, so it makes one without the skew of P.
+    rectified = window.camera(p, 4, "P") if p[0] != 0.0 else raw
     lens, rotation = _lens(msg.distortion_model, d), _rotation(r)
-    if not any(lens.coefficients) and rotation == IDENTITY and raw == rectified:
+    is_straight = not any(lens.coefficients) and raw_skew_px == 0.0 and rotation == IDENTITY
+    if is_straight and raw == rectified:
         return Calibration(intrinsics=rectified)
-    return Calibration(intrinsics=rectified, rectifier=_rectifier(raw, lens, rectified, rotation))
+    rectifier = _rectifier(raw, raw_skew_px, lens, rectified, rotation)
+    return Calibration(intrinsics=rectified, rectifier=rectifier)
 
 
 def d_k_r_p(
@@ -145,11 +158,15 @@ def _lens(model_name: str, d: Sequence[float]) -> Lens:
             f"distortion model {model_name!r} of camera_info, "
             f"expected one of {', '.join(_LENS_MODELS)}: rectify the image beforehand"
         )
-    model, counts = _LENS_MODELS[model_name]
+    model = _LENS_MODELS[model_name]
+    counts = model.value
+    if len(coefficients) > counts[0] and not any(coefficients[counts[0] :]):
+        coefficients = coefficients[: counts[0]]  # some drivers fill up with zeros
     if len(coefficients) not in counts:
+        *others, last = map(str, counts)
+        expected = f"{', '.join(others)} or {last}" if others else last
         raise FrameError(
-            f"D of camera_info has {len(coefficients)} numbers, "
-            f"{model_name} has {' or '.join(map(str, counts))}"
+            f"D of camera_info has {len(coefficients)} numbers, {model_name} has {expected}"
         )
     return Lens(model=model, coefficients=coefficients)
 
@@ -173,6 +190,12 @@ def _finite(numbers: Sequence[float], name: str) -> tuple[float, ...]:
 
 @lru_cache(maxsize=4)
 def _rectifier(
-    raw: Intrinsics, lens: Lens, rectified: Intrinsics, rotation: tuple[float, ...]
+    raw: Intrinsics,
+    raw_skew_px: float,
+    lens: Lens,
+    rectified: Intrinsics,
+    rotation: tuple[float, ...],
 ) -> Rectifier:
-    return Rectifier(raw=raw, lens=lens, rectified=rectified, rotation=rotation)
+    return Rectifier(
+        raw=raw, raw_skew_px=raw_skew_px, lens=lens, rectified=rectified, rotation=rotation
+    )

@@ -14,7 +14,10 @@ from numpy.lib.stride_tricks import as_strided
 
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.errors import FrameError
-from mono_depth.messages.image_header import read_header
+from mono_depth.messages.depth_reading import DepthReading, read_metres
+from mono_depth.messages.image_header import ImageHeader, read_header
+from mono_depth.messages.image_watch import ImageWatch
+from mono_depth.messages.jpeg_end import decode_unended
 from mono_depth.messages.protocols import CompressedImageMessage, ImageMessage
 
 MAX_PIXELS = 1 << 26  # 67 million: 8K (33 million) passes, a forged size does not
@@ -26,6 +29,12 @@ _RGB_FROM_YUV = np.array(
         [1.164, -0.391, -0.813, -1.164 * 16 + (0.391 + 0.813) * 128],
         [1.164, 2.018, 0.0, -1.164 * 16 - 2.018 * 128],
     ]
+)
+
+# Names of codecs as ffmpeg_image_transport, foxglove, theora and camera drivers write them.
+_VIDEO_CODECS = (
+    *("h264", "h.264", "avc", "x264", "h265", "h.265", "hevc", "x265", "av1", "vp8", "vp9"),
+    *("mpeg", "theora", "ffmpeg"),
 )
 
 Pixels = npt.NDArray[np.uint8]
@@ -126,6 +135,7 @@ def decode_image(
     max_pixels: int = MAX_PIXELS,
     significant_bits: int = 16,
     fallback: PixelConverter | None = None,
+    watch: ImageWatch | None = None,
 ) -> RgbImage:
     """Turn a raw image message into RGB.
 
@@ -140,6 +150,7 @@ def decode_image(
             word look almost black with the default. Brightness is never stretched by what an
             image shows, because that flickers.
         fallback: asked for encodings that are not one of `ENCODINGS`.
+        watch: shown the samples of 16 bit encodings.
 
     Returns:
         (H, W, 3) uint8, contiguous. Tight rgb8 shares the memory of `msg.data`.
@@ -159,17 +170,26 @@ def decode_image(
     rows = msg.height * layout.half_rows // 2
     pixels = _view(msg, f"u{layout.sample_bytes}", layout.channels, rows)
     if layout.sample_bytes == 2:
-        pixels = np.minimum(pixels >> (significant_bits - 8), 255)
+        pixels = _high_bits(pixels, significant_bits, watch)
     return np.ascontiguousarray(layout.to_rgb(_as_uint8(pixels)))
 
 
-def decode_compressed(msg: CompressedImageMessage, *, max_pixels: int = MAX_PIXELS) -> RgbImage:
+def decode_compressed(
+    msg: CompressedImageMessage,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    significant_bits: int = 16,
+    watch: ImageWatch | None = None,
+) -> RgbImage:
     """Turn a compressed image message into RGB.
 
     Args:
         msg: JPEG, PNG, WebP or TIFF, grey or colour, 8 or 16 bit. The colour order is that of
             the file format. A rotation in EXIF data is ignored: calibration knows nothing of it.
+            A JPEG may lack its end marker, but none of its pixels.
         max_pixels: larger images are refused before they are decoded.
+        significant_bits: as of `decode_image`, for PNG of 16 bit.
+        watch: shown the samples of PNG of 16 bit, and told of JPEGs without an end.
 
     Returns:
         (H, W, 3) uint8, contiguous.
@@ -183,48 +203,96 @@ def decode_compressed(msg: CompressedImageMessage, *, max_pixels: int = MAX_PIXE
             "subscribe to the camera's .../compressed topic"
         )
     data = bytes(msg.data)
-    header = read_header(data)
+    try:
+        header = read_header(data)
+    except FrameError as error:
+        raise FrameError(f"{error}{_about_format(msg.format)}") from None
     _check_size(header.width, header.height, max_pixels)
     what = f"{header.kind} of {header.width}x{header.height} in {len(data)} bytes"
-    if not header.is_complete:
-        raise FrameError(f"{what} is cut off")
     to_rgb, flags = _BGR, cv2.IMREAD_COLOR
     source, _, target = msg.format.partition(";")
     # compressed_image_transport leaves a mosaic as it is unless it says that it made colour.
     if source.startswith("bayer_") and source in _ENCODINGS and "compressed bgr" not in target:
         to_rgb, flags = _ENCODINGS[source].to_rgb, cv2.IMREAD_GRAYSCALE
+    if header.kind == "PNG":
+        flags |= cv2.IMREAD_ANYDEPTH  # else OpenCV keeps the eight highest of 16 bits
+    pixels = _decoded(data, header, flags | cv2.IMREAD_IGNORE_ORIENTATION, what, watch)
+    if pixels.dtype == np.uint16:
+        pixels = _high_bits(pixels, significant_bits, watch)
+    return np.ascontiguousarray(to_rgb(_as_uint8(pixels)))
+
+
+def _decoded(
+    data: bytes, header: ImageHeader, flags: int, what: str, watch: ImageWatch | None
+) -> npt.NDArray[Any]:
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        if header.is_complete:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        elif header.kind == "JPEG" and (whole := decode_unended(data, flags)) is not None:
+            pixels = whole
+            if watch is not None:
+                watch.see_unended_jpeg()
+        else:
+            raise FrameError(f"{what} is cut off")
     except cv2.error as error:
         raise FrameError(f"{what} cannot be decoded: {error}") from error
     if pixels is None:
         raise FrameError(f"{what} cannot be decoded, it is damaged or cut off")
-    return np.ascontiguousarray(to_rgb(_as_uint8(pixels)))
+    return pixels
 
 
-def decode_depth(msg: ImageMessage, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
+def _about_format(form: str) -> str:
+    """Say what to do about a format that is no file of an image, "" = nothing is known of it."""
+    name = form.strip().partition(";")[0].strip().lower()
+    if not name:
+        return ""
+    if any(codec in form.lower() for codec in _VIDEO_CODECS):
+        return (
+            f"; its format {form!r} is a stream of video: let image_transport's republish turn it "
+            "into raw or compressed images, and subscribe to those"
+        )
+    if name in {encoding.lower() for encoding in _ENCODINGS} and form.strip().lower() == name:
+        return (
+            f"; its format {form!r} is one of raw pixels: publish them as sensor_msgs/Image, with "
+            "image_transport: raw"
+        )
+    return f"; its format is {form!r}"
+
+
+def _high_bits(
+    words: npt.NDArray[Any], significant_bits: int, watch: ImageWatch | None
+) -> npt.NDArray[Any]:
+    if watch is not None:
+        watch.see_words(words, significant_bits)
+    return np.asarray(np.minimum(words >> (significant_bits - 8), 255))
+
+
+def read_depth(
+    msg: ImageMessage, *, max_pixels: int = MAX_PIXELS, max_depth_m: float | None = None
+) -> DepthReading:
     """Turn a depth message into metres.
 
     Args:
         msg: 16UC1 or mono16 in millimetres, or 32FC1 in metres (REP 118).
         max_pixels: larger images are refused before anything is allocated.
+        max_depth_m: as of `read_metres`.
 
     Returns:
-        (H, W) float32 metres, > 0 or NaN; 0, negative and infinite values become NaN.
+        (H, W) float32 metres, > 0 or NaN; 0, 65535, negative and infinite values become NaN.
 
     Raises:
-        FrameError: another encoding, or size, step and data contradict each other.
+        FrameError: another encoding or unit, or size, step and data contradict each other.
     """
     _check_size(msg.width, msg.height, max_pixels)
-    if msg.encoding in ("16UC1", "mono16"):
-        depth_mm = _view(msg, "u2", 1, msg.height)
-        depth_m: DepthImage = np.divide(depth_mm, 1000.0, dtype=np.float32)
-    elif msg.encoding == "32FC1":
-        depth_m = _view(msg, "f4", 1, msg.height).astype(np.float32)
-    else:
+    if msg.encoding not in ("16UC1", "mono16", "32FC1"):
         raise FrameError(f"depth encoding {msg.encoding!r}, expected 16UC1 or 32FC1")
-    depth_m[~((depth_m > 0) & (depth_m < np.inf))] = np.nan
-    return depth_m
+    stored = _view(msg, "f4" if msg.encoding == "32FC1" else "u2", 1, msg.height)
+    return read_metres(stored, msg.encoding, max_depth_m)
+
+
+def decode_depth(msg: ImageMessage, *, max_pixels: int = MAX_PIXELS) -> DepthImage:
+    """Turn a depth message into (H, W) metres, as `read_depth`, whatever its values."""
+    return read_depth(msg, max_pixels=max_pixels).depth_m
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

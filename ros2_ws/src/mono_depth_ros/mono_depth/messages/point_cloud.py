@@ -30,10 +30,13 @@ def read_points(msg: PointCloud2Message) -> Points:
     if missing:
         raise FrameError(f"the cloud has no float field {', '.join(missing)}")
     row_bytes = msg.width * msg.point_step
-    if msg.row_step < row_bytes or len(msg.data) < msg.row_step * msg.height:
+    # Many drivers leave row_step 0 or wrong; data without padding says all that it could.
+    row_step = row_bytes if len(msg.data) == row_bytes * msg.height else msg.row_step
+    if row_step < row_bytes or len(msg.data) < row_step * msg.height:
         raise FrameError(
-            f"cloud of {msg.width}x{msg.height} points with {len(msg.data)} bytes, "
-            f"expected {max(msg.row_step, row_bytes) * msg.height}"
+            f"cloud of {msg.width}x{msg.height} points with {len(msg.data)} bytes, expected "
+            f"{max(row_step, row_bytes) * msg.height} (point_step {msg.point_step}, "
+            f"row_step {msg.row_step})"
         )
     order = ">" if msg.is_bigendian else "<"
     formats = [np.dtype(order + _TYPES[fields[name].datatype]) for name in "xyz"]
@@ -49,8 +52,8 @@ def read_points(msg: PointCloud2Message) -> Points:
             "itemsize": msg.point_step,
         }
     )
-    rows = np.frombuffer(msg.data, np.uint8, msg.row_step * msg.height)
-    rows = rows.reshape(msg.height, msg.row_step)
+    rows = np.frombuffer(msg.data, np.uint8, row_step * msg.height)
+    rows = rows.reshape(msg.height, row_step)
     records = np.ascontiguousarray(rows[:, :row_bytes]).reshape(-1).view(layout)
     records = records[:: max(1, -(-count // _MAX_POINTS))]
     points = np.stack([records[name].astype(np.float32) for name in "xyz"], axis=1)

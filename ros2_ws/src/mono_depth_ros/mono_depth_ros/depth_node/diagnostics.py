@@ -59,6 +59,8 @@ class NodeState:
     scale: ScaleStatus | None  # None until a frame went through
     temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
+    image_doubt: str = ""  # why depth may be wrong although images can be read, "" = no reason
+    unended_jpegs: int = 0  # images that were whole but for the marker of their end
     pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
     gravity: ImuGravity | None = None  # None = no IMU is used
     sensor_depth: SensorDepthReport | None = None  # None until the node is active
@@ -107,6 +109,8 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
         return DiagnosticStatus.WARN, state.gravity.problem
     if state.sensor_depth is not None and state.sensor_depth.problem:
         return DiagnosticStatus.WARN, state.sensor_depth.problem
+    if state.image_doubt:
+        return DiagnosticStatus.WARN, state.image_doubt
     if stats.nan_ratio > state.nan_ratio_warn:
         return DiagnosticStatus.WARN, f"{100 * stats.nan_ratio:.0f} % of the pixels have no depth"
     if state.scale is not None and not state.scale.is_metric:
@@ -160,6 +164,8 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         **_sensor_depth_values(state.sensor_depth),
         "temporal_mode": state.temporal_mode,
         "completed": state.completed,
+        "image_doubt": state.image_doubt,
+        **({"jpegs_without_end": state.unended_jpegs} if state.unended_jpegs else {}),
         "pose_problem": state.pose_problem,
         "last_error": state.problem,
         **_callback_values(state.callbacks),

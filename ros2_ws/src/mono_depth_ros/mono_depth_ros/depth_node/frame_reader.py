@@ -7,7 +7,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mono_depth.data import Frame
 from mono_depth.errors import FrameError
 from mono_depth.messages.camera_info import calibration_from_info
+from mono_depth.messages.camera_info_doubts import calibration_doubt
 from mono_depth.messages.decode import decode_rgb
+from mono_depth.messages.image_watch import ImageWatch
 from mono_depth_ros.codec import cv_bridge_conversions
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import NodeConfig
@@ -24,6 +26,7 @@ class FrameReader:
         self,
         *,
         rectify: bool,
+        image_topic: str,
         poses: CameraPoses,
         gravity: ImuGravity | None,
         points: PointsBuffer,
@@ -32,9 +35,22 @@ class FrameReader:
         self._rectify, self._poses, self._points = rectify, poses, points
         self._gravity, self._sensor_depth = gravity, sensor_depth
         self._info: CameraInfo | None = None
+        self._image_topic, self._judged, self._calibration_doubt = image_topic, b"", ""
+        self.images = ImageWatch()
+
+    @property
+    def doubt(self) -> str:
+        """Why the depth may be wrong although the images can be read, "" = no reason is seen."""
+        return self._calibration_doubt or self.images.doubt
 
     def set_info(self, info: CameraInfo) -> None:
-        """Keep the newest calibration message."""
+        """Keep the newest calibration message; what is new is judged."""
+        numbers = b"".join(bytes(values) for values in (info.d, info.k, info.p))
+        if numbers != self._judged:
+            self._judged = numbers
+            self._calibration_doubt = calibration_doubt(
+                info, rectify=self._rectify, image_topic=self._image_topic
+            )
         self._info = info
 
     def read(self, msg: Image | CompressedImage, config: NodeConfig) -> Frame:
@@ -45,7 +61,13 @@ class FrameReader:
         """
         if not msg.header.frame_id:
             raise FrameError("header.frame_id is empty: nobody could tell where the depth is")
-        rgb = decode_rgb(msg, max_pixels=config.max_pixels, fallback=cv_bridge_conversions)
+        rgb = decode_rgb(
+            msg,
+            max_pixels=config.max_pixels,
+            significant_bits=config.image.significant_bits or 16,
+            fallback=cv_bridge_conversions,
+            watch=self.images,
+        )
         height, width = rgb.shape[:2]
         info, calibration = self._info, None
         if info is not None:
@@ -79,6 +101,7 @@ class FrameReader:
                 height,
                 rectifier=rectifier,
                 max_pixels=config.max_pixels,
+                max_depth_m=config.max_depth_m,
                 config=config.sensor_depth,
             ),
         )

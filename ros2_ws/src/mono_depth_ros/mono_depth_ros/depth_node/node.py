@@ -146,6 +146,7 @@ class DepthNode(GuardedNode, LifecycleNode):
             logger=self.get_logger(),
             context=self.context,
             on_gpu_lost=self._on_gpu_lost,
+            image_topic=self.resolve_topic_name("image"),
         )
         self._watchdog = Watchdog(
             busy_s=stream.stats.busy_s,
@@ -295,6 +296,8 @@ class DepthNode(GuardedNode, LifecycleNode):
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
             completed="" if self._stream is None else self._stream.completed,
+            image_doubt="" if self._stream is None else self._stream.image_doubt,
+            unended_jpegs=0 if self._stream is None else self._stream.unended_jpegs,
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
             gravity=None if self._stream is None else self._stream.gravity,

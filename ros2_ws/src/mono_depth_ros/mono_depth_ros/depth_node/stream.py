@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class DepthStream:
         logger: of the node.
         context: of the node; where it is shut down, nothing can be published.
         on_gpu_lost: told when this process cannot use the GPU any more.
+        image_topic: its name may say that images are rectified.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class DepthStream:
         logger: RcutilsLogger,
         context: Context,
         on_gpu_lost: Callable[[Exception], None],
+        image_topic: str,
     ) -> None:
         self._pipeline, self._outputs, self._snapshots = pipeline, outputs, snapshots
         self._scale_reporter = scale_reporter
@@ -82,13 +85,14 @@ class DepthStream:
         self.sensor_depth = SensorDepth()
         self._reader = FrameReader(
             rectify=config().rectify,
+            image_topic=image_topic,
             poses=self.poses,
             gravity=self.gravity,
             points=self._points,
             sensor_depth=self.sensor_depth,
         )
         self._stamps = StampGuard()
-        self._throttle = Throttle(_SKIP_LOG_PERIOD_S)
+        self._throttle, self._once = Throttle(_SKIP_LOG_PERIOD_S), Throttle(math.inf)
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
@@ -98,6 +102,16 @@ class DepthStream:
         self._worker: LatestWorker[Image | CompressedImage] = LatestWorker(
             self._handle, on_drop=lambda _: self.stats.on_dropped()
         )
+
+    @property
+    def image_doubt(self) -> str:
+        """Why the depth may be wrong although the images can be read, "" = no reason is seen."""
+        return self._reader.doubt
+
+    @property
+    def unended_jpegs(self) -> int:
+        """Images that were whole but for the marker of their end."""
+        return self._reader.images.unended
 
     def submit(self, msg: Image | CompressedImage) -> None:
         """Hand over the newest image; one that still waits is dropped."""
@@ -185,7 +199,11 @@ class DepthStream:
         self.sensor_depth.wait_for(stamp_ns(msg.header), config.sensor_depth)
         start_s = time.perf_counter()
         frame = self._reader.read(msg, config)
-        self._tell(self.sensor_depth.report().problem)
+        depth_report = self.sensor_depth.report()
+        self._tell(depth_report.problem)
+        for doubt in (depth_report.doubt, self._reader.doubt):
+            if doubt and self._once.is_due(doubt):
+                self._logger.warning(doubt)
         self._forget_if_needed(self._stamps.admit(frame.stamp_ns, config.stream))
         decode_ms = (time.perf_counter() - start_s) * 1e3
 

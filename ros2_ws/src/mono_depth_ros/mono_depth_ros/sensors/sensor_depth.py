@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,7 +15,8 @@ from std_msgs.msg import Header
 from mono_depth.camera.rectify import Rectifier
 from mono_depth.data import DepthImage
 from mono_depth.errors import FrameError
-from mono_depth.messages.decode import decode_any_depth
+from mono_depth.messages.decode import read_any_depth
+from mono_depth.messages.depth_reading import DepthReading
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import SensorDepthConfig
 
@@ -34,6 +35,7 @@ class SensorDepthReport:
     missed: int = 0  # images without depth at their stamp
     skipped: int = 0  # images whose depth could not be used
     problem: str = ""  # why the newest image has no depth, "" = it has, or there is no depth camera
+    doubt: str = ""  # what of its depth was taken for no measurement, "" = nothing unusual
 
 
 class SensorDepth:
@@ -45,7 +47,7 @@ class SensorDepth:
         self._heard_s = float("-inf")
         self._last_apart_ns = 0.0  # from its image, of the last depth used
         self._received = self._used = self._missed = self._skipped = 0
-        self._problem = ""
+        self._problem = self._doubt = ""
 
     def on_depth(self, msg: Image | CompressedImage) -> None:
         """Take in a message. It is decoded only if an image needs it."""
@@ -80,6 +82,7 @@ class SensorDepth:
         rectifier: Rectifier | None,
         max_pixels: int,
         config: SensorDepthConfig,
+        max_depth_m: float | None = None,
     ) -> DepthImage | None:
         """Return depth of the view of an image; None where there is none, `report` tells why.
 
@@ -90,12 +93,15 @@ class SensorDepth:
             rectifier: what was applied to the image.
             max_pixels: larger depth is refused.
             config: how far apart the stamps may be.
+            max_depth_m: farther is no measurement; None = believe everything.
         """
-        at_ns, problem, depth_m = stamp_ns(header), "", None
+        at_ns, problem, reading = stamp_ns(header), "", None
         msg, apart_ns = self._nearest(at_ns)
         if msg is not None and apart_ns <= config.max_apart_s * 1e9:
             try:
-                depth_m = _read(msg, header.frame_id, (width, height), rectifier, max_pixels)
+                _check_frame(msg.header.frame_id, header.frame_id)
+                stored = read_any_depth(msg, max_pixels=max_pixels, max_depth_m=max_depth_m)
+                reading = _as_image(stored, (width, height), rectifier)
             except FrameError as error:
                 problem = f"sensor_depth skipped: {error}"
         elif msg is not None:
@@ -105,14 +111,15 @@ class SensorDepth:
             )
         with self._changed:
             self._problem = problem
-            if depth_m is not None:
+            self._doubt = f"sensor_depth: {reading.doubt}" if reading and reading.doubt else ""
+            if reading is not None:
                 self._used += 1
                 self._last_apart_ns = apart_ns
             elif apart_ns <= config.max_apart_s * 1e9:
                 self._skipped += 1
             elif problem:
                 self._missed += 1
-        return depth_m
+        return None if reading is None else reading.depth_m
 
     def report(self) -> SensorDepthReport:
         """Return the counters of this moment."""
@@ -123,6 +130,7 @@ class SensorDepth:
                 missed=self._missed,
                 skipped=self._skipped,
                 problem=self._problem,
+                doubt=self._doubt,
             )
 
     def _nearest(self, at_ns: int) -> tuple[Image | CompressedImage | None, float]:
@@ -134,20 +142,19 @@ class SensorDepth:
         return msg, apart_ns
 
 
-def _read(
-    msg: Image | CompressedImage,
-    camera_frame: str,
-    size: tuple[int, int],
-    rectifier: Rectifier | None,
-    max_pixels: int,
-) -> DepthImage:
-    frame = msg.header.frame_id
+def _check_frame(frame: str, camera_frame: str) -> None:
     if frame not in ("", camera_frame):
         raise FrameError(
             f"it is in frame {frame}, the image in {camera_frame}: use the depth that the camera's "
             "driver aligns to the image"
         )
-    depth_m = decode_any_depth(msg, max_pixels=max_pixels)
+
+
+def _as_image(
+    reading: DepthReading, size: tuple[int, int], rectifier: Rectifier | None
+) -> DepthReading:
+    """Bring depth to the view of an image."""
+    depth_m = reading.depth_m
     height, width = depth_m.shape
     if abs(width * size[1] - height * size[0]) > _MAX_STRETCH * width * size[1]:
         raise FrameError(
@@ -155,8 +162,8 @@ def _read(
             "use the depth that the camera's driver aligns to the image"
         )
     if rectifier is None:
-        return depth_m
+        return reading
     if (width, height) != size:
         resized = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
         depth_m = np.asarray(resized, np.float32)
-    return rectifier.apply_to_depth(depth_m)
+    return replace(reading, depth_m=rectifier.apply_to_depth(depth_m))

@@ -26,6 +26,9 @@ def p_of(fx: float, fy: float, cx: float, cy: float, tx: float = 0.0) -> list[fl
     return [fx, 0.0, cx, tx, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
 
 
+K = k_of(517.3, 516.5, 318.6, 255.3)
+P = p_of(500.0, 501.0, 320.0, 240.0)
+SKEWED_K = [K[0], -0.966, *K[2:]]  # image_pipeline#682
 Info = Callable[..., SimpleNamespace]
 
 
@@ -117,7 +120,13 @@ def test_region_and_binning_see_the_same_rays_as_the_whole_sensor(info: Info) ->
     [
         ("plumb_bob", TUM_D),
         ("plumb_bob", TUM_D[:4]),
+        ("plumb_bob", [*TUM_D, 0.0, 0.0, 0.0]),
+        ("plumb_bob", [0.4, -0.2, 1e-3, -5e-4, 0.03, 0.7, -0.2, 0.05]),
         ("rational_polynomial", [0.4, -0.2, 1e-3, -5e-4, 0.03, 0.7, -0.2, 0.05]),
+        ("rational_polynomial", [0.4, -0.2, 1e-3, -5e-4, 0.03, 0.7, -0.2, 0.05, *[0.001] * 4]),
+        ("rational_polynomial", [0.4, -0.2, 1e-3, -5e-4, 0.03, 0.7, -0.2, 0.05, *[0.001] * 6]),
+        ("rational_polynomial", TUM_D),
+        ("equidistant", [0.05, -0.02, 0.004, -0.001, 0.0]),
         ("equidistant", [0.05, -0.02, 0.004, -0.001]),
         ("fisheye", [0.05, -0.02, 0.004, -0.001]),
     ],
@@ -168,7 +177,10 @@ def test_the_maps_are_computed_once_for_a_camera(info: Info) -> None:
         ({"k": k_of(517.3, 516.5, math.inf, 255.3)}, "K of camera_info is not finite"),
         ({"k": k_of(-517.3, 516.5, 318.6, 255.3)}, "fx, fy, skew = -517.3, 516.5, 0, expected > 0"),
         ({"k": k_of(517.3, 0.0, 318.6, 255.3)}, "fx, fy, skew = 517.3, 0, 0"),
-        ({"k": [517.3, 2.0, *k_of(517.3, 516.5, 318.6, 255.3)[2:]]}, "skew = 517.3, 516.5, 2"),
+        (
+            {"k": [517.3, 200.0, *K[2:]]},
+            "skew = 517.3, 516.5, 200, expected > 0, > 0, at most 0.05",
+        ),
         ({"p": p_of(NAN, 501.0, 320.0, 240.0)}, "P of camera_info is not finite"),
         ({"p": p_of(500.0, -501.0, 320.0, 240.0)}, "P of camera_info has fx, fy, skew = 500, -501"),
         ({"width": 1280, "height": 720}, "image of 640x480, but camera_info is for 1280x720"),
@@ -187,7 +199,7 @@ def test_the_maps_are_computed_once_for_a_camera(info: Info) -> None:
             "distortion model 'omni' of camera_info, expected one of plumb",
         ),
         ({"distortion_model": ""}, "distortion model '' of camera_info"),
-        ({"d": [0.1, 0.2, 0.3]}, "D of camera_info has 3 numbers, plumb_bob has 4 or 5"),
+        ({"d": [0.1, 0.2, 0.3]}, "D of camera_info has 3 numbers, plumb_bob has 4, 5, 8, 12 or 14"),
         ({"distortion_model": "equidistant"}, "has 5 numbers, equidistant has 4"),
         ({"d": [0.1, NAN, 0.0, 0.0, 0.0]}, "D of camera_info is not finite"),
         ({"r": [2.0] * 9}, "R of camera_info is not a rotation"),
@@ -202,3 +214,45 @@ def test_an_impossible_calibration_is_refused(
 
 def test_the_lens_of_a_rectified_image_does_not_matter(info: Info) -> None:
     assert calibration_from_info(info(distortion_model="omni"), 640, 480) is not None
+
+
+def test_where_p_is_given_a_rectified_image_asks_nothing_of_k(info: Info) -> None:
+    for k in ([0.0] * 9, SKEWED_K, [K[0], 400.0, *K[2:]], [NAN] * 9):
+        calibration = calibration_from_info(info(k=k, p=P), 640, 480)
+        assert calibration is not None
+        assert calibration.intrinsics == camera(500.0, 501.0, 320.0, 240.0, 640, 480)
+
+
+def test_to_rectify_an_image_k_is_needed_even_where_p_is_given(info: Info) -> None:
+    assert calibration_from_info(info(k=[0.0] * 9, p=P), 640, 480, rectify=True) is None
+
+
+def test_a_small_skew_of_p_or_of_k_alone_does_not_matter_to_a_rectified_image(info: Info) -> None:
+    for changes in ({"p": [500.0, -0.966, *P[2:]]}, {"k": SKEWED_K}):
+        assert calibration_from_info(info(**changes), 640, 480) is not None
+    with pytest.raises(FrameError, match="skew = 500, 501, 9, expected"):
+        calibration_from_info(info(p=[500.0, 9.0, *P[2:]]), 640, 480)
+
+
+@pytest.mark.parametrize(
+    ("model", "d"), [("fisheye", [0.05, -0.02, 0.004, -0.001]), ("plumb_bob", TUM_D), ("", [])]
+)
+def test_the_skew_of_k_is_taken_out_of_the_image(model: str, d: list[float], info: Info) -> None:
+    skewed = info(distortion_model=model, d=d, k=[K[0], 10.0, *K[2:]], p=P)
+    plain = info(distortion_model=model, d=d, p=P)
+    columns = np.tile(np.arange(640, dtype=np.float32), (480, 1))
+    rows = np.tile(np.arange(480, dtype=np.float32)[:, None], (1, 640))
+    sheared, straight = (
+        calibration_from_info(msg, 640, 480, rectify=True) for msg in (skewed, plain)
+    )
+    assert sheared is not None
+    assert sheared.rectifier is not None
+    assert straight is not None
+    assert straight.rectifier is not None
+    inside = np.s_[60:-60, 60:-60]
+    raw_rows = straight.rectifier.apply_to_depth(rows)[inside]
+    moved = (
+        sheared.rectifier.apply_to_depth(columns) - straight.rectifier.apply_to_depth(columns)
+    )[inside]
+    # u = fx x + skew y + cx, and y = (v - cy) / fy
+    np.testing.assert_allclose(moved, 10.0 * (raw_rows - K[5]) / K[4], atol=1.1)

@@ -14,6 +14,7 @@ from encoded_images import BLOCKS, ORANGE, as_rosbags_has_it, mosaic_of
 from mono_depth.errors import FrameError
 from mono_depth.messages.decode import decode_rgb
 from mono_depth.messages.decode_image import decode_compressed
+from mono_depth.messages.image_watch import ImageWatch
 
 
 def compressed(data: bytes, form: str = "jpeg") -> SimpleNamespace:
@@ -156,3 +157,43 @@ def test_damaged_bytes_give_an_image_or_a_frame_error(kind: str) -> None:
 def test_a_message_of_rosbags_is_decoded_alike(kind: str) -> None:
     msg = compressed(FILES[kind])
     np.testing.assert_array_equal(decode_rgb(as_rosbags_has_it(msg)), decode_compressed(msg))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "progressive JPEG"])
+@pytest.mark.parametrize("left", [b"", b"\xff"])
+def test_a_jpeg_that_lacks_nothing_but_its_end_marker_is_decoded(kind: str, left: bytes) -> None:
+    watch = ImageWatch()
+    unended = FILES[kind].removesuffix(b"\xff\xd9") + left
+    rgb = decode_compressed(compressed(unended), watch=watch)
+    np.testing.assert_array_equal(rgb, decode_compressed(compressed(FILES[kind]), watch=watch))
+    assert watch.unended == 1
+
+
+@pytest.mark.parametrize("missing", [10, 20, 50, 100, 300])
+@pytest.mark.parametrize("quality", [50, 95])
+def test_a_jpeg_that_lacks_pixels_as_well_is_cut_off(missing: int, quality: int) -> None:
+    noise = np.random.default_rng(5).integers(0, 255, (64, 96, 3), np.uint8)
+    whole = file_of(".jpg", noise, cv2.IMWRITE_JPEG_QUALITY, quality)
+    with pytest.raises(FrameError, match=r"JPEG of 96x64 in \d+ bytes is cut off"):
+        decode_compressed(compressed(whole[:-missing]))
+
+
+@pytest.mark.parametrize(
+    ("form", "data", "text"),
+    [
+        ("h264", b"\x00\x00\x00\x01\x67", "its format 'h264' is a stream of video: let image_tr"),
+        ("hevc", b"\x00\x00\x01\x40\x01", "its format 'hevc' is a stream of video"),
+        ("bgr8; libx264", b"\x00\x00\x00\x01", "'bgr8; libx264' is a stream of video"),
+        ("nv12", bytes(6), "its format 'nv12' is one of raw pixels: publish them as sensor_msgs/I"),
+        ("RGB8", bytes(12), "its format 'RGB8' is one of raw pixels"),
+        ("jxl", b"\xff\x0a" * 9, "expected JPEG, PNG, WebP or TIFF; its format is 'jxl'"),
+    ],
+)
+def test_what_is_no_image_file_is_told_by_its_format(form: str, data: bytes, text: str) -> None:
+    with pytest.raises(FrameError, match=text):
+        decode_compressed(compressed(data, form))
+
+
+def test_of_a_16_bit_png_the_significant_bits_are_shown() -> None:
+    png = compressed(file_of(".png", np.array([[0, 16, 2048, 4095]], np.uint16)), "mono16; png")
+    assert decode_compressed(png, significant_bits=12)[0, :, 0].tolist() == [0, 1, 128, 255]

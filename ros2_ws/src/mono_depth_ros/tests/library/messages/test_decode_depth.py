@@ -12,7 +12,7 @@ import pytest
 
 from encoded_images import as_rosbags_has_it, message
 from mono_depth.errors import FrameError
-from mono_depth.messages.decode import decode_any_depth
+from mono_depth.messages.decode import decode_any_depth, read_any_depth
 from mono_depth.messages.decode_compressed_depth import decode_compressed_depth
 from mono_depth.messages.decode_image import decode_depth
 
@@ -22,9 +22,9 @@ NAN = np.nan
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("padding", [0, 3])
 def test_depth_in_millimetres(big: bool, padding: int) -> None:
-    rows = [np.array(row, ">u2" if big else "<u2").tobytes() for row in ([0, 1500], [1, 65535])]
+    rows = [np.array(row, ">u2" if big else "<u2").tobytes() for row in ([0, 1500], [1, 65534])]
     depth_m = decode_depth(message("16UC1", 2, 2, rows, padding=padding, big=big))
-    np.testing.assert_allclose(depth_m, [[np.nan, 1.5], [0.001, 65.535]], rtol=1e-6)
+    np.testing.assert_allclose(depth_m, [[np.nan, 1.5], [0.001, 65.534]], rtol=1e-6)
     assert depth_m.dtype == np.float32
 
 
@@ -59,9 +59,9 @@ def compressed_depth(
 
 
 def test_compressed_millimetres_are_metres() -> None:
-    msg = compressed_depth("16UC1", np.array([[0, 1500], [1, 65535]], np.uint16))
+    msg = compressed_depth("16UC1", np.array([[0, 1500], [1, 65534]], np.uint16))
     depth_m = decode_compressed_depth(msg, max_pixels=4)
-    np.testing.assert_allclose(depth_m, [[NAN, 1.5], [0.001, 65.535]], rtol=1e-6)
+    np.testing.assert_allclose(depth_m, [[NAN, 1.5], [0.001, 65.534]], rtol=1e-6)
     assert depth_m.dtype == np.float32
 
 
@@ -115,3 +115,15 @@ def test_too_large_compressed_depth_is_refused_before_it_is_decoded() -> None:
     msg = compressed_depth("16UC1", np.ones((3, 4), np.uint16))
     with pytest.raises(FrameError, match=r"depth of 4x3 in \d+ bytes, expected at most 11 pixels"):
         decode_compressed_depth(msg, max_pixels=11)
+
+
+def test_65535_is_no_depth_in_either_transport() -> None:
+    stored = np.array([[1500, 65535]], np.uint16)
+    for msg in (
+        message("16UC1", 2, 1, [stored.astype("<u2").tobytes()]),
+        compressed_depth("16UC1", stored),
+    ):
+        np.testing.assert_array_equal(decode_any_depth(msg), np.float32([[1.5, NAN]]))
+        reading = read_any_depth(msg, max_depth_m=50.0)
+        np.testing.assert_array_equal(reading.depth_m, np.float32([[1.5, NAN]]))
+        assert reading.doubt == "50 % of its depth is 65535: no measurement, no depth"

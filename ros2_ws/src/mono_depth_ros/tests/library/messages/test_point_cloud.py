@@ -88,7 +88,11 @@ def test_an_empty_cloud_has_no_points(changes: dict[str, int]) -> None:
         ({"fields": [field(n, 0, UINT8) for n in "xyz"]}, "the cloud has no float field x, y, z"),
         ({"width": 5}, "cloud of 5x1 points with 48 bytes, expected 60"),
         ({"height": 2}, "cloud of 4x2 points with 48 bytes, expected 96"),
-        ({"row_step": 47}, "expected 48"),
+        (
+            {"row_step": 47, "data": array("B", bytes(47))},
+            r"expected 48 \(point_step 12, row_step 47",
+        ),
+        ({"row_step": 64, "data": array("B", bytes(50))}, "50 bytes, expected 64"),
         ({"fields": [field(n, 10) for n in "xyz"]}, "point_step 12, its x, y and z need 14"),
         ({"point_step": 0}, "point_step 0, its x, y and z need 12"),
     ],
@@ -101,3 +105,12 @@ def test_a_cloud_that_contradicts_itself_is_refused(changes: dict[str, object], 
 def test_a_cloud_without_points_needs_no_fields():
     nothing = SimpleNamespace(width=0, height=0, fields=[], point_step=0, row_step=0, data=b"")
     assert read_points(nothing).shape == (0, 3)
+
+
+@pytest.mark.parametrize("row_step", [0, 4, 47, 9999])
+@pytest.mark.parametrize("height", [1, 2])
+def test_where_the_data_has_no_padding_a_wrong_row_step_says_nothing(
+    row_step: int, height: int
+) -> None:
+    msg = SimpleNamespace(**{**vars(cloud(XYZ, height)), "row_step": row_step})
+    np.testing.assert_array_equal(read_points(msg), XYZ)

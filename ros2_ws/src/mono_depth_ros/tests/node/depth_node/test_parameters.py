@@ -159,6 +159,16 @@ def test_larger_images_than_max_pixels_are_refused(bench):
     assert stats.last_skip == "image of 8x6 pixels, expected at most 47 pixels"
 
 
+@proves("image.significant_bits")
+def test_of_16_bit_images_the_significant_bits_are_seen(bench):
+    bench.listen("depth/image")
+    words = (GREY.astype(np.uint16) << 4).tobytes()
+    with live(bench, **{"image.significant_bits": 12}):
+        sent = bench.image(IMAGE, encoding="mono16", step=16, data=words)
+        bench.process(sent)
+    np.testing.assert_allclose(pixels(bench.output("depth/image", sent)), DEPTH_M, rtol=1e-3)
+
+
 @proves("max_age_s")
 def test_older_images_than_max_age_s_are_skipped(bench):
     bench.listen("depth/image")
@@ -912,6 +922,7 @@ def test_a_value_of_another_type_is_refused(bench):
         ({"max_depth_m": 1e6}, "max_depth_m"),
         ({"min_depth_m": 60.0}, "min_depth_m = 60.0 must be below max_depth_m = 50.0"),
         ({"scale.source": "guess"}, "'guess' is not one of auto, "),
+        ({"image.significant_bits": 7}, "image.significant_bits = 7 must be 0, or 8 to 16"),
         ({"image_transport": "zip"}, "'zip' is not one of raw, compressed"),
     ],
 )

@@ -373,3 +373,55 @@ def test_every_image_of_a_stream_finds_the_depth_that_lags_behind_it(depth_bench
     assert stats.published > 5
     assert (values["sensor_depth_missed"], values["sensor_depth_skipped"]) == ("0", "0")
     assert int(values["sensor_depth_used"]) == stats.published
+
+
+ROOM_M = np.linspace(0.8, 4.4, 48 * 64, dtype=np.float32).reshape(48, 64)
+
+
+def room(none: float, *, encoding: str = "32FC1", per_m: float = 1.0) -> Image:
+    """Return depth of a room whose right quarter has no measurement."""
+    depth_m = ROOM_M * np.float32(per_m)
+    depth_m[:, 48:] = none
+    if encoding == "32FC1":
+        return encode_depth(depth_m, header())
+    message = millimetres(np.round(depth_m).astype(int).tolist(), big=False, pad=0)
+    message.header = header()
+    return message
+
+
+def room_at(kept: SensorDepth) -> np.ndarray | None:
+    return at(kept, width=64, height=48, max_pixels=4000, max_depth_m=50.0)
+
+
+@pytest.mark.parametrize(
+    ("none", "encoding", "per_m", "said"),
+    [
+        (65535, "16UC1", 1000.0, "25 % of its depth is 65535: no measurement"),
+        (10_000, "16UC1", 1000.0, "25 % of its depth is exactly 10 m: a far clip"),
+        (10.0, "32FC1", 1.0, "25 % of its depth is exactly 10 m: a far clip"),
+        (1000.0, "32FC1", 1.0, "25 % of its depth is exactly 1000 m: a far clip"),
+    ],
+)
+def test_values_that_stand_for_no_measurement_become_holes_and_are_told(
+    none, encoding, per_m, said
+):
+    kept = keeping(room(none, encoding=encoding, per_m=per_m))
+
+    depth_m = room_at(kept)
+
+    np.testing.assert_allclose(depth_m[:, :48], ROOM_M[:, :48], atol=6e-4)
+    assert np.isnan(depth_m[:, 48:]).all()
+    assert said in kept.report().doubt
+    assert kept.report().problem == ""
+
+
+@pytest.mark.parametrize("per_m", [1000.0, 10_000.0, 100.0])
+def test_depth_in_another_unit_is_refused_with_the_median(per_m):
+    kept = keeping(room(NAN, per_m=per_m))
+
+    assert room_at(kept) is None
+    assert kept.report().skipped == 1
+    assert (
+        "sensor_depth skipped: 32FC1 is metres (REP 118), but its median" in kept.report().problem
+    )
+    assert "publish 32FC1 in metres or 16UC1 in millimetres" in kept.report().problem
