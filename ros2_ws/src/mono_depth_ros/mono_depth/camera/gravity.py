@@ -5,12 +5,14 @@ from __future__ import annotations
 import bisect
 import math
 import threading
-from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth.camera.poses import rotation
+from mono_depth.stream.clock_watch import ClockChange, ClockWatch, Step
+from mono_depth.stream.timeline import Timeline
 
 Vector = npt.NDArray[np.float64]  # (3,)
 
@@ -30,14 +32,17 @@ class DirectionBuffer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: deque[tuple[int, Vector | None]] = deque(maxlen=_KEPT)
+        self._line: Timeline[Vector | None] = Timeline(max_items=_KEPT)
 
     def add(self, stamp_ns: int, direction: Vector | None) -> None:
-        """Take in a direction, None = it is not known; a clock that is set back starts over."""
+        """Take in a direction, None = it is not known; a late one is left out."""
         with self._lock:
-            if self._kept and stamp_ns <= self._kept[-1][0]:
-                self._kept.clear()
-            self._kept.append((stamp_ns, direction))
+            self._line.add(stamp_ns, direction)
+
+    def follow(self, change: ClockChange) -> bool:
+        """Do as another input that shows a jump of the clock. Returns whether it changed this."""
+        with self._lock:
+            return self._line.follow(change)
 
     def at(self, stamp_ns: int) -> Vector | None:
         """Return the direction nearest to a stamp, None where it is unknown."""
@@ -50,7 +55,7 @@ class DirectionBuffer:
 
     def _nearest(self, stamp_ns: int) -> tuple[int, Vector | None] | None:
         with self._lock:
-            kept = list(self._kept)
+            kept = list(self._line.items)
         after = bisect.bisect_left(kept, stamp_ns, key=lambda item: item[0])
         near = kept[max(0, after - 1) : after + 1]
         found = min(near, key=lambda item: abs(item[0] - stamp_ns), default=None)
@@ -69,8 +74,8 @@ class GravityFilter:
     def __init__(self) -> None:
         self.directions = DirectionBuffer()  # (3,) unit vectors of gravity by stamp
         self.force_mps2 = math.nan  # size of the newest acceleration
-        self._last_ns: int | None = None
-        self._restart()
+        self._watch = ClockWatch()
+        self._now = self._before = _Belief()  # the one before a jump of the clock
 
     def add(self, stamp_ns: int, force_mps2: Vector, turn_radps: Vector | None) -> None:
         """Take in one sample; one that is not newer than the last, or no number, is left out.
@@ -80,49 +85,82 @@ class GravityFilter:
             force_mps2: (3,) what an accelerometer feels: at rest 9.81 m/s^2 upwards.
             turn_radps: (3,) angular velocity, None = there is no gyroscope.
         """
+        if not np.isfinite(force_mps2).all():
+            return
         step_s = self._step_s(stamp_ns)
-        if step_s is None or not np.isfinite(force_mps2).all():
+        if step_s is None:
             return
         if turn_radps is None or not np.isfinite(turn_radps).all():
             turn_radps = np.zeros(3)
-        self._last_ns = stamp_ns
-        self._turn(turn_radps * step_s)
-        self._correct(force_mps2, turn_radps, step_s)
-        is_known = self._settled_s >= _SETTLED_S and self._unfelt_s <= _HELD_S
-        self.directions.add(stamp_ns, self._down if is_known else None)
+        belief = self._now
+        belief.last_ns = stamp_ns
+        belief.turn(turn_radps * step_s)
+        self.force_mps2 = belief.correct(force_mps2, turn_radps, step_s)
+        self.directions.add(stamp_ns, belief.down if belief.is_certain else None)
 
-    def _restart(self) -> None:
-        self._down: Vector | None = None
-        self._settled_s = self._unfelt_s = 0.0
+    def follow(self, change: ClockChange) -> None:
+        """Do as another input that shows a jump of the clock."""
+        if not self.directions.follow(change):
+            return
+        self._watch.forget()
+        self._swap(is_return=change.is_return)
+
+    def _swap(self, *, is_return: bool) -> None:
+        if is_return:
+            self._now = self._before
+        else:
+            self._now, self._before = _Belief(), self._now
 
     def _step_s(self, stamp_ns: int) -> float | None:
         """Return the time since the last sample; None for one that comes late."""
-        if self._last_ns is None:
-            return 0.0
-        step_s = (stamp_ns - self._last_ns) * 1e-9
-        if -_MAX_GAP_S < step_s <= 0.0:
+        step = self._watch.judge(stamp_ns)
+        if step is Step.LATE:
             return None
+        if step in (Step.JUMP, Step.RETURN):
+            self._swap(is_return=step is Step.RETURN)
+        last_ns = self._now.last_ns
+        if last_ns is None:
+            return 0.0
+        step_s = (stamp_ns - last_ns) * 1e-9
         if not 0.0 < step_s <= _MAX_GAP_S:
-            self._restart()
+            self._now = _Belief()
             return 0.0
         return step_s
 
-    def _turn(self, angle: Vector) -> None:
-        if self._down is not None and angle.any():
-            self._down = rotation(-angle) @ self._down
 
-    def _correct(self, force_mps2: Vector, turn_radps: Vector, step_s: float) -> None:
-        size = self.force_mps2 = math.sqrt(float(force_mps2 @ force_mps2))
+@dataclass
+class _Belief:
+    """What is believed of gravity, on one clock."""
+
+    down: Vector | None = None
+    settled_s: float = 0.0
+    unfelt_s: float = 0.0
+    last_ns: int | None = None
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether gravity was felt long enough, and not too long ago."""
+        return self.settled_s >= _SETTLED_S and self.unfelt_s <= _HELD_S
+
+    def turn(self, angle: Vector) -> None:
+        """Turn with the gyroscope."""
+        if self.down is not None and angle.any():
+            self.down = rotation(-angle) @ self.down
+
+    def correct(self, force_mps2: Vector, turn_radps: Vector, step_s: float) -> float:
+        """Take in what the accelerometer feels; return its size [m/s^2]."""
+        size = math.sqrt(float(force_mps2 @ force_mps2))
         excess = abs(size / STANDARD_GRAVITY_MPS2 - 1.0)
         if excess > _MAX_EXCESS or float(turn_radps @ turn_radps) > _MAX_TURN_RADPS**2:
-            self._unfelt_s += step_s
-            return
+            self.unfelt_s += step_s
+            return size
         felt = force_mps2 / -size
-        self._settled_s += step_s
-        self._unfelt_s = 0.0
-        if self._down is None:
-            self._down = felt
-            return
-        gain = step_s / (min(_TIME_CONSTANT_S, self._settled_s) + step_s)
-        moved = self._down + gain * (felt - self._down)
-        self._down = moved / max(math.sqrt(float(moved @ moved)), 1e-9)
+        self.settled_s += step_s
+        self.unfelt_s = 0.0
+        if self.down is None:
+            self.down = felt
+            return size
+        gain = step_s / (min(_TIME_CONSTANT_S, self.settled_s) + step_s)
+        moved = self.down + gain * (felt - self.down)
+        self.down = moved / max(math.sqrt(float(moved @ moved)), 1e-9)
+        return size

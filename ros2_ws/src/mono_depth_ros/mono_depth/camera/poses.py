@@ -5,12 +5,16 @@ from __future__ import annotations
 import bisect
 import math
 import threading
-from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from mono_depth.stream.clock_watch import ClockChange, Step
+from mono_depth.stream.timeline import Timeline
+
 Pose = npt.NDArray[np.float64]  # (4, 4), T_a_b turns points of frame b into frame a
+StampedPose = tuple[int, Pose]  # [ns]
 
 
 class PoseBuffer:
@@ -25,7 +29,7 @@ class PoseBuffer:
         max_ahead_s: how far behind the newest pose may lie, which is then carried on with its
             last velocity.
         max_speed_mps: a faster step between two poses is a jump of the odometry; poses before
-            it are forgotten.
+            it are forgotten, unless the next pose goes on from them: then it was a wrong one.
     """
 
     def __init__(
@@ -36,11 +40,10 @@ class PoseBuffer:
         max_ahead_s: float = 0.1,
         max_speed_mps: float = 50.0,
     ) -> None:
-        self._keep_ns = int(keep_s * 1e9)
         self._max_gap_ns = int(max_gap_s * 1e9)
         self._max_ahead_ns = int(max_ahead_s * 1e9)
         self._max_speed_mps = max_speed_mps
-        self._poses: deque[tuple[int, Pose]] = deque()
+        self._line: Timeline[Pose] = Timeline(keep_s=keep_s, goes_on=self._goes_on)
         self._lock = threading.Lock()
         self.jumps = 0  # how often the odometry jumped
 
@@ -49,43 +52,71 @@ class PoseBuffer:
 
         Returns:
             False if it is unusable and was left out: not finite, or not newer than the last.
-            A stamp far in the past or a jump in space starts the buffer anew and is kept.
+            A jump of the clock or in space starts the buffer anew and is kept.
         """
         if not np.isfinite(T_odom_body).all():
             return False
         with self._lock:
-            if self._poses:
-                last_ns, T_last = self._poses[-1]
-                if -self._keep_ns < stamp_ns - last_ns <= 0:
-                    return False
-                elapsed_s = (stamp_ns - last_ns) * 1e-9
-                step_m = float(np.linalg.norm(T_odom_body[:3, 3] - T_last[:3, 3]))
-                if elapsed_s < 0.0 or step_m > self._max_speed_mps * elapsed_s:
-                    self._poses.clear()
-                    self.jumps += 1
-            self._poses.append((stamp_ns, np.asarray(T_odom_body, np.float64)))
-            while stamp_ns - self._poses[0][0] > self._keep_ns:
-                self._poses.popleft()
-        return True
+            step = self._line.add(stamp_ns, np.asarray(T_odom_body, np.float64))
+        self.jumps += step is Step.JUMP
+        return step is not Step.LATE
+
+    def follow(self, change: ClockChange) -> None:
+        """Do as another input that shows a jump of the clock."""
+        with self._lock:
+            self._line.follow(change)
+
+    @property
+    def reach_ns(self) -> int | None:
+        """The last stamp that `at` answers, None = there is none."""
+        with self._lock:
+            newest_ns, is_single = self._line.newest_ns, len(self._line.items) < 2
+        if newest_ns is None:
+            return None
+        return newest_ns + (0 if is_single else self._max_ahead_ns)
 
     def at(self, stamp_ns: int) -> Pose | None:
         """Return the pose at a stamp, None where the buffer does not reach or has a gap."""
         with self._lock:
-            poses = list(self._poses)
-        if not poses or stamp_ns < poses[0][0]:
+            poses = list(self._line.items)
+        return pose_at(
+            poses, stamp_ns, max_gap_ns=self._max_gap_ns, max_ahead_ns=self._max_ahead_ns
+        )
+
+    def _goes_on(self, last: StampedPose, new: StampedPose) -> bool:
+        return speed_mps(last, new) <= self._max_speed_mps
+
+
+def speed_mps(a: StampedPose, b: StampedPose) -> float:
+    """Return how fast one gets from one pose to a later one."""
+    step_m = float(np.linalg.norm(b[1][:3, 3] - a[1][:3, 3]))
+    return step_m / max((b[0] - a[0]) * 1e-9, 1e-9)
+
+
+def pose_at(
+    poses: Sequence[StampedPose], stamp_ns: int, *, max_gap_ns: int, max_ahead_ns: int
+) -> Pose | None:
+    """Return the pose at a stamp from poses of rising stamps, None where they do not tell it.
+
+    Args:
+        poses: by stamp.
+        stamp_ns: of an image.
+        max_gap_ns: the largest time between two poses that is interpolated.
+        max_ahead_ns: how far the last two are carried on.
+    """
+    if not poses or stamp_ns < poses[0][0]:
+        return None
+    after = bisect.bisect_left(poses, stamp_ns, key=lambda item: item[0])
+    if after < len(poses) and poses[after][0] == stamp_ns:
+        return poses[after][1]
+    if after == len(poses):
+        if stamp_ns - poses[-1][0] > max_ahead_ns or len(poses) < 2:
             return None
-        stamps = [stamp for stamp, _ in poses]
-        after = bisect.bisect_left(stamps, stamp_ns)
-        if after < len(poses) and stamps[after] == stamp_ns:
-            return poses[after][1]
-        if after == len(poses):
-            if stamp_ns - stamps[-1] > self._max_ahead_ns or len(poses) < 2:
-                return None
-            after -= 1
-        (before_ns, T_before), (after_ns, T_after) = poses[after - 1], poses[after]
-        if after_ns - before_ns > self._max_gap_ns:
-            return None
-        return interpolate(T_before, T_after, (stamp_ns - before_ns) / (after_ns - before_ns))
+        after -= 1
+    (before_ns, T_before), (after_ns, T_after) = poses[after - 1], poses[after]
+    if after_ns - before_ns > max_gap_ns:
+        return None
+    return interpolate(T_before, T_after, (stamp_ns - before_ns) / (after_ns - before_ns))
 
 
 def interpolate(T_a: Pose, T_b: Pose, share: float) -> Pose:

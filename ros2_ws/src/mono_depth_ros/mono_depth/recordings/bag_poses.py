@@ -6,21 +6,22 @@ import logging
 
 import numpy as np
 
-from mono_depth.camera.poses import Pose, PoseBuffer
+from mono_depth.camera.poses import Pose, StampedPose
+from mono_depth.camera.trajectory import Trajectory
 from mono_depth.messages.transforms import pose_of, transform_of
 from mono_depth.recordings.bag_reader import BagReader
+from mono_depth.recordings.pose_file import trajectory_of
 
 _LOG = logging.getLogger(__name__)
-_KEEP_ALL_S = 1e8
 
 
-def read_poses_of_bag(bag: BagReader, camera_frame: str) -> PoseBuffer:
-    """Return the poses of the camera; an empty buffer if the bag does not tell them.
+def read_poses_of_bag(bag: BagReader, camera_frame: str) -> Trajectory:
+    """Return the poses of the camera; an empty trajectory if the bag does not tell them.
 
     They come from the first topic of nav_msgs/Odometry and, where that tells the pose of another
     frame than the camera's, from /tf_static.
     """
-    poses = PoseBuffer(keep_s=_KEEP_ALL_S)
+    poses: list[StampedPose] = []
     for topic in bag.topics("nav_msgs/msg/Odometry")[:1]:
         mounts: dict[str, Pose | None] = {}
         for stored in bag.messages(topic):
@@ -29,8 +30,8 @@ def read_poses_of_bag(bag: BagReader, camera_frame: str) -> PoseBuffer:
                 mounts[body] = _mount(bag, _frame(body), _frame(camera_frame))
             T_body_camera, T_odom_body = mounts[body], pose_of(stored.content.pose.pose)
             if T_body_camera is not None and T_odom_body is not None:
-                poses.add(stored.stamp_ns, T_odom_body @ T_body_camera)
-    return poses
+                poses.append((stored.stamp_ns, T_odom_body @ T_body_camera))
+    return trajectory_of(poses, str(bag.path))
 
 
 def _mount(bag: BagReader, body: str, camera: str) -> Pose | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from mono_depth.camera.poses import PoseBuffer, pose_from
+from mono_depth.camera.poses import StampedPose, pose_from
+from mono_depth.camera.trajectory import Trajectory
 from mono_depth.errors import ConfigError
 
-_KEEP_ALL_S = 1e8
+_LOG = logging.getLogger(__name__)
 
 
-def read_poses(path: Path) -> PoseBuffer:
+def read_poses(path: Path) -> Trajectory:
     """Return the poses of a text file with lines `t tx ty tz qx qy qz qw`, t in seconds.
 
     Source: TUM RGB-D benchmark, "File Formats", trajectories.
@@ -18,7 +20,7 @@ def read_poses(path: Path) -> PoseBuffer:
     Raises:
         ConfigError: a line is something else.
     """
-    poses = PoseBuffer(keep_s=_KEEP_ALL_S)
+    poses: list[StampedPose] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -28,12 +30,25 @@ def read_poses(path: Path) -> PoseBuffer:
             pose = pose_from((x, y, z), (qx, qy, qz, qw))
             if pose is None:
                 raise ValueError("not a pose")
-            poses.add(stamp_ns_of(stamp_text), pose)
+            poses.append((stamp_ns_of(stamp_text), pose))
         except ValueError:
             raise ConfigError(
                 f"{path}, line {number}: {line!r}, expected t tx ty tz qx qy qz qw"
             ) from None
-    return poses
+    return trajectory_of(poses, str(path))
+
+
+def trajectory_of(poses: list[StampedPose], source: str) -> Trajectory:
+    """Return poses by stamp, and say how many of `source` were left out."""
+    trajectory = Trajectory(poses)
+    if trajectory.strays:
+        _LOG.warning(
+            "%s: %d of %d poses jump away for a single line, and are left out",
+            source,
+            trajectory.strays,
+            len(poses),
+        )
+    return trajectory
 
 
 def stamp_ns_of(seconds: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mono_depth.camera.poses import PoseBuffer
+from mono_depth.camera.trajectory import Trajectory
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
 from mono_depth.recordings.images import images_in, read_depth, read_image
@@ -49,7 +49,7 @@ def open_folder(folder: Path) -> FrameSequence:
     camera, pairs = _camera(folder), _pairs(folder)
     stamps_ns = [_stamp_ns(rgb, index, camera) for index, (rgb, _) in enumerate(pairs)]
     poses_file = folder / "poses.txt"
-    poses = read_poses(poses_file) if poses_file.is_file() else PoseBuffer()
+    poses = read_poses(poses_file) if poses_file.is_file() else Trajectory()
 
     def load(index: int) -> SequenceFrame:
         rgb_file, depth_file = pairs[index]
