@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.logging import get_logger
@@ -40,8 +41,9 @@ class GuardReport:
 class CallbackGuard:
     """Keeps exceptions of callbacks from the executor, whose thread they would end.
 
-    An expected error (`MonoDepthError`) is a message that cannot be used: one line says why. Any
-    other is logged with its trace. Both are logged once in a while and counted always.
+    An expected error is a message that cannot be used: a `MonoDepthError`, or what rclpy's own
+    services make of a malformed request. One line says why. Any other is logged with its trace.
+    All are logged once in a while and counted always.
     """
 
     def __init__(self, logger_name: str) -> None:
@@ -65,9 +67,9 @@ class CallbackGuard:
 
     def wrap(self, name: str, callback: Callback, answer: Answer | None = None) -> Callback:
         """Return `callback` guarded; `answer` makes what it returns after an error."""
-        guarded: Any = callback
         if getattr(callback, "is_guarded", False):
             return callback
+        guarded: Any
         if inspect.iscoroutinefunction(callback):
 
             @functools.wraps(callback)
@@ -86,7 +88,7 @@ class CallbackGuard:
                     return self._on_error(name, error, args, answer)
 
         guarded.is_guarded = True
-        return guarded
+        return cast("Callback", guarded)
 
     def report(self) -> GuardReport:
         """Return what went wrong so far."""
@@ -99,8 +101,9 @@ class CallbackGuard:
         """Count an error of `name`, and log it once in a while. Called where it was caught."""
         if any(is_quiet() for is_quiet in self._is_quiet):
             return
-        is_expected = isinstance(error, MonoDepthError)
-        line = f"{name} skipped: {error}" if is_expected else f"{name} failed: {error!r}"
+        is_expected = isinstance(error, MonoDepthError) or _is_of_rclpy_alone(error)
+        told = str(error) if isinstance(error, MonoDepthError) else repr(error)
+        line = f"{name} {'skipped' if is_expected else 'failed'}: {told}"
         with self._lock:
             counts = self._skipped if is_expected else self._failed
             counts[name] = counts.get(name, 0) + 1
@@ -179,6 +182,16 @@ class GuardedNode(Node):
         for kind, callback in vars(events).items() if events is not None else ():
             if callable(callback):
                 setattr(events, kind, self.guard.wrap(f"{topic} {kind}", callback))
+
+
+def _is_of_rclpy_alone(error: Exception) -> bool:
+    """Tell whether a callback of rclpy itself raised it, before any code of a node had a say."""
+    modules = [
+        str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") != __name__
+    ]
+    return modules[:1] == ["rclpy"] and {*modules} <= {"rclpy", *sys.stdlib_module_names}
 
 
 def refusal(error: Exception, args: tuple[Any, ...]) -> Any:  # noqa: ANN401

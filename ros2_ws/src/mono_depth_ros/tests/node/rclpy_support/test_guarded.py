@@ -127,3 +127,16 @@ def test_every_service_that_rclpy_makes_for_itself_is_guarded(node):
     services = list(node.services)
     assert services
     assert all(service.callback.is_guarded for service in services)
+
+
+def test_a_malformed_request_to_a_service_of_rclpy_needs_no_trace(ros, node, peer):
+    wrong = Parameter("number", value=2).to_parameter_msg()
+    wrong.value.type = 255
+    request = SetParameters.Request(parameters=[wrong, wrong])
+
+    response = answer(ros, peer, SetParameters, "/guarded/set_parameters", request)
+
+    assert [item.successful for item in response.results] == [False, False]
+    assert "255 is not a valid Parameter.Type" in response.results[0].reason
+    assert list(node.guard.report().skipped.values()) == [1]
+    assert node.guard.report().failed == {}
