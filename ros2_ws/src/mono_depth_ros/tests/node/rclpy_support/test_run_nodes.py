@@ -14,7 +14,7 @@ pytestmark = pytest.mark.ros
 HEAD = """
 import signal
 import threading
-from mono_depth_ros.running import until_interrupted
+from mono_depth_ros.rclpy_support.run_nodes import until_interrupted
 """
 
 
