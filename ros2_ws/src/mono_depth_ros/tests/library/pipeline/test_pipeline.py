@@ -89,7 +89,7 @@ def test_a_scale_that_the_model_does_not_have_is_refused_at_the_start(tiny_model
 
 
 @pytest.mark.parametrize(
-    ("colour", "reason"),
+    ("color", "reason"),
     [
         ((100, 250, 0), "no finite value"),
         ((100, 0, 250), "no finite value"),
