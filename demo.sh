@@ -4,6 +4,8 @@
 #
 #   ./demo.sh [--source synthetic|VIDEO|FOLDER|/dev/videoN] [--seconds N] [--model NAME]
 #             [--output DIR]
+#
+# MONO_DEPTH_ROS=kilted takes the wheels of ROS 2 Kilted, in .venv-kilted, instead of those of Jazzy.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
 . "$ROOT/tools/setup.sh"

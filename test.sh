@@ -7,6 +7,7 @@
 #   ./test.sh -k scan            pytest alone, with these arguments
 #   ./test.sh tests/library      the same, one folder
 #
+# MONO_DEPTH_ROS=kilted takes the wheels of ROS 2 Kilted, in .venv-kilted, instead of those of Jazzy.
 # The exit status is 0 only if every check passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

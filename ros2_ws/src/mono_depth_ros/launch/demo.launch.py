@@ -3,7 +3,7 @@
 ros2 launch mono_depth_ros demo.launch.py                          a synthetic camera
 ros2 launch mono_depth_ros demo.launch.py source:=/dev/video0      a webcam
 ros2 launch mono_depth_ros demo.launch.py source:=drive.mp4        a video, or a folder of images
-ros2 launch mono_depth_ros demo.launch.py source:=none image:=/camera/image_raw
+ros2 launch mono_depth_ros demo.launch.py source:=none image:=/camera/image_rect
 """
 
 from __future__ import annotations

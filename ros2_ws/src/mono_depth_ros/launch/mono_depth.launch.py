@@ -1,6 +1,7 @@
 """Depth from one camera: starts the depth node on the topics of a camera.
 
-    ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_raw
+    ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_rect
+    ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_raw rectify:=true
 
 An argument that is left empty is not passed on, so the node's own default holds.
 """
@@ -18,13 +19,15 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mono_depth_ros.rclpy_support.image_topic import ImageTopic
+
 SHARE = Path(__file__).parents[1]
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # segments of camera, depth node and two more processes
 
 INPUTS = {
-    "image": "image topic of the camera (without /compressed)",
+    "image": "image topic of the camera, rectified; with /compressed: compressed",
     "camera_info": "calibration topic; empty = camera_info beside the image topic",
     "odom": "poses of the robot (nav_msgs/Odometry)",
     "imu": "IMU (sensor_msgs/Imu): where down is, for the ground plane; turns imu.enabled on",
@@ -35,7 +38,8 @@ PARAMETERS: dict[str, tuple[type, str]] = {
     "model": (str, "name in models/registry.yaml, or auto"),
     "registry": (str, "file of further registry entries, for your own models"),
     "device": (str, "auto, cpu or cuda"),
-    "image_transport": (str, "raw or compressed"),
+    "image_transport": (str, "raw or compressed; empty = as the image topic is named"),
+    "rectify": (bool, "undistort the image by its camera_info; for an image_raw"),
     "autostart": (bool, "configure and activate without a lifecycle manager"),
     "use_sim_time": (bool, "take the time from /clock"),
 }
@@ -75,6 +79,9 @@ def _start(context: LaunchContext) -> list[Action]:
         for name, (kind, _) in PARAMETERS.items()
         if given[name]
     }
+    image = ImageTopic.of(given["image"], given["image_transport"])
+    if image.is_compressed:
+        overrides["image_transport"] = image.transport
     if given["imu"]:
         overrides["imu.enabled"] = True
     node = LifecycleNode(
@@ -82,7 +89,7 @@ def _start(context: LaunchContext) -> list[Action]:
         executable="depth_node",
         name=given["name"],
         namespace=given["namespace"],
-        remappings=list(_topics(given).items()),
+        remappings=list(_topics(given, image).items()),
         parameters=[item for item in (given["params_file"], overrides) if item],
         ros_arguments=_log_arguments(given),
         output="screen",
@@ -90,19 +97,26 @@ def _start(context: LaunchContext) -> list[Action]:
         respawn=given["respawn"].lower() in ("true", "1"),
         respawn_delay=float(given["respawn_delay_s"]),
     )
-    return [*_dds_settings(given["dds_profile"]), node]
+    return [*_contradiction(given, image), *_dds_settings(given["dds_profile"]), node]
 
 
-def _topics(given: dict[str, str]) -> dict[str, str]:
+def _topics(given: dict[str, str], image: ImageTopic) -> dict[str, str]:
     """Map the node's input names to the topics of the camera."""
     topics = {name: given[name] for name in INPUTS if given[name]}
-    image = given["image"].removesuffix("/compressed")
-    if image:
-        topics["image"] = (
-            f"{image}/compressed" if given["image_transport"] == "compressed" else image
-        )
-        topics.setdefault("camera_info", "/".join([*image.split("/")[:-1], "camera_info"]))
+    if image.base:
+        topics["image"] = image.name
+        topics.setdefault("camera_info", image.camera_info)
     return topics
+
+
+def _contradiction(given: dict[str, str], image: ImageTopic) -> list[Action]:
+    if given["image_transport"] in ("", image.transport):
+        return []
+    message = (
+        f"image:={given['image']} is the compressed transport by its name, image_transport:="
+        f"{given['image_transport']} is not taken; for raw images give image:={image.base}"
+    )
+    return [LogInfo(msg=message)]
 
 
 def _log_arguments(given: dict[str, str]) -> list[str]:

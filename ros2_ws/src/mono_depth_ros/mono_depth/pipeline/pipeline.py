@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -18,6 +18,7 @@ from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.memory_fallback import ModelLoader
+from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import predict
 from mono_depth.scale.kinds import to_relative
 from mono_depth.scale.tracker import ScaleTracker
@@ -38,6 +39,7 @@ class DepthPipeline:
         self._loader: ModelLoader | None = None
         self._config = config
         self._scale = ScaleTracker()
+        self._own_metres = OwnMetres()
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         # Engines have threads of their own; what is before and after them is small.
@@ -92,9 +94,12 @@ class DepthPipeline:
                 self._step_down(reason)
                 rgb = rgb.to(self.model.device)
                 prediction, completed = self._predict(frame, rgb)
+            with torch_threads(self._network_threads):
+                conflict = self._own_metres.conflict(self.model, frame, rgb, prediction)
             watch.lap("infer")
             check_informative(prediction)
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
+            scale = replace(scale, conflict=conflict or scale.conflict)
             relative = to_relative(prediction)
             watch.lap("scale")
             past = self._with_past(depth_m, relative, prediction.confidence, rgb, frame)
@@ -144,6 +149,7 @@ class DepthPipeline:
     def reset(self) -> None:
         """Forget earlier frames."""
         self._scale.reset()
+        self._own_metres.reset()
         self._metric_past.reset()
         self._relative_past.reset()
 

@@ -15,6 +15,7 @@ from mono_depth.errors import ConfigError, FrameError
 from mono_depth.recordings.pose_file import stamp_ns_of
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_NO_DEPTH = np.iinfo(np.uint16).max  # in any unit of 16 bit, as 0
 _MAX_RATE_HZ = 1000.0  # what claims more does not know its rate
 
 
@@ -52,6 +53,7 @@ def read_depth(file: Path, units_per_m: float) -> DepthImage:
         if raw is None or raw.dtype != np.uint16 or raw.ndim != 2:
             raise FrameError(f"{file} is not a 16-bit depth image")
         depth_m = raw.astype(np.float32) / np.float32(units_per_m)
+        depth_m[raw == _NO_DEPTH] = np.nan
     depth_m[~(np.isfinite(depth_m) & (depth_m > 0.0))] = np.nan
     return depth_m
 

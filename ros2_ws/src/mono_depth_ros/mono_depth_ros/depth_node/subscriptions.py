@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
 
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.stream import DepthStream
+from mono_depth_ros.rclpy_support.image_topic import ImageTopic
 from mono_depth_ros.rclpy_support.qos import input_qos, overridable, subscription_events, tf_qos
 from mono_depth_ros.sensors.camera_poses import CameraPoses
 
@@ -32,13 +33,22 @@ def subscribe_all(
         subscribe(node, PointCloud2, "sparse_points", stream.set_points),
         _depth_input(node, stream),
         subscribe(node, CameraInfo, "camera_info", on_info),
-        subscribe(
-            node,
-            Image if config.image_transport == "raw" else CompressedImage,
-            "image",
-            stream.submit,
-        ),
+        *_image_inputs(node, stream, config),
     ]
+
+
+def _image_inputs(node: Node, stream: DepthStream, config: NodeConfig) -> list[Any]:
+    """Subscribe to the image; compressed ones come on the topic that is given, or beside it."""
+    given = node.resolve_topic_name("image")
+    topic = ImageTopic.of(given, config.image_transport)
+    if topic.transport != config.image_transport:
+        node.get_logger().info(
+            f"{given} is the compressed transport by its name: subscribing to CompressedImage, "
+            f"although image_transport is {config.image_transport}"
+        )
+    message = CompressedImage if topic.is_compressed else Image
+    names = ["image"] if given == topic.name else [topic.name, "image"]
+    return [subscribe(node, message, name, stream.submit) for name in names]
 
 
 def subscribe(

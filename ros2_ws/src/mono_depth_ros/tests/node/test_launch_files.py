@@ -137,6 +137,29 @@ def test_topics_reach_the_node_and_compressed_images_come_from_beside_the_raw_on
         assert [info.topic_type for info in node.get_subscriptions_info_by_topic(topic)] == [kind]
 
 
+def test_an_image_topic_named_compressed_is_compressed_and_a_contradiction_is_told(
+    ros: Any, start: Callable[..., Any]
+) -> None:
+    process = start(
+        "mono_depth.launch.py",
+        "image:=/eye/image_raw/compressed",
+        "image_transport:=raw",
+        "rectify:=true",
+        "model:=nano",
+        "device:=cpu",
+    )
+    values = parameters_of(ros, "/mono_depth", "image_transport", "rectify")
+    assert values == ["compressed", True]
+    node = ros.node("looks")
+    for topic in ("/eye/image_raw/compressed", "/eye/camera_info"):
+        ros.wait_until(
+            lambda topic=topic: node.get_subscriptions_info_by_topic(topic),
+            60.0,
+            what=f"the node subscribes to {topic}",
+        )
+    assert "image_transport:=raw is not taken" in ros.output(process)
+
+
 def test_arguments_reach_the_node_and_empty_ones_leave_its_defaults(
     ros: Any, start: Callable[..., Any]
 ) -> None:

@@ -14,6 +14,7 @@ from mono_depth.recordings.images import (
     Video,
     images_in,
     load_images,
+    read_depth,
     read_image,
     times_of_names,
 )
@@ -138,3 +139,11 @@ def test_times_are_read_from_tum_and_euroc_names_only():
     assert times_of_names(["1403636579763555584", "1403636579813555456"]) is not None
     assert times_of_names(["0001", "0002"]) is None
     assert times_of_names(["10.75", "10.5"]) is None
+
+
+@pytest.mark.parametrize("units_per_m", [1000.0, 5000.0])
+def test_65535_in_a_depth_image_is_no_depth_in_any_unit(tmp_path, units_per_m):
+    file = write(tmp_path / "depth.png", np.array([[0, 1000, 65535]], np.uint16))
+    np.testing.assert_allclose(
+        read_depth(file, units_per_m), [[np.nan, 1000 / units_per_m, np.nan]], rtol=1e-6
+    )

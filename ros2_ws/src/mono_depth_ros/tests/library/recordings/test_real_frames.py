@@ -23,10 +23,10 @@ def _realsense_folder(folder, depth):
 
 
 def test_realsense_depth_is_metres_with_nan_for_holes_and_rgb_in_order(tmp_path):
-    depth = np.array([[0, 1000, 2500], [500, 0, 65535]], np.uint16)
+    depth = np.array([[0, 1000, 2500], [500, 0, 65534]], np.uint16)
     (frame,) = realsense_frames(_realsense_folder(tmp_path, depth))
     np.testing.assert_array_equal(
-        frame.depth_m, np.array([[np.nan, 1.0, 2.5], [0.5, np.nan, 65.535]], np.float32)
+        frame.depth_m, np.array([[np.nan, 1.0, 2.5], [0.5, np.nan, 65.534]], np.float32)
     )
     assert frame.rgb[0, 0].tolist() == [30, 20, 10]
     camera = frame.intrinsics

@@ -748,6 +748,7 @@ def test_image_transport_sets_the_type_of_the_input(depth_bench):
     bench = depth_bench(image_transport="compressed")
     types = {item.topic_name: item.msg_type for item in bench.node.subscriptions}
     assert types["/image"] is CompressedImage
+    assert types["/image/compressed"] is CompressedImage  # as image_transport names it
 
 
 @proves("rectify")
