@@ -24,11 +24,14 @@ from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
+from mono_depth_ros.depth_node.image_clock import NO_CLOCK
 from mono_depth_ros.depth_node.publishers import DepthPublishers
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.depth_node.stream import DepthStream
 from mono_depth_ros.depth_node.subscriptions import subscribe_all
+from mono_depth_ros.rclpy_support.clock_jumps import clock_jumps
+from mono_depth_ros.rclpy_support.latched_input import LatchedInput
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import until_interrupted
@@ -49,8 +52,11 @@ class DepthNode(LifecycleNode):
         self._stream: DepthStream | None = None
         self._stats = FrameStats()  # of the stream now active, or the last one
         self._problem, self._skipped_before = "", 0
+        self._info: CameraInfo | None = None
         self._info_received_s: float | None = None
+        self._latched_info = LatchedInput(self, CameraInfo, "camera_info", self._on_info)
         self._inputs: list[Any] = []
+        self._clock_jumps: Any = None
         self._services_offered: list[Any] = []
         self._params = NodeParameters(
             self,
@@ -140,7 +146,10 @@ class DepthNode(LifecycleNode):
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
+        if self._info is not None:  # it may have been sent once only
+            stream.set_info(self._info)
         self._inputs = subscribe_all(self, stream, self.config, self._on_info)
+        self._clock_jumps = clock_jumps(self.get_clock(), stream.on_clock_jump)
         return result
 
     @logged
@@ -173,6 +182,10 @@ class DepthNode(LifecycleNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
+        self._latched_info.close()
+        if self._clock_jumps is not None:
+            self._clock_jumps.unregister()
+            self._clock_jumps = None
         if self._stream is not None:
             self._stream.stop()
             self._stream = None
@@ -192,7 +205,7 @@ class DepthNode(LifecycleNode):
     # Inputs and services, on the executor thread.
 
     def _on_info(self, info: CameraInfo) -> None:
-        self._info_received_s = time.monotonic()
+        self._info, self._info_received_s = info, time.monotonic()
         if self._stream is not None:
             self._stream.set_info(info)
 
@@ -215,11 +228,19 @@ class DepthNode(LifecycleNode):
     def _supervise(self) -> None:
         self._snapshots.expire()
         stream = self._stream
+        if stream is not None and self._info is None:
+            self._latched_info.look()
         if stream is not None and stream.failures_in_a_row >= _MAX_FAILURES:
             self.trigger_deactivate()
             self.report_problem(
                 f"deactivated after {_MAX_FAILURES} failed frames in a row: {stream.last_failure}"
             )
+
+    def _clock_problem(self) -> str:
+        if self._stream is None:
+            return ""
+        image_clock = self._stream.image_clock
+        return NO_CLOCK if image_clock.is_missing else image_clock.problem
 
     def _publish_diagnostics(self) -> None:
         pipeline = self._pipeline
@@ -233,6 +254,8 @@ class DepthNode(LifecycleNode):
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
             completed="" if self._stream is None else self._stream.completed,
+            points_problem="" if self._stream is None else self._stream.points_problem,
+            clock_problem=self._clock_problem(),
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
             gravity=None if self._stream is None else self._stream.gravity,
