@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy
 
-from mono_depth_ros.rclpy_support.qos import SubscriptionEventCallbacks, latched_qos
+from mono_depth_ros.rclpy_support.qos import latched_qos, no_events
 
 
 class LatchedInput:
@@ -37,7 +37,7 @@ class LatchedInput:
                 self._name,
                 self._callback,
                 latched_qos(),
-                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+                event_callbacks=no_events(),
             )
 
     def close(self) -> None:

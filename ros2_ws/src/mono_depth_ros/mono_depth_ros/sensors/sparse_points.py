@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 from sensor_msgs.msg import PointCloud2
@@ -13,6 +14,8 @@ from mono_depth.stream.timeline import Timeline
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.sensors.camera_poses import CameraPoses
 
+_ALIVE_S = 2.0  # points that came within this time should be used
+
 
 class PointsBuffer:
     """Keeps the newest cloud. Filled by the executor thread, asked by the worker."""
@@ -21,7 +24,8 @@ class PointsBuffer:
         self._poses = poses
         self._lock = threading.Lock()
         self._line: Timeline[tuple[str, Points]] = Timeline(max_items=1)
-        self.problem = ""  # why the newest image has none, "" = it has, or none ever came
+        self._heard_s = float("-inf")
+        self.problem = ""  # why the newest image has none, "" = it has, or none come in
 
     def on_cloud(self, msg: PointCloud2) -> None:
         """Take in a cloud.
@@ -32,6 +36,7 @@ class PointsBuffer:
         entry = msg.header.frame_id.lstrip("/"), read_points(msg)
         with self._lock:
             self._line.add(stamp_ns(msg.header), entry)
+            self._heard_s = time.monotonic()
 
     def follow(self, change: ClockChange) -> None:
         """Do as another input that shows a jump of the clock."""
@@ -47,13 +52,14 @@ class PointsBuffer:
             newest = self._line.items[-1] if self._line.items else None
         apart_s = 0.0 if newest is None else (at_ns - newest[0]) * 1e-9
         self.problem = ""
-        if abs(apart_s) > max_age_s:
+        is_apart = abs(apart_s) > max_age_s
+        if is_apart and time.monotonic() - self._heard_s < _ALIVE_S:
             side = "before" if apart_s > 0.0 else "after"
             self.problem = (
                 f"no sparse_points at the stamp of the image: the newest lie {abs(apart_s):.3f} s "
                 f"{side} it, odometry.points_max_age_s is {max_age_s:g}"
             )
-        if newest is None or self.problem:
+        if newest is None or is_apart:
             return None
         cloud_ns, (cloud_frame, points) = newest
         T_camera_cloud = np.eye(4)
