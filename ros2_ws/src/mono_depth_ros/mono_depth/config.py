@@ -111,11 +111,23 @@ class ScaleConfig:
     ] = 0.2
     stale_s: Annotated[
         float,
-        Param("A scale measured longer ago than this is degraded [s].", 0.01, 3600.0, live=True),
+        Param(
+            "A scale measured longer ago than this, and than two frames of the network, is "
+            "degraded [s].",
+            0.01,
+            3600.0,
+            live=True,
+        ),
     ] = 2.0
     lost_s: Annotated[
         float,
-        Param("A scale measured longer ago than this is lost [s].", 0.01, 3600.0, live=True),
+        Param(
+            "A scale measured longer ago than this, and than six frames of the network, is lost "
+            "[s].",
+            0.01,
+            3600.0,
+            live=True,
+        ),
     ] = 10.0
     on_loss: Annotated[
         str,
@@ -177,7 +189,8 @@ class StreamConfig:
     reset_gap_s: Annotated[
         float,
         Param(
-            "Forget the past after a gap between stamps longer than this [s].",
+            "Forget the past after a gap longer than this between the stamps of two images that "
+            "came in a row, whether or not the network was free to take them [s].",
             0.05,
             60.0,
             live=True,
@@ -186,8 +199,9 @@ class StreamConfig:
     late_s: Annotated[
         float,
         Param(
-            "A stamp that goes back by at most this is a late frame and is skipped; one that goes "
-            "back farther is a jump of the clock (a bag that loops) and starts over [s].",
+            "A stamp that goes back by at most this is a late frame and is skipped, unless three "
+            "in a row do; one that goes back farther is a jump of the clock (a bag that loops) and "
+            "starts over [s].",
             0.0,
             60.0,
             live=True,
@@ -227,7 +241,13 @@ class TemporalConfig:
     ] = 3.0
     max_gap_s: Annotated[
         float,
-        Param("Start over when frames are farther apart than this [s].", 0.01, 10.0, live=True),
+        Param(
+            "Start over when images that came in a row are farther apart than this; those that a "
+            "slow network did not take count [s].",
+            0.01,
+            10.0,
+            live=True,
+        ),
     ] = 0.5
 
     def __post_init__(self) -> None:

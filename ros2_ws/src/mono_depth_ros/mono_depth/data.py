@@ -107,6 +107,9 @@ class Frame:
     sensor_depth_m: DepthImage | None = None
     gravity_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
     camera_height_m: float | None = None  # of the optical centre over the ground
+    # Longest time between two images in a row since the frame before, those that a slow network
+    # did not take included; None = each image is a frame.
+    longest_gap_s: float | None = None
 
 
 class OutputKind(str, Enum):

@@ -113,6 +113,16 @@ class OdometryConfig:
             live=True,
         ),
     ] = 0.2
+    max_wait_s: Annotated[
+        float,
+        Param(
+            "While odometry comes in that is behind the images, an image waits at most this long "
+            "for its pose; odometry that is behind by more is not waited for [s].",
+            0.0,
+            1.0,
+            live=True,
+        ),
+    ] = 0.15
 
     def __post_init__(self) -> None:
         check_limits(self)

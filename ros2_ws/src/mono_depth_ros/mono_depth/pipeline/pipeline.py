@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from mono_depth.config import PipelineConfig
-from mono_depth.data import Frame, Mask, Prediction
+from mono_depth.data import Frame, Mask, Prediction, ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
@@ -21,6 +21,7 @@ from mono_depth.pipeline.memory_fallback import ModelLoader
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import predict
 from mono_depth.scale.kinds import to_relative
+from mono_depth.scale.scale_shift import METRIC_KINDS
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.temporal.filter import TemporalFilter
@@ -40,6 +41,7 @@ class DepthPipeline:
         self._config = config
         self._scale = ScaleTracker()
         self._own_metres = OwnMetres()
+        self._source_scale: tuple[str, float] | None = None  # of the newest frame
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         # Engines have threads of their own; what is before and after them is small.
@@ -100,6 +102,7 @@ class DepthPipeline:
             check_informative(prediction)
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
             scale = replace(scale, conflict=conflict or scale.conflict)
+            self._follow_source(scale, prediction)
             relative = to_relative(prediction)
             watch.lap("scale")
             past = self._with_past(depth_m, relative, prediction.confidence, rgb, frame)
@@ -150,8 +153,19 @@ class DepthPipeline:
         """Forget earlier frames."""
         self._scale.reset()
         self._own_metres.reset()
+        self._source_scale = None
         self._metric_past.reset()
         self._relative_past.reset()
+
+    def _follow_source(self, scale: ScaleStatus, prediction: Prediction) -> None:
+        """Bring the memory to the metres of another source at once, instead of in seconds."""
+        now = (scale.source, scale.scale)
+        if prediction.kind not in METRIC_KINDS or not (scale.is_metric and scale.scale > 0.0):
+            self._source_scale = None
+            return
+        last, self._source_scale = self._source_scale, now
+        if last is not None and last[0] != now[0]:
+            self._metric_past.rescale(now[1] / last[1])
 
     def _with_past(
         self,
@@ -178,6 +192,7 @@ class DepthPipeline:
                 stamp_ns=frame.stamp_ns,
                 T_odom_camera=frame.T_odom_camera,
                 config=config,
+                longest_gap_s=frame.longest_gap_s,
             )
             depth_m, relative = filtered.values, 1.0 / filtered.values
         else:
@@ -188,6 +203,7 @@ class DepthPipeline:
                 intrinsics=frame.intrinsics,
                 stamp_ns=frame.stamp_ns,
                 config=config,
+                longest_gap_s=frame.longest_gap_s,
             )
             relative = filtered.values
         rating = filtered.confidence

@@ -26,6 +26,8 @@ _MIN_SHARE = 0.7
 _KEPT_SHARE = 0.5
 _MIN_SIGMA = 0.01
 _LONGEST_STEP_S = 100.0
+_STEPS = 5  # between frames, whose middle is the usual one
+_STALE_STEPS, _LOST_STEPS = 2.5, 6.5  # usual steps without a measurement that are no loss yet
 
 
 class ScaleFilter:
@@ -44,6 +46,7 @@ class ScaleFilter:
         self._drift = _FIRST_DRIFT_OF_SLOPE if self.sees_slope else _FIRST_DRIFT
         self._jumped: deque[Fit] = deque(maxlen=_JUMP_FRAMES)
         self._stamp_ns: int | None = None
+        self._steps_s: deque[float] = deque(maxlen=_STEPS)
         self._verdicts: deque[int] = deque(maxlen=_WINDOW)
         self._is_trusted = False
         self._is_lost = False
@@ -89,22 +92,33 @@ class ScaleFilter:
             return "lost"
         if not self._is_trusted:
             return "uninitialised" if self._accepted_ns is None else "converging"
-        if sigma > config.valid_sigma or age_s > config.stale_s or share < _KEPT_SHARE:
+        if (
+            sigma > config.valid_sigma
+            or age_s > self._limit_s(config.stale_s, _STALE_STEPS)
+            or share < _KEPT_SHARE
+        ):
             return "degraded"
         return "valid"
 
     def expire(self, stamp_ns: int, config: ScaleConfig) -> None:
         """Lose trust once the last measurement is too old; it has to be earned again."""
-        if self._accepted_ns is not None and self.age_s(stamp_ns) > config.lost_s:
+        if self._accepted_ns is not None and self.age_s(stamp_ns) > self._limit_s(
+            config.lost_s, _LOST_STEPS
+        ):
             self._is_lost |= self._is_trusted
             self._is_trusted = False
             self._verdicts.clear()
+
+    def _limit_s(self, limit_s: float, steps: float) -> float:
+        """Return an age, or as many frames as a slow network needs to be asked that often."""
+        return max(limit_s, steps * float(np.median(self._steps_s)) if self._steps_s else 0.0)
 
     def predict(self, pivot: Pivot, stamp_ns: int) -> None:
         """Carry the belief on to the frame with this pivot."""
         self._move_to(pivot)
         if self._stamp_ns is not None:
             step_s = min((stamp_ns - self._stamp_ns) * 1e-9, _LONGEST_STEP_S)
+            self._steps_s.append(max(step_s, 0.0))
             noise = self._drift**2 * max(step_s, 0.0)
             slope = max(self._mean[1], 0.3) if self.sees_slope else 0.0
             self._covariance += np.diag((noise, noise * slope**2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 
 from mono_depth.config import StreamConfig
 from mono_depth.errors import FrameError
@@ -26,6 +26,8 @@ class StampGuard:
     def forget(self) -> None:
         """Take the next stamp for the first: the clock is known to have been set anew."""
         self._watch = ClockWatch()
+        self._received = 0
+        self._refused: Counter[str] = Counter()
         self._newest_ns: int | None = None
         self.change: ClockChange | None = None  # that the last stamp shows
         with self._lock:
@@ -46,12 +48,15 @@ class StampGuard:
             FrameError: the frame is unstamped, repeated or late.
         """
         self.change = None
+        self._received += 1
         if stamp_ns <= 0:
+            self._refused["without a stamp"] += 1
             raise FrameError("the stamp is zero: the camera driver does not stamp its images")
         previous_ns = self._newest_ns
         step = self._watch.judge(stamp_ns, late_s=config.late_s, arrived_s=arrived_s)
         step_s = 0.0 if previous_ns is None else (stamp_ns - previous_ns) * 1e-9
         if step is Step.LATE:
+            self._refused["late" if step_s else "repeated"] += 1
             if step_s == 0.0:
                 raise FrameError("the stamp repeats that of the frame before")
             raise FrameError(f"the frame is late: its stamp goes back by {-step_s:.3f} s")
@@ -71,6 +76,11 @@ class StampGuard:
         if step_s > config.reset_gap_s:
             return f"no frame for {step_s:.3f} s"
         return ""
+
+    def refusals(self) -> str:
+        """Return how many images of how many were refused, by kind."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self._refused.items())
+        return f"of {self._received} images {kinds}"
 
     def longest_step_s(self, after_ns: int, until_ns: int) -> float:
         """Return the longest time between two images in a row, from one stamp to another."""

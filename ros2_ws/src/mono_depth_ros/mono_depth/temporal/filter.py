@@ -69,6 +69,12 @@ class TemporalFilter:
         self._memory = None
         self._unit = UnitOfDepth()
 
+    def rescale(self, factor: float) -> None:
+        """Multiply what is remembered: the metres of the frames to come are of another source."""
+        if self._memory is not None:
+            self._memory.history.values.add_(math.log(factor))
+            self._unit.rescale(factor)
+
     def apply(
         self,
         depth_m: torch.Tensor,
@@ -78,6 +84,7 @@ class TemporalFilter:
         stamp_ns: int,
         T_odom_camera: Pose | None,
         config: TemporalConfig,
+        longest_gap_s: float | None = None,
     ) -> Filtered:
         """Fuse one depth map with the past.
 
@@ -88,9 +95,10 @@ class TemporalFilter:
             stamp_ns: of the image.
             T_odom_camera: pose of the camera at the stamp, None = unknown.
             config: mode and memory.
+            longest_gap_s: see `Frame`.
         """
         view = self._view(depth_m, rgb, intrinsics, stamp_ns, T_odom_camera)
-        memory, mode, reset = self._with_past(view, config)
+        memory, mode, reset = self._with_past(view, config, longest_gap_s)
         if memory is None:
             self._unit = UnitOfDepth()
             history = alone(view.values, view.grey)
@@ -128,7 +136,7 @@ class TemporalFilter:
         )
 
     def _with_past(
-        self, view: FilterInput, config: TemporalConfig
+        self, view: FilterInput, config: TemporalConfig, longest_gap_s: float | None
     ) -> tuple[_Memory | None, str, str]:
         """Return the new memory, the mode and why the past was forgotten."""
         last = self._memory
@@ -138,7 +146,8 @@ class TemporalFilter:
         if last.view.camera != view.camera:
             return None, mode, "the image size or the calibration changed"
         step_s = (view.stamp_ns - last.view.stamp_ns) * 1e-9
-        if not 0.0 < step_s <= config.max_gap_s:
+        gap_s = step_s if longest_gap_s is None else longest_gap_s
+        if step_s <= 0.0 or gap_s > config.max_gap_s:
             return None, mode, f"{step_s:.3f} s between two frames"
         T_last_now = self._motion(mode, last, view)
         if T_last_now is None:

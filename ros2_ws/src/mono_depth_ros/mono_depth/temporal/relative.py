@@ -74,6 +74,7 @@ class RelativeFilter:
         intrinsics: Intrinsics | None,
         stamp_ns: int,
         config: TemporalConfig,
+        longest_gap_s: float | None = None,
     ) -> Filtered:
         """Fuse one map of inverse depth with the past.
 
@@ -83,6 +84,7 @@ class RelativeFilter:
             intrinsics: camera of `rgb`; None = unknown, then one of usual width is assumed.
             stamp_ns: of the image.
             config: mode and memory; every mode but `static` is `flow`.
+            longest_gap_s: see `Frame`.
         """
         camera = working_camera(intrinsics or _usual_camera(rgb))
         small = resized(inverse_depth, (camera.height, camera.width))
@@ -93,7 +95,7 @@ class RelativeFilter:
             stamp_ns=stamp_ns,
         )
         mode = "static" if config.mode == "static" else "flow"
-        memory, reset = self._with_past(view, mode, config)
+        memory, reset = self._with_past(view, mode, config, longest_gap_s)
         if memory is None:
             history = alone(view.values, view.grey)
             memory = _Memory(view=view, history=history, scale_shift=ScaleShift(), frames=1)
@@ -108,7 +110,7 @@ class RelativeFilter:
         )
 
     def _with_past(
-        self, view: FilterInput, mode: str, config: TemporalConfig
+        self, view: FilterInput, mode: str, config: TemporalConfig, longest_gap_s: float | None
     ) -> tuple[_Memory | None, str]:
         """Return the new memory, or why the past was forgotten."""
         last = self._memory
@@ -117,7 +119,8 @@ class RelativeFilter:
         if last.view.camera != view.camera:
             return None, "the image size or the calibration changed"
         step_s = (view.stamp_ns - last.view.stamp_ns) * 1e-9
-        if not 0.0 < step_s <= config.max_gap_s:
+        gap_s = step_s if longest_gap_s is None else longest_gap_s
+        if step_s <= 0.0 or gap_s > config.max_gap_s:
             return None, f"{step_s:.3f} s between two frames"
         if mode == "static":
             flow = no_flow(view.host_grey.shape)

@@ -44,6 +44,12 @@ class UnitOfDepth:
         self.log_unit += gain * min(max(surprise, -_MAX_SURPRISE), _MAX_SURPRISE)
         self._variance *= 1.0 - gain
 
+    def rescale(self, factor: float) -> None:
+        """Follow depth that is multiplied by a factor from now on."""
+        self.log_unit += math.log(factor)
+        if self._log_wanted is not None:
+            self._log_wanted += math.log(factor)
+
     def pull(self, log_scale: float, step_s: float, time_constant_s: float) -> float:
         """Return by how much the log depth of the memory should change, and assume that it does.
 

@@ -12,6 +12,7 @@ from mono_depth.data import ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.depth_node.frame_stats import StatsReport
+from mono_depth_ros.depth_node.image_clock import NO_CLOCK
 from mono_depth_ros.depth_node.scale_topic import scale_values
 from mono_depth_ros.rclpy_support.guarded import GuardReport
 from mono_depth_ros.sensors.imu_gravity import ImuGravity
@@ -20,6 +21,7 @@ from mono_depth_ros.sensors.sensor_depth import SensorDepthReport
 _SILENCE_S = 2.0  # without an image for this long the stream counts as dead
 _STALL_FACTOR = 10.0  # a frame in work for this many median times, and _STALL_MIN_S, is stuck
 _STALL_MIN_S = 5.0
+_SLOW_S = 0.5  # a network that takes longer for a frame is slow, if most images are dropped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ class NodeState:
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
     image_doubt: str = ""  # why depth may be wrong although images can be read, "" = no reason
     unended_jpegs: int = 0  # images that were whole but for the marker of their end
+    points_problem: str = ""  # why sparse points that came are not used, "" = they are
+    clock_problem: str = ""  # why the latency is unknown, "" = it is known
     pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
     gravity: ImuGravity | None = None  # None = no IMU is used
     sensor_depth: SensorDepthReport | None = None  # None until the node is active
@@ -99,6 +103,8 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     if troubles > 0:
         text = f"{troubles} messages or requests not taken, the last: {state.callbacks.newest}"
         return DiagnosticStatus.WARN, text
+    if state.clock_problem == NO_CLOCK:
+        return DiagnosticStatus.WARN, NO_CLOCK
     if stats.silent_s > _SILENCE_S:
         age = f"no image on {state.image_topic} for {stats.silent_s:.0f} s"
         return DiagnosticStatus.WARN, f"{age}; see `ros2 topic info -v {state.image_topic}`"
@@ -119,6 +125,13 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
         return DiagnosticStatus.WARN, f"the scale is in doubt: {state.scale.conflict}"
     if state.scale is not None and state.scale.state != "valid":
         return DiagnosticStatus.WARN, f"scale {state.scale.state}: {state.scale.reason}"
+    if state.points_problem:
+        return DiagnosticStatus.WARN, state.points_problem
+    if median_ms * 1e-3 > _SLOW_S and stats.dropped > stats.published and stats.input_fps:
+        return DiagnosticStatus.WARN, (
+            f"the network takes {median_ms * 1e-3:.1f} s a frame, images come every "
+            f"{1.0 / stats.input_fps:.1g} s: choose a smaller model or input_size"
+        )
     if stats.received and stats.received == stats.idle:
         return DiagnosticStatus.OK, "idle: nothing subscribes to an output"
     return DiagnosticStatus.OK, "running"
@@ -166,6 +179,8 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "completed": state.completed,
         "image_doubt": state.image_doubt,
         **({"jpegs_without_end": state.unended_jpegs} if state.unended_jpegs else {}),
+        "points_problem": state.points_problem,
+        "clock_problem": state.clock_problem,
         "pose_problem": state.pose_problem,
         "last_error": state.problem,
         **_callback_values(state.callbacks),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -81,6 +82,12 @@ class FrameStats:
             self._counts["idle"] += idle
             self._last_skip = self._last_skip if idle else reason
 
+    def on_refused(self, reason: str) -> None:
+        """Count an image that is not handed to the worker."""
+        with self._lock:
+            self._counts["skipped"] += 1
+            self._last_skip = reason
+
     def on_reset(self, reason: str) -> None:
         """Count that the past of the stream was forgotten."""
         with self._lock:
@@ -95,8 +102,11 @@ class FrameStats:
             self._busy_since_s = None
             self._counts["published"] += 1
             self._outputs_s.append(time.monotonic())
-            self._latency_ms.append(latency_ms)
+            if not math.isnan(latency_ms):
+                self._latency_ms.append(latency_ms)
             for stage, value_ms in stage_ms.items():
+                if math.isnan(value_ms):
+                    continue
                 self._stage_ms.setdefault(stage, deque(maxlen=_WINDOW)).append(value_ms)
             if nan_ratio is not None:
                 self._nan_ratio = nan_ratio

@@ -26,6 +26,7 @@ from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
+from mono_depth_ros.depth_node.image_clock import NO_CLOCK
 from mono_depth_ros.depth_node.model_swap import Loading, ModelSwap, model_values, release
 from mono_depth_ros.depth_node.publishers import DepthPublishers
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
@@ -34,7 +35,9 @@ from mono_depth_ros.depth_node.stream import DepthStream
 from mono_depth_ros.depth_node.subscriptions import subscribe_all
 from mono_depth_ros.depth_node.watchdog import Watchdog
 from mono_depth_ros.exit_codes import ExitCode, end_process
+from mono_depth_ros.rclpy_support.clock_jumps import clock_jumps
 from mono_depth_ros.rclpy_support.guarded import GuardedNode
+from mono_depth_ros.rclpy_support.latched_input import LatchedInput
 from mono_depth_ros.rclpy_support.lifecycle_requests import refuse_unfit_requests
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
@@ -58,8 +61,11 @@ class DepthNode(GuardedNode, LifecycleNode):
         self._problem, self._skipped_before, self._troubles_before = "", 0, 0
         self._swap, self._not_taken = ModelSwap(), ""
         self._watchdog: Watchdog | None = None
+        self._info: CameraInfo | None = None
         self._info_received_s: float | None = None
+        self._latched_info = LatchedInput(self, CameraInfo, "camera_info", self._on_info)
         self._inputs: list[Any] = []
+        self._clock_jumps: Any = None
         self._services_offered: list[Any] = []
         self._params = NodeParameters(
             self,
@@ -155,7 +161,10 @@ class DepthNode(GuardedNode, LifecycleNode):
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
+        if self._info is not None:  # it may have been sent once only
+            stream.set_info(self._info)
         self._inputs = subscribe_all(self, stream, self.config, self._on_info)
+        self._clock_jumps = clock_jumps(self.get_clock(), stream.on_clock_jump)
         return result
 
     @logged
@@ -188,6 +197,10 @@ class DepthNode(GuardedNode, LifecycleNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
+        self._latched_info.close()
+        if self._clock_jumps is not None:
+            self._clock_jumps.unregister()
+            self._clock_jumps = None
         if self._stream is not None:
             if self._swap.is_under_way:
                 self._keep_model(f"{self.config.model} not taken: the node was deactivated")
@@ -212,7 +225,7 @@ class DepthNode(GuardedNode, LifecycleNode):
     # Inputs and services, on the executor thread.
 
     def _on_info(self, info: CameraInfo) -> None:
-        self._info_received_s = time.monotonic()
+        self._info, self._info_received_s = info, time.monotonic()
         if self._stream is not None:
             self._stream.set_info(info)
 
@@ -269,6 +282,8 @@ class DepthNode(GuardedNode, LifecycleNode):
         loaded = self._swap.take()
         if loaded is not None:
             self._on_loaded(loaded)
+        if self._stream is not None and self._info is None:
+            self._latched_info.look()
 
     def _on_hung(self, busy_s: float) -> None:
         problem = f"a frame is in work for {busy_s:.1f} s, watchdog.limit_s is"
@@ -284,6 +299,12 @@ class DepthNode(GuardedNode, LifecycleNode):
             self._publish_diagnostics()
         end_process(code)
 
+    def _clock_problem(self) -> str:
+        if self._stream is None:
+            return ""
+        image_clock = self._stream.image_clock
+        return NO_CLOCK if image_clock.is_missing else image_clock.problem
+
     def _publish_diagnostics(self) -> None:
         pipeline = self._pipeline
         age_s = self._info_received_s and time.monotonic() - self._info_received_s
@@ -298,6 +319,8 @@ class DepthNode(GuardedNode, LifecycleNode):
             completed="" if self._stream is None else self._stream.completed,
             image_doubt="" if self._stream is None else self._stream.image_doubt,
             unended_jpegs=0 if self._stream is None else self._stream.unended_jpegs,
+            points_problem="" if self._stream is None else self._stream.points_problem,
+            clock_problem=self._clock_problem(),
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
             gravity=None if self._stream is None else self._stream.gravity,

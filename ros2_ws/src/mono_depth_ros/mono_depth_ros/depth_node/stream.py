@@ -6,6 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from rclpy.clock import Clock
 from rclpy.context import Context
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
 
-from mono_depth.data import DepthImage, ScaleStatus
+from mono_depth.data import DepthImage, Frame, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth.stream.back_off import BackOff
+from mono_depth.stream.clock_watch import ClockChange
 from mono_depth.stream.latest_worker import LatestWorker
 from mono_depth.stream.stamp_guard import StampGuard
 from mono_depth.system.gpu_errors import is_gpu_lost
@@ -25,6 +28,7 @@ from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.frame_reader import FrameReader
 from mono_depth_ros.depth_node.frame_stats import FrameStats
+from mono_depth_ros.depth_node.image_clock import ImageClock
 from mono_depth_ros.depth_node.publishers import DepthPublishers, HostResult
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
@@ -35,6 +39,15 @@ from mono_depth_ros.sensors.sensor_depth import SensorDepth
 from mono_depth_ros.sensors.sparse_points import PointsBuffer
 
 _SKIP_LOG_PERIOD_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arrival:
+    """An image, and what its stamp said when it was received."""
+
+    msg: Image | CompressedImage
+    breaks: int  # of the stream so far
+    reason: str  # of the newest of them
 
 
 class DepthStream:
@@ -93,13 +106,17 @@ class DepthStream:
         )
         self._stamps = StampGuard()
         self._throttle, self._once = Throttle(_SKIP_LOG_PERIOD_S), Throttle(math.inf)
+        self._breaks, self._break_reason = 0, ""
+        self._breaks_seen, self._last_ns = 0, 0  # of the newest frame
+        self._skipped_since = False  # a frame was skipped since then
+        self.image_clock = ImageClock(clock)
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
         self.temporal_mode = self.completed = ""  # of the newest frame
         self._back_off = BackOff()
         self._last_failure = ""
-        self._worker: LatestWorker[Image | CompressedImage] = LatestWorker(
+        self._worker: LatestWorker[_Arrival] = LatestWorker(
             self._handle, on_drop=lambda _: self.stats.on_dropped()
         )
 
@@ -116,7 +133,23 @@ class DepthStream:
     def submit(self, msg: Image | CompressedImage) -> None:
         """Hand over the newest image; one that still waits is dropped."""
         self.stats.on_received()
-        self._worker.submit(msg)
+        try:
+            at_ns = stamp_ns(msg.header)
+            reason = self._stamps.admit(at_ns, self._config().stream)
+        except FrameError as error:
+            self.stats.on_refused(str(error))
+            self._tell(f"frame skipped: {error}; {self._stamps.refusals()}")
+            return
+        if self._stamps.change is not None:
+            self._follow(self._stamps.change)
+        if reason:
+            self._breaks, self._break_reason = self._breaks + 1, reason
+        self._worker.submit(_Arrival(msg=msg, breaks=self._breaks, reason=self._break_reason))
+
+    @property
+    def points_problem(self) -> str:
+        """Why sparse points that came are not used for the newest image."""
+        return self._points.problem
 
     def set_info(self, info: CameraInfo) -> None:
         """Hand over the newest calibration."""
@@ -125,6 +158,19 @@ class DepthStream:
     def set_points(self, cloud: PointCloud2) -> None:
         """Hand over the newest metric points."""
         self._points.on_cloud(cloud)
+
+    def on_clock_jump(self, change: ClockChange) -> None:
+        """Forget what is of before a jump of the ROS clock; images that follow are of the new."""
+        self._stamps.forget()
+        self._follow(change)
+        self.reset(f"the ROS clock jumped back by {(change.from_ns - change.to_ns) * 1e-9:.3f} s")
+
+    def _follow(self, change: ClockChange) -> None:
+        self.poses.follow(change)
+        self._points.follow(change)
+        self.sensor_depth.follow(change)
+        if self.gravity is not None:
+            self.gravity.follow(change)
 
     def reset(self, reason: str) -> None:
         """Forget the past before the next frame."""
@@ -164,7 +210,7 @@ class DepthStream:
         self.stats.on_reset(f"model {pipeline.model.name} took over")
         self._release(old)
 
-    def _handle(self, msg: Image | CompressedImage) -> None:
+    def _handle(self, arrival: _Arrival) -> None:
         if self._next is not None:
             self._take_next()
         self.stats.on_started()
@@ -172,7 +218,7 @@ class DepthStream:
             self._skip(f"frame skipped: {self.problem}", self.problem)
             return
         try:
-            self._process(msg)
+            self._process(arrival)
         except MonoDepthError as error:
             self._skip(f"frame skipped: {error}", str(error))
             if is_gpu_lost(error):
@@ -189,22 +235,24 @@ class DepthStream:
                 self.reset("failed frames")
                 self._logger.error(self.problem)
 
-    def _process(self, msg: Image | CompressedImage) -> None:
-        wanted = self._outputs.wanted()
+    def _process(self, arrival: _Arrival) -> None:
+        msg, wanted = arrival.msg, self._outputs.wanted()
         if not wanted and not self._snapshots.is_wanted:
+            self._skipped_since = True
             self.stats.on_skipped("", idle=True)
             return
         config = self._config()
         self._check_age(msg, config.max_age_s)
-        self.sensor_depth.wait_for(stamp_ns(msg.header), config.sensor_depth)
+        self._wait_for_inputs(msg.header, config)
         start_s = time.perf_counter()
         frame = self._reader.read(msg, config)
         depth_report = self.sensor_depth.report()
-        self._tell(depth_report.problem)
+        for problem in (depth_report.problem, self._points.problem):
+            self._tell(problem)
         for doubt in (depth_report.doubt, self._reader.doubt):
             if doubt and self._once.is_due(doubt):
                 self._logger.warning(doubt)
-        self._forget_if_needed(self._stamps.admit(frame.stamp_ns, config.stream))
+        frame = self._joined(frame, arrival, config)
         decode_ms = (time.perf_counter() - start_s) * 1e3
 
         result = self._pipeline.process(frame)
@@ -221,7 +269,8 @@ class DepthStream:
             reason = result.scale.reason or f"{self._pipeline.model.name} completes no depth"
             raise FrameError(f"nothing to publish on {', '.join(wanted)}: {reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None
-        latency_ms = (self._clock.now().nanoseconds - frame.stamp_ns) * 1e-6
+        latency_ms = self.image_clock.latency_s(frame.stamp_ns) * 1e3
+        self._tell(self.image_clock.problem)
         self.stats.on_published(
             latency_ms=latency_ms,
             stage_ms={
@@ -245,6 +294,32 @@ class DepthStream:
         if 0.0 < max_age_s < age_s:
             raise FrameError(f"the image is {age_s:.3f} s old, max_age_s is {max_age_s}")
 
+    def _wait_for_inputs(self, header: Header, config: NodeConfig) -> None:
+        """Give odometry and depth of the image's stamp, which come after it, a moment to come."""
+        at_ns = stamp_ns(header)
+        if config.odometry.source != "none":
+            self.poses.wait_for(at_ns, header.frame_id, config.odometry.max_wait_s)
+        self.sensor_depth.wait_for(at_ns, config.sensor_depth)
+
+    def _joined(self, frame: Frame, arrival: _Arrival, config: NodeConfig) -> Frame:
+        """Return the frame as one that follows the last, which is forgotten where it does not.
+
+        Images that were dropped while the network was busy are no gap; those that were received
+        but skipped are one.
+        """
+        last_ns, reason, longest_gap_s = self._last_ns, "", None
+        if arrival.breaks != self._breaks_seen:
+            reason = arrival.reason
+        elif last_ns and self._skipped_since:
+            step_s = (frame.stamp_ns - last_ns) * 1e-9
+            reason = f"no frame for {step_s:.3f} s" if step_s > config.stream.reset_gap_s else ""
+        elif last_ns:
+            longest_gap_s = self._stamps.longest_step_s(last_ns, frame.stamp_ns)
+        self._breaks_seen, self._last_ns = arrival.breaks, frame.stamp_ns
+        self._skipped_since = False
+        self._forget_if_needed(reason)
+        return replace(frame, longest_gap_s=longest_gap_s)
+
     def _forget_if_needed(self, stream_reason: str) -> None:
         reason = self._reset_reason or stream_reason
         if reason:
@@ -254,6 +329,7 @@ class DepthStream:
             self.stats.on_reset(reason)
 
     def _skip(self, log_line: str, reason: str) -> None:
+        self._skipped_since = True
         self.stats.on_skipped(reason)
         if self._throttle.is_due(reason):
             self._logger.warning(log_line)

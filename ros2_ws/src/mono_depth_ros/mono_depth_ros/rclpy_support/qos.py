@@ -80,6 +80,11 @@ def subscription_events(node: Node, topic: str) -> SubscriptionEventCallbacks:
     )
 
 
+def no_events() -> SubscriptionEventCallbacks:
+    """Stay silent about publishers that do not fit: another subscription hears them."""
+    return SubscriptionEventCallbacks(use_default_callbacks=False)
+
+
 def _tell(node: Node, topic: str, peer: str, policy: int) -> None:
     name = QoSPolicyKind(policy).name.lower()
     node.get_logger().warning(

@@ -6,6 +6,7 @@ keeps the few transforms that lead to one camera and interpolates them at the im
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable
 
@@ -17,7 +18,9 @@ from nav_msgs.msg import Odometry
 from mono_depth.camera.poses import Pose, PoseBuffer, pose_from, rotation
 from mono_depth.errors import ConfigError
 from mono_depth.messages.transforms import pose_of, transform_of
+from mono_depth.stream.clock_watch import ClockChange
 from mono_depth_ros.codec.stamps import stamp_ns
+from mono_depth_ros.sensors.pose_wait import PoseWait
 
 Rotation = npt.NDArray[np.float64]  # (3, 3)
 
@@ -100,6 +103,24 @@ class FrameTree:
             self._static[child] = T_parent_child
             self._moving.pop(child, None)
 
+    def follow(self, change: ClockChange) -> None:
+        """Do with all that moves as an input that shows a jump of the clock."""
+        with self._lock:
+            buffers = list(self._moving.values())
+        for buffer in buffers:
+            buffer.follow(change)
+
+    def reach_ns(self, target: str, source: str) -> int | None:
+        """Return the last stamp that `lookup` answers, as far as that is known; None = none."""
+        up_source, up_target = self._chain(source), self._chain(target)
+        links = [frame for frame in up_source if frame not in up_target]
+        links += [frame for frame in up_target if frame not in up_source]
+        with self._lock:
+            buffers = [self._moving[link] for link in links if link in self._moving]
+        reaches = [buffer.reach_ns for buffer in buffers]
+        known = [reach for reach in reaches if reach is not None]
+        return min(known) if known and len(known) == len(reaches) else None
+
     def lookup(self, target: str, source: str, at_ns: int) -> Pose | None:
         """Return T_target_source at a stamp, None where the tree does not tell."""
         up_source, up_target = self._chain(source), self._chain(target)
@@ -150,6 +171,8 @@ class CameraPoses:
         self.tree = FrameTree()
         self._fixed_frame, self._camera_in_body = fixed_frame, camera_in_body
         self._body, self._ground_frame = "", ground_frame
+        self._camera_frame = ""  # of the newest image
+        self._wait = PoseWait(self._reach_ns)
         self.problem = "no odometry received"
 
     def on_odometry(self, msg: Odometry) -> None:
@@ -159,6 +182,7 @@ class CameraPoses:
         self._fixed_frame, self._body = msg.header.frame_id, msg.child_frame_id
         T_odom_body = pose_of(msg.pose.pose)
         self.tree.add(msg.child_frame_id, msg.header.frame_id, stamp_ns(msg.header), T_odom_body)
+        self._wait.on_odometry()
 
     def on_transforms(self, transforms: Iterable[TransformStamped], *, static: bool) -> None:
         """Take in the transforms of one message of /tf or /tf_static."""
@@ -169,6 +193,22 @@ class CameraPoses:
                 self.tree.add_static(child, parent, T)
             elif item.header.stamp.sec >= 0:
                 self.tree.add(child, parent, stamp_ns(item.header), T)
+        if not static and not self._body:
+            self._wait.on_odometry()
+
+    def follow(self, change: ClockChange) -> None:
+        """Do as an input that shows a jump of the clock."""
+        self.tree.follow(change)
+
+    def wait_for(self, at_ns: int, camera_frame: str, max_wait_s: float) -> None:
+        """Return when the pose at a stamp is known, or is not to be expected in time."""
+        self._camera_frame = camera_frame
+        self._wait.wait_for(at_ns, max_wait_s)
+
+    def _reach_ns(self) -> int | None:
+        is_mounted = self._camera_in_body is not None and bool(self._body)
+        place = self._body if is_mounted else self._camera_frame
+        return self.tree.reach_ns(self._fixed_frame, place)
 
     def at(self, at_ns: int, camera_frame: str) -> Pose | None:
         """Return T_odom_camera at a stamp; None where it is unknown, then `problem` tells why."""
@@ -197,7 +237,9 @@ class CameraPoses:
             return "no odometry received"
         linked = self._camera_in_body is not None or self._body in self.tree._chain(camera_frame)
         if linked:
-            return "odometry does not reach the stamp of the image"
+            problem = "odometry does not reach the stamp of the image"
+            behind_s = self._wait.behind_s
+            return problem if not math.isfinite(behind_s) else f"{problem}: {behind_s:.3f} s short"
         return (
             f"odometry is about {self._body}, and nothing tells where {camera_frame} is in it: "
             "publish it on /tf_static or set odometry.camera_in_body"

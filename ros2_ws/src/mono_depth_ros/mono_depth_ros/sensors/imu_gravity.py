@@ -10,6 +10,7 @@ from sensor_msgs.msg import Imu
 
 from mono_depth.camera.gravity import STANDARD_GRAVITY_MPS2, DirectionBuffer, GravityFilter, Vector
 from mono_depth.camera.poses import pose_from
+from mono_depth.stream.clock_watch import ClockChange
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.sensors.camera_poses import FrameTree, Rotation
 
@@ -66,6 +67,11 @@ class ImuGravity:
         T_world_imu = pose_from((0.0, 0.0, 0.0), (q.x, q.y, q.z, q.w))
         if msg.orientation_covariance[0] != _UNKNOWN and not is_default and T_world_imu is not None:
             self._oriented.add(at_ns, -T_world_imu[2, :3])
+
+    def follow(self, change: ClockChange) -> None:
+        """Do as another input that shows a jump of the clock."""
+        self._filter.follow(change)
+        self._oriented.follow(change)
 
     def at(self, at_ns: int, camera_frame: str) -> Vector | None:
         """Return (3,) gravity in the optical frame; None where unknown, `problem` tells why."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, replace
 
 import cv2
@@ -17,6 +16,8 @@ from mono_depth.data import DepthImage
 from mono_depth.errors import FrameError
 from mono_depth.messages.decode import read_any_depth
 from mono_depth.messages.depth_reading import DepthReading
+from mono_depth.stream.clock_watch import ClockChange
+from mono_depth.stream.timeline import Timeline
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import SensorDepthConfig
 
@@ -43,7 +44,7 @@ class SensorDepth:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._kept: deque[tuple[int, Image | CompressedImage]] = deque(maxlen=_KEPT)
+        self._line: Timeline[Image | CompressedImage] = Timeline(max_items=_KEPT)
         self._heard_s = float("-inf")
         self._last_apart_ns = 0.0  # from its image, of the last depth used
         self._received = self._used = self._missed = self._skipped = 0
@@ -55,12 +56,15 @@ class SensorDepth:
             return
         at_ns = stamp_ns(msg.header)
         with self._changed:
-            if self._kept and at_ns < self._kept[-1][0]:
-                self._kept.clear()  # the clock was set back, or a bag started over
-            self._kept.append((at_ns, msg))
+            self._line.add(at_ns, msg)
             self._received += 1
             self._heard_s = time.monotonic()
             self._changed.notify()
+
+    def follow(self, change: ClockChange) -> None:
+        """Do as another input that shows a jump of the clock."""
+        with self._changed:
+            self._line.follow(change)
 
     def wait_for(self, at_ns: int, config: SensorDepthConfig) -> None:
         """Return when depth as near to a stamp as the last time is there, or comes no more.
@@ -71,7 +75,9 @@ class SensorDepth:
             if time.monotonic() - self._heard_s > _ALIVE_S:
                 return
             apart_ns = min(config.max_apart_s * 1e9, self._last_apart_ns + _JITTER_NS)
-            self._changed.wait_for(lambda: self._kept[-1][0] >= at_ns - apart_ns, config.max_wait_s)
+            self._changed.wait_for(
+                lambda: (self._line.newest_ns or 0) >= at_ns - apart_ns, config.max_wait_s
+            )
 
     def at(
         self,
@@ -135,7 +141,7 @@ class SensorDepth:
 
     def _nearest(self, at_ns: int) -> tuple[Image | CompressedImage | None, float]:
         with self._changed:
-            apart = [(abs(kept_ns - at_ns), msg) for kept_ns, msg in self._kept]
+            apart = [(abs(kept_ns - at_ns), msg) for kept_ns, msg in self._line.items]
         if not apart:
             return None, float("inf")
         apart_ns, msg = min(apart, key=lambda item: item[0])

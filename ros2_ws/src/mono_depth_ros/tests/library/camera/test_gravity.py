@@ -7,6 +7,7 @@ import pytest
 
 from mono_depth.camera.gravity import GravityFilter
 from mono_depth.camera.poses import rotation
+from mono_depth.stream.clock_watch import ClockChange
 
 G = 9.81
 STEP_NS = 10_000_000  # 100 Hz
@@ -119,3 +120,23 @@ def test_late_samples_are_left_out_and_a_clock_that_starts_over_starts_over():
 
     np.testing.assert_allclose(gravity.directions.at(19 * STEP_NS), [-1, 0, 0])
     assert gravity.directions.at(last_ns) is None
+
+
+@pytest.mark.parametrize("wrong_ns", [10**13, 5])
+def test_one_wrong_stamp_costs_the_direction_nothing(wrong_ns):
+    gravity, last_ns = fed([UP] * 20, start_ns=10**10)
+    gravity.add(wrong_ns, np.array([G, 0.0, 0.0]), None)
+    gravity.add(last_ns + STEP_NS, UP, None)
+
+    np.testing.assert_allclose(gravity.directions.at(last_ns), [0, 0, -1])
+    np.testing.assert_allclose(gravity.directions.at(last_ns + STEP_NS), [0, 0, -1])
+
+
+def test_an_image_that_shows_a_jump_of_the_clock_takes_the_direction_of_before_away():
+    gravity, last_ns = fed([UP] * 20, start_ns=10**10)
+    gravity.follow(ClockChange(from_ns=last_ns, to_ns=last_ns - 10**9))
+
+    assert not gravity.directions.reaches(last_ns)
+    for i in range(20):
+        gravity.add(last_ns - 10**9 + i * STEP_NS, np.array([G, 0.0, 0.0]), None)
+    np.testing.assert_allclose(gravity.directions.at(last_ns - 8 * 10**8), [-1, 0, 0])

@@ -85,6 +85,32 @@ def test_when_time_goes_back_far_as_in_a_bag_that_loops_the_buffer_starts_anew()
     assert buffer.at(100 * MS) is not None
 
 
+def test_one_pose_that_flips_costs_the_others_nothing():
+    buffer = filled(100, 200)
+    assert buffer.add(300 * MS, pose(30.0))
+    assert buffer.add(400 * MS, pose(0.4, 0.08))
+    np.testing.assert_allclose(buffer.at(150 * MS), pose(0.15, 0.03), atol=1e-12)
+    np.testing.assert_allclose(buffer.at(400 * MS), pose(0.4, 0.08), atol=1e-12)
+
+
+@pytest.mark.parametrize("ms", [1_000_300, 300_000, 0])
+def test_one_stamp_of_another_time_costs_the_others_nothing(ms):
+    buffer = filled(100_100, 100_200)
+    assert buffer.add(ms * MS, pose(0.3))
+    assert buffer.add(100_300 * MS, pose(100.3, 20.06))
+    np.testing.assert_allclose(buffer.at(100_250 * MS), pose(100.25, 20.05), atol=1e-9)
+
+
+@pytest.mark.parametrize("back_ms", [300, 3000, 90_000])
+def test_after_the_clock_was_set_back_there_are_poses_of_the_new_one_only(back_ms):
+    buffer = filled(*range(100_000, 101_000, 20))
+    for ms in range(101_000 - back_ms, 101_200 - back_ms, 20):
+        buffer.add(ms * MS, pose(500.0))
+    np.testing.assert_array_equal(buffer.at((101_100 - back_ms) * MS), pose(500.0))
+    at_old = buffer.at(100_980 * MS)
+    assert at_old is None or at_old[0, 3] == 500.0
+
+
 def test_old_poses_are_dropped():
     buffer = filled(*range(0, 5000, 100), keep_s=1.0)
     assert buffer.at(3800 * MS) is None

@@ -381,3 +381,16 @@ def test_a_clock_that_starts_over_starts_the_scale_over():
     states = [tracker.update(metric(), good(index), SPARSE)[1].state for index in range(8)]
     assert states[0] == "converging"
     assert states[-1] == "valid"
+
+
+@pytest.mark.parametrize("step_s", [1.4, 6.0, 11.0])
+def test_a_network_that_is_slow_has_valid_metres_as_soon_as_a_fast_one(step_s):
+    """Ages count in frames of the network where those are longer than the limits in seconds."""
+    tracker = ScaleTracker()
+    states = []
+    for i in range(80):
+        now = good(i, stamp_ns=round((1.0 + i * step_s) * 1e9))
+        states.append(tracker.update(metric(), now, SPARSE)[1].state)
+    assert states[4:] == ["valid"] * 76
+    without = frame(0, stamp_ns=round((1.0 + 80 * step_s) * 1e9))
+    assert tracker.update(metric(), without, SPARSE)[1].state != "lost"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from mono_depth.config import StreamConfig
@@ -60,3 +62,39 @@ def test_nanoseconds_are_told_apart():
     assert guard.admit(now_ns + 1, CONFIG) == ""
     with pytest.raises(FrameError, match="repeats"):
         guard.admit(now_ns + 1, CONFIG)
+
+
+def test_a_clock_set_back_a_little_costs_two_images():
+    assert verdicts(10.0, 9.7, 9.8, 9.9, 10.0)[2:] == [
+        f"{LATE}0.200 s",
+        "the clock jumped back by 0.100 s",
+        "",
+    ]
+
+
+def test_one_stamp_far_ahead_is_told_from_a_jump_by_the_next():
+    guard = StampGuard()
+    changes = []
+    for stamp_s in (10.0, 1010.0, 10.1, 10.2):
+        guard.admit(round(stamp_s * SECOND), CONFIG)
+        changes.append(guard.change and guard.change.is_return)
+
+    assert changes == [None, False, True, None]
+
+
+def test_the_longest_step_counts_images_that_were_received_and_not_taken():
+    guard = StampGuard()
+    for stamp_s in (10.0, 10.1, 10.2, 10.9, 11.0):
+        guard.admit(round(stamp_s * SECOND), CONFIG)
+
+    assert guard.longest_step_s(10 * SECOND, 11 * SECOND) == pytest.approx(0.7)
+    assert guard.longest_step_s(round(10.9 * SECOND), 11 * SECOND) == pytest.approx(0.1)
+
+
+def test_refused_images_are_counted_by_kind():
+    guard = StampGuard()
+    for stamp_s in (10.0, 0.0, 10.0, 9.9, 10.1, 0.0):
+        with contextlib.suppress(FrameError):
+            guard.admit(round(stamp_s * SECOND), CONFIG)
+
+    assert guard.refusals() == "of 6 images 2 without a stamp, 1 repeated, 1 late"

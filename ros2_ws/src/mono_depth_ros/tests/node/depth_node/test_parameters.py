@@ -803,6 +803,28 @@ def stack_of_frames(**parameters: str) -> CameraPoses:
     return poses
 
 
+@proves("odometry.max_wait_s")
+@pytest.mark.parametrize(("max_wait_s", "is_known"), [(0.0, False), (0.4, True)])
+def test_an_image_waits_for_odometry_that_lags_for_max_wait_s(max_wait_s, is_known):
+    poses = CameraPoses(fixed_frame="odom", camera_in_body=np.eye(4))
+
+    def odometry(at_s: float) -> None:
+        stamp = Time(nanoseconds=round(at_s * 1e9)).to_msg()
+        message = Odometry(header=Header(frame_id="odom", stamp=stamp), child_frame_id="base")
+        message.pose.pose.orientation.w = 1.0
+        poses.on_odometry(message)
+
+    for at_s in (1.00, 1.05):
+        odometry(at_s)
+    poses.wait_for(1_250_000_000, "camera", max_wait_s)  # learns that it is 0.1 s short
+    later = threading.Timer(0.05, odometry, [1.10])
+    later.start()
+    poses.wait_for(1_200_000_000, "camera", max_wait_s)
+    known = poses.at(1_200_000_000, "camera") is not None
+    later.join()
+    assert known is is_known
+
+
 @proves("odometry.fixed_frame")
 def test_the_fixed_frame_is_where_poses_start():
     assert stack_of_frames(fixed_frame="odom").at(10**9, "camera")[2, 3] == 1.5
