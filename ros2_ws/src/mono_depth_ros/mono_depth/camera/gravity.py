@@ -19,6 +19,7 @@ Vector = npt.NDArray[np.float64]  # (3,)
 STANDARD_GRAVITY_MPS2 = 9.80665
 _MAX_EXCESS = 0.05  # of gravity: an acceleration of another size is not gravity alone
 _MAX_TURN_RADPS = 0.5  # a faster turn adds centripetal acceleration
+_IMPOSSIBLE_TURN_RADPS = 1000.0  # no gyroscope measures a tenth of it
 _TIME_CONSTANT_S = 0.5  # over which accelerations are averaged
 _SETTLED_S = 0.1  # of gravity alone, before the first answer
 _HELD_S = 3.0  # without gravity alone, until there is no answer
@@ -90,7 +91,8 @@ class GravityFilter:
         step_s = self._step_s(stamp_ns)
         if step_s is None:
             return
-        if turn_radps is None or not np.isfinite(turn_radps).all():
+        # Not "any above": that would let NaN pass.
+        if turn_radps is None or not (np.abs(turn_radps) < _IMPOSSIBLE_TURN_RADPS).all():
             turn_radps = np.zeros(3)
         belief = self._now
         belief.last_ns = stamp_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
 import sys
 from collections.abc import Callable
@@ -78,8 +80,8 @@ def parameters_of(ros: Any, node_name: str, *names: str) -> list[Any]:
     return [getattr(value, readers[value.type]) for value in answer.result().values]
 
 
-def environment_of(executable: str, domain_id: int) -> dict[str, str]:
-    """Read the environment of the process that launch started in this domain."""
+def process_of(executable: str, domain_id: int) -> tuple[int, dict[str, str]]:
+    """Return number and environment of the process that launch started in this domain."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text()
@@ -88,8 +90,23 @@ def environment_of(executable: str, domain_id: int) -> dict[str, str]:
             continue
         environment = dict(entry.split("=", 1) for entry in entries if "=" in entry)
         if f"/{executable}\0" in command and environment.get("ROS_DOMAIN_ID") == str(domain_id):
-            return environment
+            return int(process.name), environment
     pytest.fail(f"no process {executable} in domain {domain_id}")
+
+
+def environment_of(executable: str, domain_id: int) -> dict[str, str]:
+    return process_of(executable, domain_id)[1]
+
+
+def test_a_node_whose_process_ends_is_started_again(ros: Any, start: Callable[..., Any]) -> None:
+    process = start("mono_depth.launch.py", "model:=nano", "device:=cpu", "respawn_delay_s:=0.1")
+    parameters_of(ros, "/mono_depth", "model")
+    before, _ = process_of("depth_node", ros.domain_id)
+    os.kill(before, signal.SIGKILL)
+
+    started = "depth_node-1]: process started"
+    ros.wait_until(lambda: ros.output(process).count(started) == 2, 60.0, what="a second start")
+    assert process_of("depth_node", ros.domain_id)[0] != before
 
 
 def test_camera_info_is_looked_for_beside_the_image(ros: Any, start: Callable[..., Any]) -> None:

@@ -110,6 +110,13 @@ def test_what_is_no_number_is_left_out(force):
     np.testing.assert_allclose(gravity.directions.at(last_ns), [0, 0, -1])
 
 
+@pytest.mark.parametrize("turn", [1e300, -1e20, math.inf, math.nan])
+def test_a_turn_that_no_gyroscope_measures_turns_nothing(turn):
+    gravity, last_ns = fed([UP] * 20, [(turn, 0.0, 0.0)] * 20)
+
+    np.testing.assert_allclose(gravity.directions.at(last_ns), [0, 0, -1])
+
+
 def test_late_samples_are_left_out_and_a_clock_that_starts_over_starts_over():
     gravity, last_ns = fed([UP] * 20, start_ns=10**10)
     gravity.add(last_ns - STEP_NS, -UP, None)

@@ -158,6 +158,7 @@ def run_until_it_ends(ros, registry, fault: str, rgb: np.ndarray, **parameters) 
     return process.returncode, ros.output(process) + "\n".join(errors)
 
 
+@pytest.mark.slow
 def test_a_network_that_hangs_ends_the_process_with_a_status_of_its_own(ros, tiny_models):
     slow = IMAGE.copy()
     slow[..., 2] = 255  # some 2 s of work
@@ -168,6 +169,7 @@ def test_a_network_that_hangs_ends_the_process_with_a_status_of_its_own(ros, tin
     assert "watchdog.limit_s is 0.5; the process ends with status 70" in said
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_lost_ends_the_process_with_a_status_of_its_own(ros, tiny_models):
     code, said = run_until_it_ends(ros, tiny_models, "lost", IMAGE)
 
