@@ -33,7 +33,7 @@ FILE = '''
     from torch import nn
 
     from mono_depth.models.checks import pseudo_random
-    from mono_depth.models.checks.golden.case import Case, built
+    from mono_depth.models.checks.golden.case import GoldenCase, built
     from mono_depth.models.family import Family, from_file
     from mono_depth.models.network_model import MapModel
     from mono_depth.models.store.weights import load_strictly, read_tensors
@@ -62,7 +62,7 @@ FILE = '''
         """Numbers that are easily worked out: R + G + B of two pixels."""
         weights = {"last.weight": torch.ones(1, 3, 1, 1), "last.bias": torch.zeros(1)}
         net = built(GreyNet, weights)
-        yield Case(
+        yield GoldenCase(
             name="two pixels",
             expected={"min": 6.0, "max": 9.0, "mean": 7.5, "samples": [6.0, 9.0]},
             tolerance=1e-6,
