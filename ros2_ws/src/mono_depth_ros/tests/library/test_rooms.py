@@ -150,6 +150,15 @@ def test_no_room_is_crowded(root):
     assert {name: size for name, size in sizes.items() if size > MOST_FILES_OF_A_ROOM} == {}
 
 
+@pytest.mark.parametrize(("root", "tests"), [("mono_depth", "library"), ("mono_depth_ros", "node")])
+def test_every_room_has_tests_in_a_folder_of_its_name(root, tests):
+    rooms = {file.parent.name for file in (PACKAGE / root).glob("*/__init__.py")}
+    tested = {file.parents[1].name for file in (PACKAGE / "tests" / tests).glob("*/**/test_*.py")}
+    tested |= {file.parent.name for file in (PACKAGE / "tests" / tests).glob("*/test_*.py")}
+
+    assert rooms - tested == set()
+
+
 # The test itself sees what it should.
 
 
