@@ -2,7 +2,7 @@
 # Sets everything up, then runs the checks and the whole test suite.
 #
 #   ./test.sh                    ruff, mypy, and every test but those of acceptance
-#   ./test.sh --fast             tests without ROS that take less than 2 s each, within a minute
+#   ./test.sh --fast             tests that need no ROS and take little time: all within a minute
 #   ./test.sh --acceptance       tests that take minutes: fuzz, soak, drives, every model
 #   ./test.sh -k scan            pytest alone, with these arguments
 #   ./test.sh tests/library      the same, one folder

@@ -125,6 +125,7 @@ def test_every_room_has_its_place_in_the_order(root):
     assert rooms - set(ORDERS[root]) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", ORDERS)
 def test_no_import_runs_upward(root):
     assert upward(root, ORDERS[root]) == []

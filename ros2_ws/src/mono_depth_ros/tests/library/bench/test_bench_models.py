@@ -50,6 +50,7 @@ def test_weights_that_are_here_are_used_unless_random_ones_are_asked_for():
     assert real["network_input"] == random["network_input"]
 
 
+@pytest.mark.slow
 def test_an_engine_that_cannot_be_had_says_why():
     plans = (REFERENCE, Plan(engine="onnxruntime", precision="bf16"))
 
@@ -166,6 +167,7 @@ def test_a_model_that_cannot_be_measured_does_not_stop_the_others(tiny_models):
     assert "cannot be made up" in models_table(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["moge2_small", "depth_anything_v1_small"])
 def test_random_weights_make_a_model_that_runs(name):
     entry = with_short_side(read_registry()[name], 42)

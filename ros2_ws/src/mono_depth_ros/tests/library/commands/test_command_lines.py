@@ -24,6 +24,7 @@ def imported(file: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_only_the_room_of_commands_reads_a_command_line():
     elsewhere = [file for file in LIBRARY.rglob("*.py") if COMMANDS not in file.parents]
     assert len(elsewhere) > 100

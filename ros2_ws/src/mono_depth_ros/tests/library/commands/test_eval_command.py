@@ -88,12 +88,14 @@ def test_any_parameter_of_the_pipeline_can_be_set(tiny_models, tmp_path, capsys)
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_unknown_mode_is_refused(tiny_models, tmp_path, capsys):
     code, _ = evaluated(tiny_models, tmp_path, "--temporal", "none,magic")
     assert code == 1
     assert "expected some of none, static, flow, pose, auto" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_bag_is_measured_as_robots_record_it(tiny_models, tmp_path):
     pytest.importorskip("rosbags", reason="the package rosbags writes the bag")
     drive = open_sequence(SEQUENCE).thinned(most=3)

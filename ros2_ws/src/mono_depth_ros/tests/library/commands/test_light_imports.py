@@ -51,6 +51,7 @@ def run(script: str, *arguments: str, weights: Path) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "answer"),
     [
@@ -70,6 +71,7 @@ def test_what_computes_nothing_imports_nothing_heavy(command, answer, tmp_path):
     assert answer in done.stdout
 
 
+@pytest.mark.slow
 def test_an_error_is_said_without_importing_anything_heavy(tmp_path):
     for command, message in (
         ("models info nanoo", "did you mean nano"),
@@ -80,6 +82,7 @@ def test_an_error_is_said_without_importing_anything_heavy(tmp_path):
         assert (done.returncode, message in done.stderr) == (1, True), done.stderr
 
 
+@pytest.mark.slow
 def test_no_command_imports_anything_heavy_before_it_runs(tmp_path):
     names = sorted(file.stem for file in COMMANDS.glob("*.py"))
     assert {"main", "acceptance", "consumer", "train", "nano_table"} <= set(names)
@@ -87,6 +90,7 @@ def test_no_command_imports_anything_heavy_before_it_runs(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_check_notices_what_is_imported(tmp_path):
     done = run("import torch, sys\n" + RUN.split("\n", 2)[2], "--version", weights=tmp_path)
     assert "imported ['torch']" in done.stderr

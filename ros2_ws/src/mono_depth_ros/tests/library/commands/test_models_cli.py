@@ -375,6 +375,7 @@ def test_info_tells_what_the_publishers_measured(models, capsys):
     assert "AbsRel 0.126 on ETH3D (https://github.com/LiheYoung/Depth-Anything#" in shown
 
 
+@pytest.mark.slow
 def test_path_prints_where_the_weights_are_and_fails_where_they_are_not(
     hub, models, target, capsys
 ):

@@ -22,6 +22,7 @@ def two_frames(monkeypatch):
     monkeypatch.setattr(trust, "unseen_scenes", lambda: frames)
 
 
+@pytest.mark.slow
 def test_the_table_compares_networks_with_what_they_have_to_beat(two_frames, tmp_path, capsys):
     nano_table.main(["--json", str(tmp_path / "rows.json")])
     lines = capsys.readouterr().out.splitlines()
@@ -33,6 +34,7 @@ def test_the_table_compares_networks_with_what_they_have_to_beat(two_frames, tmp
     assert rows[2]["aligned"]["abs_rel"] < rows[0]["aligned"]["abs_rel"]
 
 
+@pytest.mark.slow
 def test_of_several_networks_the_mean_is_told(two_frames, tmp_path, capsys):
     files = [tmp_path / "s1.safetensors", tmp_path / "s2.safetensors"]
     for file in files:
@@ -46,6 +48,7 @@ def test_of_several_networks_the_mean_is_told(two_frames, tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_the_table_of_hints_has_the_rules_alone_beside_each_answer(two_frames, capsys):
     nano_hints_table.main([])
     lines = capsys.readouterr().out.splitlines()
@@ -58,12 +61,14 @@ def test_the_table_of_hints_has_the_rules_alone_beside_each_answer(two_frames, c
     assert "-" not in points
 
 
+@pytest.mark.slow
 def test_the_table_of_trust_is_of_another_lens_and_of_confidence(two_frames, capsys):
     nano_trust.main([])
     (line,) = capsys.readouterr().out.splitlines()[2:]
     assert line.startswith("| unseen scenes (2) | nano | ")
 
 
+@pytest.mark.slow
 def test_the_mean_of_runs_is_written_with_the_records_of_all(tmp_path):
     files = [tmp_path / "s1.safetensors", tmp_path / "s2.safetensors"]
     for seed, file in enumerate(files):

@@ -91,6 +91,7 @@ def test_the_images_have_detail_and_differ():
     assert abs(room.astype(float) - street).mean() > 40.0
 
 
+@pytest.mark.slow
 def test_islands_stay_in_fp32_and_the_rest_does_not():
     net = load_model("nano").net.module
     example = (torch.rand(1, 3, 64, 96), torch.rand(1, 2, 64, 96))
@@ -106,6 +107,7 @@ def test_islands_stay_in_fp32_and_the_rest_does_not():
     assert net.down[0][0].weight.dtype == torch.float32  # the network itself is as it was
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"onnx"}))
 def test_every_family_has_islands_and_they_are_on_the_map(family):
     names = {name for name, _ in _net_of(family).named_modules()}

@@ -55,6 +55,7 @@ def check(model, engines: Engines, engine: str) -> None:
     assert not torch.equal(together[0].values, together[1].values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_nano_says_of_two_images_what_it_says_of_each(tmp_path, engine):
     engines = engines_for(engine, tmp_path)
@@ -67,6 +68,7 @@ def test_nano_says_of_two_images_what_it_says_of_each(tmp_path, engine):
         assert stored == {("1x3x160x224", "1x2x160x224"), ("2x3x160x224", "2x2x160x224")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_network_with_several_outputs_says_them_of_each_image(tmp_path, engine):
     engines = engines_for(engine, tmp_path)
@@ -78,6 +80,7 @@ def test_a_network_with_several_outputs_says_them_of_each_image(tmp_path, engine
     check(model, engines, engine)
 
 
+@pytest.mark.slow
 def test_another_number_of_images_is_served_by_torch_until_its_engine_is_ready(tmp_path):
     engines = engines_for("onnxruntime", tmp_path, is_live=True)
     model = load_model("nano", engines=engines)

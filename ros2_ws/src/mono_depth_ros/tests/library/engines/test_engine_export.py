@@ -191,6 +191,7 @@ def test_the_file_of_two_heads_chooses_by_the_image_and_not_by_the_example(tmp_p
     np.testing.assert_allclose(found, net(other).numpy(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_stays_in_evaluation_mode(tmp_path):
     made = network(nano)
 

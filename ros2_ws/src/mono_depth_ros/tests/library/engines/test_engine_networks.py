@@ -78,6 +78,7 @@ HINTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "precision", "largest"),
     [
@@ -104,6 +105,7 @@ def test_with_hints_nano_says_the_same_on_every_engine(cache_folder, engine, pre
     assert [report.refused for report in engines.reports()] == [(), ()]
 
 
+@pytest.mark.slow
 def test_each_network_is_stored_and_told_under_its_name(cache_folder):
     model, engines = fitted(cache_folder, engine="onnxruntime", precision="fp32")
     model.infer(torch.from_numpy(IMAGES[0]), CAMERA)
@@ -124,6 +126,7 @@ def test_each_network_is_stored_and_told_under_its_name(cache_folder):
     assert stored == {"depth": "nano", "hints": "nano"}
 
 
+@pytest.mark.slow
 def test_live_both_engines_are_there_before_the_first_frame(cache_folder):
     model, engines = fitted(cache_folder, engine="openvino", precision="fp32", is_live=True)
     before = plans_of(engines)
@@ -134,6 +137,7 @@ def test_live_both_engines_are_there_before_the_first_frame(cache_folder):
     assert not any(report.is_building for report in engines.reports())
 
 
+@pytest.mark.slow
 def test_live_frames_of_another_size_wait_for_neither_engine(cache_folder):
     model, engines = fitted(cache_folder, engine="onnxruntime", precision="fp32", is_live=True)
     portrait = torch.from_numpy(IMAGES[1]).permute(1, 0, 2).contiguous()
@@ -157,6 +161,7 @@ def test_live_frames_of_another_size_wait_for_neither_engine(cache_folder):
     engines.close()
 
 
+@pytest.mark.slow
 def test_a_wrong_engine_for_hints_is_found_out_alone(tmp_path, with_one_weight_more_by):
     options = {"engine": "onnxruntime", "precision": "fp32", "is_live": True}
     fitted(tmp_path, **options)
@@ -180,6 +185,7 @@ def test_a_wrong_engine_for_hints_is_found_out_alone(tmp_path, with_one_weight_m
     assert engines.reports()[1].refused[0].startswith("onnxruntime fp32: error ")
 
 
+@pytest.mark.slow
 def test_int8_is_for_the_network_that_was_calibrated(cache_folder):
     _, engines = fitted(cache_folder, precision="int8", is_live=True)
     images, hints = engines.reports()
@@ -188,6 +194,7 @@ def test_int8_is_for_the_network_that_was_calibrated(cache_folder):
     assert hints.plan.precision != "int8"
 
 
+@pytest.mark.slow
 def test_the_engines_of_both_networks_can_be_built_beforehand(tmp_path, capsys):
     options = ["--engine", "onnxruntime", "--size", "320x180", "--weights-dir", str(tmp_path)]
     assert main(["engine", "build", "nano", *options]) == 0
@@ -199,6 +206,7 @@ def test_the_engines_of_both_networks_can_be_built_beforehand(tmp_path, capsys):
     assert sorted(parts) == ["depth", "hints"]
 
 
+@pytest.mark.slow
 def test_weights_that_know_no_hints_have_one_network(cache_folder):
     blind = Nano(NanoNet(has_hints=False), CPU)
     assert [net.part for net in blind.networks] == ["depth"]
@@ -210,6 +218,7 @@ def test_weights_that_know_no_hints_have_one_network(cache_folder):
     assert plans_of(engines) == {"nano": "onnxruntime fp32"}
 
 
+@pytest.mark.slow
 def test_the_frame_of_a_pipeline_tells_both(cache_folder):
     config = PipelineConfig(
         model="nano", engine="openvino", precision="fp32", weights_dir=str(cache_folder), threads=1
@@ -231,6 +240,7 @@ def test_the_frame_of_a_pipeline_tells_both(cache_folder):
     pipeline.close()
 
 
+@pytest.mark.slow
 def test_networks_that_were_let_go_of_are_freed_and_cannot_run(cache_folder):
     model, engines = fitted(cache_folder, engine="onnxruntime", precision="fp32")
     modules = [weakref.ref(net.module) for net in model.networks]
@@ -248,6 +258,7 @@ def test_networks_that_were_let_go_of_are_freed_and_cannot_run(cache_folder):
 # Networks behind another model.
 
 
+@pytest.mark.slow
 def test_an_engine_runs_the_network_for_image_and_mirror_image(cache_folder):
     model, exact = MirrorAveraged(load_model("nano")), MirrorAveraged(load_model("nano"))
     engines = Engines(engine="onnxruntime", device=CPU, threads=1, weights_folder=cache_folder)
@@ -272,6 +283,7 @@ class Shifted:
         return self._nano.infer(rgb, None)
 
 
+@pytest.mark.slow
 def test_arguments_are_seen_through_the_models_around_a_network():
     nano, entry = load_model("nano"), read_registry()["nano"]
     expected = Capture(nano, entry).arguments(IMAGES[0], CAMERA)
@@ -285,6 +297,7 @@ def test_arguments_are_seen_through_the_models_around_a_network():
     assert Capture(completed, entry).network(behind).net is nano.net.module
 
 
+@pytest.mark.slow
 def test_what_engines_are_tried_on_reaches_both_networks():
     nano, calls = load_model("nano"), []
     for net in nano.networks:

@@ -41,6 +41,7 @@ def built(folder, tmp_path_factory):
     return request, *build_int8(request, read_image_set(str(folder), most=12))
 
 
+@pytest.mark.slow
 def test_the_arguments_of_a_network_are_seen_without_running_it():
     model = load_model("nano")
     net, calls = model.net.module, []
@@ -142,6 +143,7 @@ def test_int8_without_images_says_what_is_missing(capsys):
     assert "int8 needs images of the place where it will be used" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_int8_without_nncf_says_how_to_get_it(monkeypatch, folder, tmp_path):
     pytest.importorskip("openvino", reason="the package openvino runs int8")
     monkeypatch.setitem(sys.modules, "nncf", None)
@@ -153,6 +155,7 @@ def test_int8_without_nncf_says_how_to_get_it(monkeypatch, folder, tmp_path):
         build_int8(request, image_set)
 
 
+@pytest.mark.slow
 def test_engines_are_listed_and_cleared(built, capsys):
     request, stored, _ = built
     weights = ["--weights-dir", str(request.weights_folder)]

@@ -226,6 +226,7 @@ def test_a_transformer_says_the_same_on_every_engine(cache_folder, tiny_vit, eng
     assert (values - expected).abs().median() < spread * (1e-4 if precision == "fp32" else 0.02)
 
 
+@pytest.mark.slow
 def test_torch_attends_by_its_fused_kernel(tiny_vit):
     class Called(TorchDispatchMode):
         def __init__(self) -> None:
@@ -347,6 +348,7 @@ def test_a_file_that_is_damaged_on_the_disk_is_built_anew(own_cache, caplog):
     assert "is built anew: model.onnx is missing or damaged" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_engine_that_fails_on_a_frame_is_given_up(cache_folder, caplog):
     model, engines = fitted_blur(cache_folder)
     by_openvino = model.infer(ROOM, None).values
@@ -425,6 +427,7 @@ def test_openvino_keeps_auto_on_the_cpu():
     assert choose_device("auto", "torch").type == ("cuda" if has_gpu else "cpu")
 
 
+@pytest.mark.slow
 def test_a_missing_int8_file_is_told_with_the_command(cache_folder):
     report = report_of(*fitted("nano", cache_folder, precision="int8"))
     assert report.plan == Plan(engine="torch", precision="fp32")
@@ -502,6 +505,7 @@ def test_the_images_take_the_place_of_images_of_another_size():
     assert resized(camera, (camera[0],))[0] is camera[0]
 
 
+@pytest.mark.slow
 def test_off_line_the_first_image_of_a_size_waits_for_its_engine(cache_folder):
     model, engines = fitted_blur(cache_folder)
     assert engines.reports() == []
@@ -547,6 +551,7 @@ def test_an_engine_is_built_once_and_anew_when_a_version_or_the_weights_change(
     assert len(EngineCache(tmp_path / "engines").stored()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_a_cache_that_cannot_be_written_stops_no_engine(tmp_path, engine, caplog):
     (tmp_path / "engines").write_text("a file in the way")
@@ -559,6 +564,7 @@ def test_a_cache_that_cannot_be_written_stops_no_engine(tmp_path, engine, caplog
     assert "blur: cannot store engines in" in caplog.text
 
 
+@pytest.mark.slow
 def test_threads_reach_every_engine(cache_folder):
     model, _ = fitted_blur(cache_folder, threads=2)
     model.infer(ROOM, None)

@@ -77,6 +77,7 @@ def slope():
     return FrameSequence(name="slope", indices=range(20), load=load), Warped([depth_m] * 20)
 
 
+@pytest.mark.slow
 def test_points_bring_a_network_near_its_best_scale_and_wrong_points_are_refused(slope):
     rows = {row.measure: row for row in points_rows(*slope)}
     assert len(rows) == 2 * len(CASES) + 1
@@ -104,6 +105,7 @@ def test_the_ground_under_a_synthetic_robot_tells_its_scale():
     assert up.value != down.value
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_see_the_zoom_is_wrong_by_all_of_it(tiny_models):
     config = PipelineConfig(model="tiny_metric", registry=str(tiny_models))
     sequence = open_sequence(ROOM).thinned(most=2)
@@ -123,6 +125,7 @@ def test_a_cut_is_noticed_and_a_recording_that_goes_on_is_not_one(tiny_models):
     assert same.value == 2.0
 
 
+@pytest.mark.slow
 def test_the_filter_costs_more_than_none(tiny_models):
     config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), threads=1)
     config = replace(config, scale=ScaleConfig(source="model"))
@@ -149,6 +152,7 @@ def test_the_command_measures_a_recording_of_ones_own(tiny_models, tmp_path, cap
     assert f"{sum(told)} of {len(told)} met" in text
 
 
+@pytest.mark.slow
 def test_a_recording_without_poses_is_measured_without_odometry(tiny_models):
     config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), threads=1)
     config = replace(config, scale=ScaleConfig(source="model"))

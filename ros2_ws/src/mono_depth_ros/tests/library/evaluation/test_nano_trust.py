@@ -32,6 +32,7 @@ def one_answer() -> Nano:
     return nano
 
 
+@pytest.mark.slow
 def test_a_network_that_sees_no_zoom_is_wrong_by_all_of_it(one_answer):
     (row,) = measure("wall", [FRAME], {"flat": one_answer}, 10.0)
     assert row.count == 1
@@ -39,6 +40,7 @@ def test_a_network_that_sees_no_zoom_is_wrong_by_all_of_it(one_answer):
     assert row.lens_size == row.lens_median
 
 
+@pytest.mark.slow
 def test_confidence_that_is_the_same_everywhere_ranks_nothing(one_answer):
     (row,) = measure("wall", [FRAME], {"flat": one_answer}, 10.0)
     assert row.confident_half == pytest.approx(1.0, abs=0.03)
@@ -50,6 +52,7 @@ def test_truth_that_the_sensor_cannot_measure_is_left_out(one_answer):
     assert math.isnan(row.confident_half)
 
 
+@pytest.mark.slow
 def test_of_each_unseen_scene_there_are_two_images_with_their_depth():
     first, second = unseen_scenes(1)
     assert first.rgb.shape == (240, 320, 3)

@@ -79,6 +79,7 @@ def check(model, images=IMAGES, cameras=CAMERAS, tolerance=1e-4) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -96,6 +97,7 @@ def test_the_network_runs_once_for_all_images(small_networks, name):
     assert check(random_model(entry, CPU)) == [3]
 
 
+@pytest.mark.slow
 def test_the_image_and_its_mirror_image_are_a_run_each(small_networks):
     entry = with_short_side(read_registry()["zoedepth_n"], 64)
     assert entry.average_mirrored
@@ -103,6 +105,7 @@ def test_the_image_and_its_mirror_image_are_a_run_each(small_networks):
     assert check(random_model(entry, CPU)) == [3, 3]
 
 
+@pytest.mark.slow
 def test_the_network_that_takes_one_head_for_all_sees_one_image_at_a_time(small_networks):
     entry = with_short_side(read_registry()["zoedepth_nk"], 64)
     entry = replace(entry, average_mirrored=False)
@@ -110,6 +113,7 @@ def test_the_network_that_takes_one_head_for_all_sees_one_image_at_a_time(small_
     assert check(random_model(entry, CPU)) == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_points_of_each_image_are_as_far_as_its_camera_says():
     net = built(lambda: MogeNet(moge_config()), moge_weights())
     entry = with_short_side(read_registry()["moge2_small"], 56)
@@ -117,6 +121,7 @@ def test_points_of_each_image_are_as_far_as_its_camera_says():
     assert check(Moge(net, entry, CPU, "")) == [3]
 
 
+@pytest.mark.slow
 def test_a_depth_map_is_completed_for_one_image_at_a_time():
     net = built(lambda: LingBotNet(lingbot_config()), lingbot_weights())
     entry = replace(with_short_side(read_registry()["lingbot_depth"], 56), variant="small")
@@ -126,6 +131,7 @@ def test_a_depth_map_is_completed_for_one_image_at_a_time():
     assert check(model) == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_nano_runs_once_for_the_images_of_each_size():
     nano = load_model("nano")
 
@@ -134,6 +140,7 @@ def test_nano_runs_once_for_the_images_of_each_size():
     assert check(nano, cameras=(CAMERA, tele, None)) == [2, 1]
 
 
+@pytest.mark.slow
 def test_one_image_is_a_batch_as_well():
     nano = load_model("nano")
     (prediction,) = nano.infer_batch(IMAGES[:1], [CAMERA])
@@ -187,6 +194,7 @@ def test_a_file_gets_as_many_images_as_it_says_that_it_takes(mean_registry, name
 # What is no batch.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nano", "midas_v21_small", "zoedepth_nk"])
 @pytest.mark.parametrize(
     ("rgb", "cameras", "message"),

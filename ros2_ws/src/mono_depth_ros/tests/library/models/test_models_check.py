@@ -32,6 +32,7 @@ def metric_entry():
     return read_registry()["depth_anything_v2_metric_indoor_small"]
 
 
+@pytest.mark.slow
 def test_nano_is_checked_on_the_built_in_image(capsys):
     assert main(["models", "check", "nano"]) == 0
 
@@ -42,6 +43,7 @@ def test_nano_is_checked_on_the_built_in_image(capsys):
     assert shown.endswith("nano: ok\n")
 
 
+@pytest.mark.slow
 def test_without_a_name_all_that_is_here_is_checked(tmp_path, capsys):
     assert main(["models", "check", "--weights-dir", str(tmp_path)]) == 0
 

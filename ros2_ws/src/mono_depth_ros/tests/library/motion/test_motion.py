@@ -52,6 +52,7 @@ def test_the_motion_of_a_walk_through_a_room_is_found(walk):
     assert np.max(angles_deg) < 0.1
 
 
+@pytest.mark.slow
 def test_a_cut_has_no_motion(walk):
     other = SyntheticCamera(seed=9, scene="yard", trajectory="drone", width=320, height=240)[0]
     estimator = EgoMotionEstimator(walk[0].intrinsics)

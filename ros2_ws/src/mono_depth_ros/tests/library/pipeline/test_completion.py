@@ -18,6 +18,8 @@ from mono_depth.outputs.holes import HoleReason
 from mono_depth.pipeline.build import build_pipeline, warm_up
 from mono_depth.pipeline.predict import drawn, known_depth
 
+pytestmark = pytest.mark.slow
+
 CAMERA = Intrinsics(width=128, height=96, fx=100.0, fy=100.0, cx=63.5, cy=47.5)
 RGB = pseudo_random.image(96, 128)
 NAN = math.nan
@@ -57,7 +59,6 @@ def points_of_a_wall(count):
     return np.stack([across, down, np.full(count, 2.0)], axis=1).astype(np.float32)
 
 
-@pytest.mark.slow
 def test_depth_of_a_sensor_is_completed_and_its_holes_are_shown(pipeline):
     result = pipeline.process(frame(sensor_depth_m=half_a_wall()))
 
@@ -70,7 +71,6 @@ def test_depth_of_a_sensor_is_completed_and_its_holes_are_shown(pipeline):
     assert (result.depth_m[:, 64:] > 0).sum() > 1000
 
 
-@pytest.mark.slow
 def test_sparse_points_are_completed(pipeline):
     result = pipeline.process(frame(sparse_points_m=points_of_a_wall(400)))
 
@@ -91,7 +91,6 @@ def between(values, share):
     return float(near[widest : widest + 2].mean())
 
 
-@pytest.mark.slow
 def test_without_either_the_guess_of_another_model_is_completed(completing_models):
     guess = load_model("nano").infer(torch.from_numpy(RGB), CAMERA)
     # a third is not believed and a tenth are edges, and rounding moves no pixel from side to side
@@ -124,7 +123,6 @@ def test_models_for_images_alone_complete_nothing(tiny_models):
     assert result.network_mask is result.mask is result.hole_reasons is None
 
 
-@pytest.mark.slow
 def test_too_few_points_are_left_to_the_guess(pipeline):
     result = pipeline.process(frame(sparse_points_m=points_of_a_wall(30)))
 
@@ -222,7 +220,6 @@ def test_points_need_a_camera():
     assert known_depth(frame(sparse_points_m=points_of_a_wall(400)), (112, 84), CompletionConfig())
 
 
-@pytest.mark.slow
 def test_the_guess_must_be_in_metres(completing_models, tiny_models, tmp_path):
     merged = {}
     for registry in (completing_models, tiny_models):
@@ -239,7 +236,6 @@ def test_the_guess_must_be_in_metres(completing_models, tiny_models, tmp_path):
         )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("guess_model", "message"),
     [
@@ -257,7 +253,6 @@ def test_a_guess_that_cannot_be_one_is_refused(completing_models, guess_model, m
         )
 
 
-@pytest.mark.slow
 def test_the_limits_of_doubt_reach_the_model(pipeline):
     rgb, nano = torch.from_numpy(RGB), load_model("nano")
 

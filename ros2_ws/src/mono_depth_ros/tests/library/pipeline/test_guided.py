@@ -75,6 +75,7 @@ def some_points(count):
     return np.stack([across, down, np.full(count, 2.0)], axis=1).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_warm_up_readies_the_engines_of_both_networks(guided_registry, caplog):
     pytest.importorskip("onnxruntime", reason="the package onnxruntime runs the engines")
     pipeline = build_pipeline(replace(config(guided_registry), engine="onnxruntime"))
@@ -92,6 +93,7 @@ def test_warm_up_readies_the_engines_of_both_networks(guided_registry, caplog):
     assert plans == {"small_guided": "onnxruntime fp32", "small_guided hints": "onnxruntime fp32"}
 
 
+@pytest.mark.slow
 def test_an_image_alone_is_enough(pipeline):
     result = pipeline.process(frame())
 

@@ -39,6 +39,7 @@ def own_depth_m(pipeline: DepthPipeline) -> np.ndarray:
     return depth_m.cpu().numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("times", "text"),
     [
@@ -68,6 +69,7 @@ def test_depth_that_the_network_is_off_by_half_from_is_no_conflict(
         assert "own metres" not in result.scale.conflict
 
 
+@pytest.mark.slow
 def test_the_conflict_is_remembered_between_two_looks_and_ends_with_the_depth(
     pipeline: DepthPipeline, own_depth_m: np.ndarray
 ) -> None:

@@ -33,6 +33,7 @@ def results(registry, model, brighter, **temporal):
 FLICKER = [0, 0, 0, 0, 0, 10]  # in metres 0.4
 
 
+@pytest.mark.slow
 def test_relative_depth_of_a_metric_model_is_one_over_its_filtered_depth(tiny_models):
     last = results(tiny_models, "tiny_metric", FLICKER, mode="static")[-1]
     assert last.temporal == "static"

@@ -138,6 +138,7 @@ def test_several_files_in_a_folder_are_one_bag(make, tmp_path, storage, zstd):
     assert [frame.rgb[0, 0, 2] for frame in sequence] == [31, 32]
 
 
+@pytest.mark.slow
 def test_a_file_of_an_older_release_does_not_tell_its_types(make, tmp_path):
     path = make.write(tmp_path / "drive", drive(make), storage="sqlite3")
     with closing(sqlite3.connect(path / "drive.db3")) as database:
@@ -148,6 +149,7 @@ def test_a_file_of_an_older_release_does_not_tell_its_types(make, tmp_path):
     check_drive(open_sequence(str(path)))
 
 
+@pytest.mark.slow
 def test_a_bag_of_ros_1_is_read(tmp_path):
     make = Messages(ros1=True)
     check_drive(open_sequence(str(make.write(tmp_path / "drive", drive(make)))))

@@ -37,6 +37,7 @@ def test_images_are_spread_over_a_video_and_brought_to_one_size(tmp_path):
     assert found.size == (32, 24)
 
 
+@pytest.mark.slow
 def test_the_synthetic_camera_brings_its_calibration():
     found = read_image_set("synthetic:room/robot/1/64x48", most=2, size=(32, 24))
 

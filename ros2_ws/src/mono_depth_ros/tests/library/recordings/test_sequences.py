@@ -145,6 +145,7 @@ def test_the_real_tum_frames_all_have_a_pose(shared_data):
     assert np.nanmedian(first.depth_m) == pytest.approx(1.1, abs=0.5)
 
 
+@pytest.mark.slow
 def test_the_synthetic_camera_is_a_sequence_with_movers_and_points():
     frame = open_sequence("synthetic:room/robot/1/32x24")[3]
     assert frame.rgb.shape == (24, 32, 3)

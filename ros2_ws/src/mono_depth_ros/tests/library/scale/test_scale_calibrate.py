@@ -115,6 +115,7 @@ def test_nothing_to_calibrate_with_is_an_error(capsys):
     assert "give --distance or --recording" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_recording_with_depth_becomes_a_parameter_file(tiny_models, capsys):
     argv = ["calibrate", "--registry", str(tiny_models), "--model", "tiny_metric", "--no-shift"]
     assert main([*argv, "--recording", "synthetic:room/robot/1/64x48", "--frames", "4"]) == 0

@@ -14,6 +14,8 @@ from mono_depth.recordings.open import open_sequence
 from mono_depth.scale.fixed_fit import Samples
 from mono_depth.scale.tracker import ScaleTracker
 
+pytestmark = pytest.mark.slow
+
 SPARSE = ScaleConfig(source="sparse_points")
 FAR_RHO = 0.05  # depth beyond 20 m, or behind infinity, counts as 20 m
 
@@ -107,7 +109,6 @@ def run(recording, count, wrong, seed, too_near=False):
     return (np.mean(errors) / np.mean(best) if errors else None), statuses
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("count", "limit", "frames"), [(50, 1.1, 55), (10, 1.3, 45)])
 def test_a_few_points_are_nearly_as_good_as_all_of_the_truth(recording, count, limit, frames):
     ratio, statuses = run(recording, count, wrong=0.3, seed=0)

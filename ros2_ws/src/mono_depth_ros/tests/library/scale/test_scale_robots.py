@@ -13,6 +13,8 @@ from mono_depth.models.loading import load_model
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.synthetic.camera import SyntheticCamera
 
+pytestmark = pytest.mark.slow
+
 ROBOTS = ((1, "office"), (3, "warehouse"), (1, "street"))
 
 
@@ -77,7 +79,6 @@ def robots():
     return made
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pitch_error_deg", "limit"),
     [(0.0, 0.02), (1.0, 0.03), (-1.0, 0.03), (None, 0.03)],
@@ -132,7 +133,6 @@ def drive():
 ODOMETRY = ScaleConfig(source="odometry")
 
 
-@pytest.mark.slow
 def test_odometry_tells_the_scale(drive):
     errors, status = scale_errors(
         drive, ODOMETRY, lambda recorded: {"T_odom_camera": recorded.T_odom_camera}
@@ -179,7 +179,6 @@ def test_faults_of_odometry_do_not_poison_the_scale(drive, fault):
     assert not errors or np.max(errors) < 0.15
 
 
-@pytest.mark.slow
 def test_the_built_in_network_follows_the_focal_length():
     """Without the focal rule the wide lens would make everything 1.6 times farther."""
     model, ratios = load_model("nano", device=torch.device("cpu"), threads=1), []

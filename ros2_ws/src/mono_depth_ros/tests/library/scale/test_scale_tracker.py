@@ -195,6 +195,7 @@ def test_what_happens_to_a_lost_scale_is_chosen(on_loss, factor, is_metric):
         np.testing.assert_allclose(depth_m.numpy(), DEPTH_M * factor, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_depth_does_not_jump_when_the_source_of_its_scale_falls_silent():
     tracker, before_m, _ = converged(frames=60)
     depth_m, states = [before_m], []
@@ -317,6 +318,7 @@ def test_without_calibration_there_are_no_metres():
     assert "uncalibrated" in status.reason
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow():
     tracker, sizes = ScaleTracker(), []
     for index in range(200):
@@ -383,6 +385,7 @@ def test_a_clock_that_starts_over_starts_the_scale_over():
     assert states[-1] == "valid"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step_s", [1.4, 6.0, 11.0])
 def test_a_network_that_is_slow_has_valid_metres_as_soon_as_a_fast_one(step_s):
     """Ages count in frames of the network where those are longer than the limits in seconds."""

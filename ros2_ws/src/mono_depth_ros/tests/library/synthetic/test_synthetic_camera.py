@@ -36,6 +36,7 @@ def points_in_odom(depth_m: np.ndarray, k: Intrinsics, T_odom_camera: np.ndarray
     return optical @ T_odom_camera[:3, :3].T + T_odom_camera[:3, 3]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes():
     first, second = small_camera()[5], small_camera()[5]
     np.testing.assert_array_equal(first.rgb, second.rgb)
@@ -44,6 +45,7 @@ def test_the_same_seed_gives_the_same_bytes():
     assert first.stamp_ns == second.stamp_ns
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_image():
     assert np.abs(small_camera(3)[5].depth_m - small_camera(4)[5].depth_m).max() > 0.1
 
@@ -104,6 +106,7 @@ def test_people_walk():
     assert moved.max() < 1.5
 
 
+@pytest.mark.slow
 def test_the_recording_plays_to_and_fro_without_a_jump():
     camera = small_camera()
     n = len(camera)
@@ -135,6 +138,7 @@ def test_paths_are_smooth_and_keep_their_distance(kind: str, style: str):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SCENE_KINDS)
 def test_every_kind_of_scene_gives_images_with_contrast(kind: str):
     frame = small_camera(1, kind)[10]

@@ -153,6 +153,7 @@ def test_obstacles_are_not_reported_farther_than_they_are_while_driving_at_them(
     assert now < max(raw, 0.0) + 0.02
 
 
+@pytest.mark.slow
 def test_depth_that_is_wrong_by_a_factor_is_fused_as_well_as_depth_that_is_right(brisk):
     """Odometry is in metres; where depth is not, its steps are brought to the unit of depth."""
     error = []
@@ -170,6 +171,7 @@ def test_with_perfect_depth_the_filter_changes_next_to_nothing(corridor):
     assert np.mean(np.abs(np.log(depth_m / truth_m))) < 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow", "static"])
 def test_the_output_of_a_frame_depends_on_that_frame(corridor, mode):
     """No latency: a change in the newest frame is seen in the output of the same frame."""
@@ -196,6 +198,7 @@ def test_an_obstacle_is_there_in_its_first_frame_and_gone_in_the_first_after(cor
     assert np.median(depth_m[16][CORE] / recording.truth_m[15][CORE]) > 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 def test_what_moves_is_no_worse_than_the_network_alone(corridor, mode):
     recording, mover = patch(2.0, 0, FRAMES - 1, step_px=3, approach_m=0.02)(corridor)
@@ -235,6 +238,7 @@ POISONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 @pytest.mark.parametrize("poison", POISONS)
 def test_bad_output_of_the_network_leaves_no_trace(corridor, mode, poison):
@@ -290,6 +294,7 @@ def test_without_odometry_for_a_while_the_image_itself_tells_the_motion(corridor
     assert not any(resets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump_m", [5.0, 1e6, np.nan])
 def test_a_jump_of_the_odometry_is_survived(corridor, jump_m):
     jumped = replace(corridor, T_odom_camera=[pose.copy() for pose in corridor.T_odom_camera])
@@ -301,6 +306,7 @@ def test_a_jump_of_the_odometry_is_survived(corridor, jump_m):
     assert error[0] < 1.1 * error[1] + 0.002
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(corridor):
     def held(past):
         memory = past._memory
@@ -350,6 +356,7 @@ def relative_error(values, truth_m):
     return (scale * values + shift - true) / true
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("intrinsics", ["known", "unknown"])
 def test_relative_depth_becomes_truer_and_no_obstacle_moves_away(brisk, intrinsics):
     network = affine_network(brisk)

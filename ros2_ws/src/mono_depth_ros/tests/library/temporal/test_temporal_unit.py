@@ -14,6 +14,8 @@ from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.unit import UnitOfDepth
 
+pytestmark = pytest.mark.slow
+
 STEP_S = 1 / 15
 FRAMES = 45
 
@@ -43,7 +45,6 @@ def step_of(drive, now, factor=1.0, turned=(0.0, 0.0, 0.0)):
     return EgoMotionEstimator(frame.intrinsics).step_length(T_last_now, *greys, log_depth)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_a_step_is_longer_by_the_factor_that_depth_is_too_far(drive, factor):
     found = [step_of(drive, now, factor).factor for now in range(20, 30)]

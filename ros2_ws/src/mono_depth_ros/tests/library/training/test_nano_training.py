@@ -146,6 +146,7 @@ def test_views_of_a_pair_are_of_the_same_moment_and_near_each_other():
         assert second.T_odom_camera[2, 3] > 0.0
 
 
+@pytest.mark.slow
 def test_the_ground_of_rendered_views_is_where_pose_and_height_say(tmp_path, pairs):
     """What the network is told of the ground agrees with the depth that it has to learn."""
     views = random_views(taken(pairs, tmp_path), (64, 32), np.random.default_rng(0))
@@ -183,6 +184,7 @@ def test_a_random_view_keeps_every_pixel_on_its_ray(seed, tmp_path):
     assert float(error.max()) < 0.015  # one pixel of the rendered image, and half precision
 
 
+@pytest.mark.slow
 def test_windows_are_views_through_longer_lenses_and_some_are_held_askew(tmp_path):
     example = taken([slope()], tmp_path)
     rng = np.random.default_rng(0)

@@ -61,6 +61,7 @@ def test_positions_of_an_image_of_the_size_of_the_training_are_taken_as_they_are
     assert torch.equal(net.pretrained.positions(37, 37), weights["pretrained.pos_embed"])
 
 
+@pytest.mark.slow
 def test_each_size_of_input_gets_its_own_positions(net):
     images = {size: torch.ones(1, 3, *size) for size in [(28, 42), (42, 28)]}
     alone = {size: net(image) for size, image in images.items()}
@@ -155,6 +156,7 @@ def test_a_hub_file_without_one_tensor_is_refused_by_its_original_name(weights):
         load_strictly(net, from_hub_layout(hub), "hub.safetensors")
 
 
+@pytest.mark.slow
 def test_weights_of_another_size_are_refused(tmp_path, weights):
     path = tmp_path / "small.safetensors"
     save_file(weights, path)

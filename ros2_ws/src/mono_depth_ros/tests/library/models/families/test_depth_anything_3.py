@@ -76,6 +76,7 @@ def test_a_vga_image_is_seen_as_large_as_the_original_sees_it():
     assert read_registry()[METRIC].input.size_for(640, 480) == (504, 378)
 
 
+@pytest.mark.slow
 def test_a_published_file_gives_the_same_bits_through_the_registry(
     tmp_path, monkeypatch, weights, net
 ):

@@ -71,6 +71,7 @@ def test_a_vga_image_keeps_its_aspect_ratio():
     assert set(sizes.values()) == {(512, 384)}
 
 
+@pytest.mark.slow
 def test_depth_is_never_negative(large_weights):
     net = built(golden_config("large"), large_weights | {LAST_BIAS: torch.tensor([-100.0])})
 
@@ -155,6 +156,7 @@ def to_hub_layout(tensors):
     return hub
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "count"), [("large", 462 - 2), ("hybrid", 414 - 2)])
 def test_each_name_of_a_hub_file_has_an_original(variant, count):
     wanted = shapes_of(DPT_CONFIGS[variant])

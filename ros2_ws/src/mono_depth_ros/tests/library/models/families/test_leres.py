@@ -48,6 +48,7 @@ def published(tensors):
     return {"depth_model": parallel, "shift_model": {"module.w": torch.zeros(1)}}
 
 
+@pytest.mark.slow
 def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weights):
     assert len(weights) == GOLDEN["resnet50"]["tensors"]
     assert pseudo_random.checksum(weights) == GOLDEN["resnet50"]["state_dict_sha256"]
@@ -64,6 +65,7 @@ def test_folded_batch_normalisation_changes_nothing_but_the_rounding(net):
     torch.testing.assert_close(net(image), before, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_each_image_of_a_batch_is_shifted_by_its_own_least_value(net):
     images = torch.cat([noise(32, 32), torch.ones(1, 3, 32, 32)])
 

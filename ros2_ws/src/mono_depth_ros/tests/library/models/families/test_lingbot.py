@@ -99,6 +99,7 @@ def test_a_patch_counts_if_one_pixel_of_it_has_depth():
     assert has_depth(depth).int().tolist() == [[[[0, 0, 0], [0, 1, 0]]]]
 
 
+@pytest.mark.slow
 def test_the_depth_map_may_have_another_size_than_the_image(net):
     model = LingBot(net, entry(), CPU, sha256="")
     rgb = torch.from_numpy(pseudo_random.image(96, 128))
@@ -133,6 +134,7 @@ def published(tmp_path_factory, weights):
     return path
 
 
+@pytest.mark.slow
 def test_a_published_file_gives_the_network_of_the_original(published, net):
     rgb = torch.from_numpy(pseudo_random.image(96, 128))
 
@@ -143,6 +145,7 @@ def test_a_published_file_gives_the_network_of_the_original(published, net):
     assert len(model.weights_sha256) == 64
 
 
+@pytest.mark.slow
 def test_the_variant_of_the_registry_must_be_that_of_the_file(published):
     with pytest.raises(ModelError, match="has a small backbone, lingbot_depth wants large"):
         LingBot.load(replace(entry(), variant="large"), published, CPU)
@@ -235,6 +238,7 @@ def test_a_file_without_configuration_is_refused(tmp_path, weights):
         LingBot.load(entry(), tmp_path / "model.pt", CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

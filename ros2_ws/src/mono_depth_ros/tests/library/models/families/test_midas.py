@@ -41,6 +41,7 @@ def deviation(output, expected):
     return wanted.deviation()
 
 
+@pytest.mark.slow
 def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weights):
     assert len(weights) == GOLDEN["small"]["tensors"]
     assert pseudo_random.checksum(weights) == GOLDEN["small"]["state_dict_sha256"]

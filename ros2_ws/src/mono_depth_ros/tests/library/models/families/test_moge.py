@@ -40,6 +40,7 @@ def net(weights):
     return built(lambda: MogeNet(golden_config()), weights)
 
 
+@pytest.mark.slow
 def test_names_and_shapes_are_those_of_the_original(weights):
     assert len(weights) == GOLDEN["tensors"]
 
@@ -48,6 +49,7 @@ SAME_SIZE = [golden for golden in GOLDEN["float32"] if golden["size"] != [90, 16
 OTHER_SIZE = [golden for golden in GOLDEN["float32"] if golden["size"] == [90, 160]]
 
 
+@pytest.mark.slow
 def test_pixels_that_the_mask_hides_have_no_depth(net):
     prediction = Moge(net, entry(SAME_SIZE[0]), CPU, sha256="").infer(rule_image(64, 64), None)
 
@@ -60,6 +62,7 @@ def test_pixels_that_the_mask_hides_have_no_depth(net):
     assert bool((prediction.values[~is_hidden] > 0).any())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("golden", OTHER_SIZE, ids=case_name)
 def test_the_shift_is_found_from_the_pixels_of_the_original_at_any_size(net, golden):
     height, width = golden["size"]
@@ -122,6 +125,7 @@ def test_a_longer_lens_sees_the_same_image_farther_away(net):
     assert medians[1] > 1.2 * medians[0]
 
 
+@pytest.mark.slow
 def test_a_published_file_gives_the_same_bits_through_the_registry(tmp_path, weights, net):
     tensors = weights | {"normal_head.output_blocks.4.bias": torch.zeros(3)}
     torch.save({"model_config": CONFIG, "model": tensors}, tmp_path / "model.pt")
@@ -159,6 +163,7 @@ def test_a_configuration_of_an_unknown_network_is_refused(change, message):
         MogeConfig.read({**CONFIG, **change}, "a file")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("remap", "expected"),
     [
@@ -177,6 +182,7 @@ def test_each_way_from_output_to_points_is_that_of_the_original(remap, expected)
     torch.testing.assert_close(points.flatten(), torch.tensor(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -121,6 +121,7 @@ def test_an_entry_that_no_published_network_fits_is_refused(change, message):
         ZoeDepth.load(entry, Path("unused.pt"), CPU)
 
 
+@pytest.mark.slow
 def test_an_image_too_small_for_its_border_is_refused():
     model = ZoeDepth(
         golden_net("n", SMALL).to_empty(device="cpu"), read_registry()["zoedepth_n"], CPU, ""

@@ -58,6 +58,7 @@ def test_output_has_the_size_of_the_input(width, height):
     assert output.shape == (2, 2, height, width)
 
 
+@pytest.mark.slow
 def test_the_network_stays_between_one_and_three_million_parameters():
     assert 1.0e6 < sum(p.numel() for p in NanoNet().parameters()) < 3.0e6
 
@@ -180,6 +181,7 @@ def test_images_that_cannot_be_used_are_refused(untrained, rgb, reason):
 # ---- weights file
 
 
+@pytest.mark.slow
 def test_weights_survive_the_way_through_a_file(tmp_path):
     torch.manual_seed(1)
     net = NanoNet()
@@ -209,6 +211,7 @@ def _forget_hints(tensors):
         del tensors[name]
 
 
+@pytest.mark.slow
 def test_weights_that_know_no_hints_are_still_of_use(tmp_path):
     path = _rewritten(tmp_path / "old.safetensors", _forget_hints, "mono_depth nano 1")
 

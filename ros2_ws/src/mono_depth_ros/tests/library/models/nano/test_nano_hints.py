@@ -308,6 +308,7 @@ def test_a_few_points_set_the_scale(guided):
     assert 3.0 < float(ratio) < 8.0
 
 
+@pytest.mark.slow
 def test_height_and_gravity_change_the_answer_only_together_and_with_a_camera(guided):
     alone = guided.infer(RGB, CAMERA).values
     height = Hints(camera_height_m=0.3)

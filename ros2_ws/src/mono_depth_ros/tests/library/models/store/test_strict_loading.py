@@ -159,6 +159,7 @@ def problems(shapes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FILES)
 def test_a_file_that_is_just_right_is_loaded(small_networks, tmp_path, family):
     assert load(tmp_path, family, lambda tensors: tensors).name == FILES[family].entry
@@ -178,6 +179,7 @@ def test_every_family_with_a_network_of_its_own_is_tested():
     assert set(FILES) == set(FAMILIES) - {"nano", "onnx"}
 
 
+@pytest.mark.slow
 def test_nano_refuses_wrong_tensors_too(tmp_path):
     shipped = read_registry()["nano"].weights[0].file
     tensors, path = load_file(shipped), tmp_path / "nano.safetensors"
