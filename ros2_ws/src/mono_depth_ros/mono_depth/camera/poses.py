@@ -68,6 +68,12 @@ class PoseBuffer:
                 self._poses.popleft()
         return True
 
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Stamps of the oldest and the newest pose, None = there is none."""
+        with self._lock:
+            return (self._poses[0][0], self._poses[-1][0]) if self._poses else None
+
     def at(self, stamp_ns: int) -> Pose | None:
         """Return the pose at a stamp, None where the buffer does not reach or has a gap."""
         with self._lock:

@@ -24,11 +24,12 @@ from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
+from mono_depth_ros.depth_node.input_watch import InputWatch
 from mono_depth_ros.depth_node.publishers import DepthPublishers
-from mono_depth_ros.depth_node.scale_topic import ScaleReporter
+from mono_depth_ros.depth_node.scale_topic import ScaleReporter, full_name
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.depth_node.stream import DepthStream
-from mono_depth_ros.depth_node.subscriptions import subscribe_all
+from mono_depth_ros.depth_node.subscriptions import subscribe_all, watch_inputs
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import until_interrupted
@@ -51,6 +52,7 @@ class DepthNode(LifecycleNode):
         self._problem, self._skipped_before = "", 0
         self._info_received_s: float | None = None
         self._inputs: list[Any] = []
+        self._watch: InputWatch | None = None
         self._services_offered: list[Any] = []
         self._params = NodeParameters(
             self,
@@ -141,6 +143,7 @@ class DepthNode(LifecycleNode):
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
         self._inputs = subscribe_all(self, stream, self.config, self._on_info)
+        self._watch = watch_inputs(self, stream, self._inputs)
         return result
 
     @logged
@@ -172,7 +175,7 @@ class DepthNode(LifecycleNode):
     def _stop_stream(self) -> None:
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        self._inputs = []
+        self._inputs, self._watch = [], None
         if self._stream is not None:
             self._stream.stop()
             self._stream = None
@@ -235,13 +238,15 @@ class DepthNode(LifecycleNode):
             completed="" if self._stream is None else self._stream.completed,
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
+            inputs=() if self._stream is None or self._watch is None else self._watch.reports(),
+            frame_problem="" if self._stream is None else self._stream.geometry.problem,
             gravity=None if self._stream is None else self._stream.gravity,
             stats=self.stats,
             skipped_before=self._skipped_before,
             nan_ratio_warn=self.config.diagnostics.nan_ratio_warn,
         )
         self._skipped_before = state.stats.skipped - state.stats.idle
-        message = DiagnosticArray(status=statuses(self.get_name(), state))
+        message = DiagnosticArray(status=statuses(full_name(self), state))
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

@@ -26,10 +26,13 @@ from mono_depth_ros.depth_node.publishers import DepthPublishers, HostResult
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.rclpy_support.throttle import Throttle
+from mono_depth_ros.sensors.camera_geometry import CameraGeometry
 from mono_depth_ros.sensors.camera_poses import CameraPoses, parse_pose, parse_rotation
 from mono_depth_ros.sensors.imu_gravity import ImuGravity
+from mono_depth_ros.sensors.optical_frame import OpticalFrame
 from mono_depth_ros.sensors.sensor_depth import SensorDepth
 from mono_depth_ros.sensors.sparse_points import PointsBuffer
+from mono_depth_ros.sensors.tally import Tally
 
 _SKIP_LOG_PERIOD_S = 5.0
 
@@ -69,18 +72,24 @@ class DepthStream:
             fixed_frame=odometry.fixed_frame,
             camera_in_body=parse_pose(odometry.camera_in_body),
             ground_frame=odometry.ground_frame,
+            source=odometry.source,
         )
         camera_in_imu = parse_rotation(imu.camera_in_imu)
         self.gravity = ImuGravity(self.poses.tree, camera_in_imu) if imu.enabled else None
         self._points = PointsBuffer(self.poses)
         self.sensor_depth = SensorDepth()
-        self._reader = FrameReader(
-            rectify=config().rectify,
+        self.geometry = CameraGeometry(
             poses=self.poses,
             gravity=self.gravity,
             points=self._points,
+            optical_frame=OpticalFrame(self.poses.tree, config().frames.optical_frame),
+        )
+        self._reader = FrameReader(
+            rectify=config().rectify,
+            geometry=self.geometry,
             sensor_depth=self.sensor_depth,
         )
+        self.inputs = self._all_inputs(imu.enabled)
         self._stamps = StampGuard()
         self._throttle = Throttle(_SKIP_LOG_PERIOD_S)
         self._reset_reason = "activated"
@@ -93,9 +102,22 @@ class DepthStream:
             self._handle, on_drop=lambda _: self.stats.on_dropped()
         )
 
+    def _all_inputs(self, has_imu: bool) -> dict[str, Tally]:
+        imu = Tally("imu", off="" if has_imu else "imu.enabled is off")
+        tallies = (
+            self._reader.images,
+            self._reader.infos,
+            self._points.tally,
+            self.sensor_depth.tally,
+            imu if self.gravity is None else self.gravity.tally,
+            *([self.poses.tally] if self.poses.is_wanted else []),
+        )
+        return {tally.name: tally for tally in tallies}
+
     def submit(self, msg: Image | CompressedImage) -> None:
         """Hand over the newest image; one that still waits is dropped."""
         self.stats.on_received()
+        self._reader.images.hear(0)
         self._worker.submit(msg)
 
     def set_info(self, info: CameraInfo) -> None:
@@ -107,7 +129,8 @@ class DepthStream:
         try:
             self._points.on_cloud(cloud)
         except FrameError as error:
-            self._tell(f"sparse_points skipped: {error}")
+            self._points.tally.refuse(f"sparse_points skipped: {error}")
+            self._tell(self._points.tally.refusal)
 
     def reset(self, reason: str) -> None:
         """Forget the past before the next frame."""
@@ -143,7 +166,8 @@ class DepthStream:
         start_s = time.perf_counter()
         frame = self._reader.read(msg, config)
         self._tell(self.sensor_depth.report().problem)
-        self._forget_if_needed(self._stamps.admit(frame.stamp_ns, config.stream))
+        gap = self._stamps.admit(frame.stamp_ns, config.stream)
+        self._forget_if_needed(gap or self._reader.reset_reason)
         decode_ms = (time.perf_counter() - start_s) * 1e3
 
         result = self._pipeline.process(frame)

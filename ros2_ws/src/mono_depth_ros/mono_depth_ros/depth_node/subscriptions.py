@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nav_msgs.msg import Odometry
@@ -10,6 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
 
 from mono_depth_ros.config import NodeConfig
+from mono_depth_ros.depth_node.input_watch import InputWatch, type_name
 from mono_depth_ros.depth_node.stream import DepthStream
 from mono_depth_ros.rclpy_support.qos import input_qos, overridable, subscription_events, tf_qos
 from mono_depth_ros.sensors.camera_poses import CameraPoses
@@ -27,18 +28,31 @@ def subscribe_all(
     on_info: Callable[[CameraInfo], None],
 ) -> list[Any]:
     """Subscribe a stream to everything that it can use; the image comes last."""
+    for name, tally in stream.inputs.items():
+        tally.topic = "/tf" if name == "tf" else node.resolve_topic_name(name)
     return [
         *_pose_inputs(node, stream, config),
         subscribe(node, PointCloud2, "sparse_points", stream.set_points),
         _depth_input(node, stream),
         subscribe(node, CameraInfo, "camera_info", on_info),
-        subscribe(
-            node,
-            Image if config.image_transport == "raw" else CompressedImage,
-            "image",
-            stream.submit,
-        ),
+        subscribe(node, _image_type(node, config), "image", stream.submit),
     ]
+
+
+def _image_type(node: Node, config: NodeConfig) -> type:
+    """Return the type of the image topic; image_transport names a topic by its transport."""
+    is_compressed = node.resolve_topic_name("image").endswith("/compressed")
+    is_raw = config.image_transport == "raw" and not is_compressed
+    return Image if is_raw else CompressedImage  # type: ignore[no-any-return]
+
+
+def watch_inputs(node: Node, stream: DepthStream, subscriptions: Iterable[Any]) -> InputWatch:
+    """Watch those inputs that were subscribed to."""
+    types = {item.topic_name: type_name(item.msg_type) for item in subscriptions}
+    named = {
+        name: types[tally.topic] for name, tally in stream.inputs.items() if tally.topic in types
+    }
+    return InputWatch(node, stream.inputs, named)
 
 
 def subscribe(
@@ -69,6 +83,7 @@ def _pose_inputs(node: Node, stream: DepthStream, config: NodeConfig) -> list[An
     if source == "none" and stream.gravity is None:
         return inputs
     if TFMessage is None:
+        poses.tree.is_static_heard = False
         node.get_logger().info("tf2_msgs is not installed: /tf and /tf_static are not heard")
         return inputs
     inputs.append(_subscribe_tf(node, "/tf_static", poses, static=True))

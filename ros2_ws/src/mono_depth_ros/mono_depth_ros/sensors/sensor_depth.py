@@ -16,11 +16,14 @@ from mono_depth.camera.rectify import Rectifier
 from mono_depth.data import DepthImage
 from mono_depth.errors import FrameError
 from mono_depth.messages.decode import decode_any_depth
+from mono_depth.messages.frame_names import frame_name
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import SensorDepthConfig
+from mono_depth_ros.sensors.tally import Tally, apart
 
 _KEPT = 10  # messages; the worker takes the newest image, so its depth is among the newest
 _ALIVE_S = 2.0  # an image waits for its depth only if some came within this time
+_OTHER_CLOCK_NS = 1_000_000_000  # no delay of a driver
 _JITTER_NS = 1_000_000
 _MAX_STRETCH = 0.01  # relative difference of width / height that rounding may explain
 
@@ -46,12 +49,15 @@ class SensorDepth:
         self._last_apart_ns = 0.0  # from its image, of the last depth used
         self._received = self._used = self._missed = self._skipped = 0
         self._problem = ""
+        self.tally = Tally("sensor_depth")
 
     def on_depth(self, msg: Image | CompressedImage) -> None:
         """Take in a message. It is decoded only if an image needs it."""
         if msg.header.stamp.sec < 0:
+            self.tally.refuse("the stamp of sensor_depth is negative")
             return
         at_ns = stamp_ns(msg.header)
+        self.tally.hear(at_ns)
         with self._changed:
             if self._kept and at_ns < self._kept[-1][0]:
                 self._kept.clear()  # the clock was set back, or a bag started over
@@ -98,11 +104,14 @@ class SensorDepth:
                 depth_m = _read(msg, header.frame_id, (width, height), rectifier, max_pixels)
             except FrameError as error:
                 problem = f"sensor_depth skipped: {error}"
+                self.tally.refuse(problem)
         elif msg is not None:
             problem = (
                 f"no sensor_depth at the stamp of the image: the nearest is {apart_ns * 1e-9:.3f} s"
                 f" away, sensor_depth.max_apart_s is {config.max_apart_s:g}"
             )
+            if apart_ns > _OTHER_CLOCK_NS:
+                problem += f"; it is {apart(stamp_ns(msg.header), at_ns)}"
         with self._changed:
             self._problem = problem
             if depth_m is not None:
@@ -112,6 +121,7 @@ class SensorDepth:
                 self._skipped += 1
             elif problem:
                 self._missed += 1
+        self.tally.join("" if depth_m is not None else problem or self.tally.silence)
         return depth_m
 
     def report(self) -> SensorDepthReport:
@@ -141,8 +151,8 @@ def _read(
     rectifier: Rectifier | None,
     max_pixels: int,
 ) -> DepthImage:
-    frame = msg.header.frame_id
-    if frame not in ("", camera_frame):
+    frame = frame_name(msg.header.frame_id)
+    if frame not in ("", frame_name(camera_frame)):
         raise FrameError(
             f"it is in frame {frame}, the image in {camera_frame}: use the depth that the camera's "
             "driver aligns to the image"

@@ -7,9 +7,12 @@ import threading
 import numpy as np
 from sensor_msgs.msg import PointCloud2
 
+from mono_depth.camera.poses import Pose
+from mono_depth.messages.frame_names import frame_name
 from mono_depth.messages.point_cloud import Points, read_points
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.sensors.camera_poses import CameraPoses
+from mono_depth_ros.sensors.tally import Tally, apart
 
 
 class PointsBuffer:
@@ -19,6 +22,14 @@ class PointsBuffer:
         self._poses = poses
         self._lock = threading.Lock()
         self._newest: tuple[int, str, Points] | None = None
+        self.tally = Tally("sparse_points")
+        self.problem = ""  # why the newest image has no points, "" = it has
+
+    @property
+    def frame(self) -> str:
+        """Frame of the newest cloud, "" = there was none, or it names none."""
+        newest = self._newest
+        return "" if newest is None else newest[1]
 
     def on_cloud(self, msg: PointCloud2) -> None:
         """Take in a cloud.
@@ -26,29 +37,47 @@ class PointsBuffer:
         Raises:
             FrameError: it is malformed.
         """
-        entry = stamp_ns(msg.header), msg.header.frame_id.lstrip("/"), read_points(msg)
+        entry = stamp_ns(msg.header), frame_name(msg.header.frame_id), read_points(msg)
+        self.tally.hear(entry[0])
         with self._lock:
             self._newest = entry
 
     def at(self, at_ns: int, camera_frame: str, max_age_s: float) -> Points | None:
-        """Return (N, 3) points in the optical frame at a stamp, None if there are none for it.
+        """Return (N, 3) points in the optical frame at a stamp; None: `problem` tells why.
 
         With poses the camera's motion since the cloud is taken into account.
         """
         with self._lock:
             newest = self._newest
-        if newest is None or abs(at_ns - newest[0]) > max_age_s * 1e9:
+        if newest is None:
+            self.problem = self.tally.silence
             return None
         cloud_ns, cloud_frame, points = newest
-        T_camera_cloud = np.eye(4)
-        if cloud_frame != camera_frame:
-            found = self._poses.tree.lookup(camera_frame, cloud_frame, cloud_ns)
-            if found is None:
-                return None
-            T_camera_cloud = found
+        if abs(at_ns - cloud_ns) > max_age_s * 1e9:
+            self.problem = (
+                f"sparse_points: the newest cloud is {apart(cloud_ns, at_ns)}, "
+                f"odometry.points_max_age_s is {max_age_s:g}"
+            )
+            return None
+        T_camera_cloud = self._seen_from(camera_frame, cloud_frame, cloud_ns)
+        if T_camera_cloud is None:
+            return None
+        self.problem = ""
         then = self._poses.at(cloud_ns, camera_frame)
         now = self._poses.at(at_ns, camera_frame)
         if then is not None and now is not None:
             T_camera_cloud = np.linalg.inv(now) @ then @ T_camera_cloud
         R, t = T_camera_cloud[:3, :3], T_camera_cloud[:3, 3]
         return np.asarray(points @ R.T + t, np.float32)
+
+    def _seen_from(self, camera_frame: str, cloud_frame: str, cloud_ns: int) -> Pose | None:
+        if cloud_frame == camera_frame:
+            return np.eye(4)
+        if not cloud_frame:
+            self.problem = "sparse_points: the frame_id is empty, so nobody can tell where they are"
+            return None
+        T_camera_cloud = self._poses.tree.lookup(camera_frame, cloud_frame, cloud_ns)
+        if T_camera_cloud is None:
+            why = self._poses.tree.why(camera_frame, cloud_frame, cloud_ns)
+            self.problem = f"sparse_points: {why}"
+        return T_camera_cloud

@@ -49,8 +49,9 @@ DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 # The effects of completion need a network that completes:
 # tests/library/pipeline/test_completion.py, that of level_ground one that is guided:
 # tests/library/pipeline/test_guided.py;
-# those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py.
+# those of sensor_depth, imu and frames in test_sensor_depth.py, test_imu.py, test_optical_frame.py.
 PROVED: set[str] = {
+    "frames.optical_frame",
     "imu.camera_in_imu",
     "imu.enabled",
     "sensor_depth.max_apart_s",
