@@ -1,6 +1,13 @@
 """Depth from one camera: starts the depth node on the topics of a camera.
 
     ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_raw
+    ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_raw/compressed
+
+Two cameras of one robot differ in `name`, two robots in `namespace`, and each robot in `tf` where
+it has a /tf of its own; their topics, parameters and names in /diagnostics follow:
+
+    ... name:=depth_front image:=/front/image_raw        ... name:=depth_rear image:=/rear/image_raw
+    ... namespace:=robot1 tf:=/robot1/tf image:=/robot1/camera/image_raw odom:=/robot1/odom
 
 An argument that is left empty is not passed on, so the node's own default holds.
 """
@@ -24,7 +31,7 @@ SHARED_MEMORY = Path("/dev/shm")
 SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # segments of camera, depth node and two more processes
 
 INPUTS = {
-    "image": "image topic of the camera (without /compressed)",
+    "image": "image topic of the camera; .../compressed turns image_transport to compressed",
     "camera_info": "calibration topic; empty = camera_info beside the image topic",
     "odom": "poses of the robot (nav_msgs/Odometry)",
     "imu": "IMU (sensor_msgs/Imu): where down is, for the ground plane; turns imu.enabled on",
@@ -40,8 +47,9 @@ PARAMETERS: dict[str, tuple[type, str]] = {
     "use_sim_time": (bool, "take the time from /clock"),
 }
 OTHERS = {
-    "namespace": ("", "namespace of the node"),
-    "name": ("mono_depth", "name of the node, and of its topics"),
+    "namespace": ("", "namespace of the node, such as that of one of several robots"),
+    "name": ("mono_depth", "name of the node, and of its topics; another one for each camera"),
+    "tf": ("", "TF topic of the robot, such as /robot1/tf with /robot1/tf_static; empty = /tf"),
     "params_file": (str(SHARE / "config" / "mono_depth.yaml"), "YAML file of parameters"),
     "log_level": ("", "debug, info, warn, error or fatal, for this node alone"),
     "dds_profile": (
@@ -73,6 +81,9 @@ def _start(context: LaunchContext) -> list[Action]:
         for name, (kind, _) in PARAMETERS.items()
         if given[name]
     }
+    given["image_transport"] = _transport(given)
+    if given["image_transport"]:
+        overrides["image_transport"] = given["image_transport"]
     if given["imu"]:
         overrides["imu.enabled"] = True
     node = LifecycleNode(
@@ -89,9 +100,17 @@ def _start(context: LaunchContext) -> list[Action]:
     return [*_dds_settings(given["dds_profile"]), node]
 
 
+def _transport(given: dict[str, str]) -> str:
+    """Return the transport of the image, which the name of its topic tells unless one is given."""
+    is_compressed = given["image"].endswith("/compressed") and not given["image_transport"]
+    return "compressed" if is_compressed else given["image_transport"]
+
+
 def _topics(given: dict[str, str]) -> dict[str, str]:
     """Map the node's input names to the topics of the camera."""
     topics = {name: given[name] for name in INPUTS if given[name]}
+    if given["tf"]:
+        topics |= {"/tf": given["tf"], "/tf_static": f"{given['tf']}_static"}
     image = given["image"].removesuffix("/compressed")
     if image:
         topics["image"] = (

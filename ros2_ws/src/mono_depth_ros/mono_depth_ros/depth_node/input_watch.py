@@ -141,6 +141,8 @@ def type_name(message: Any) -> str:  # noqa: ANN401 - rclpy is untyped
 
 
 def _is_remapped(node: Node, name: str) -> bool:
+    if name == "tf":  # by its name of old, whatever the namespace
+        return False
     resolved = node.resolve_topic_name(name)
     return bool(resolved != node.resolve_topic_name(name, only_expand=True))
 

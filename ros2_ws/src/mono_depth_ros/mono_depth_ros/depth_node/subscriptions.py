@@ -29,7 +29,7 @@ def subscribe_all(
 ) -> list[Any]:
     """Subscribe a stream to everything that it can use; the image comes last."""
     for name, tally in stream.inputs.items():
-        tally.topic = "/tf" if name == "tf" else node.resolve_topic_name(name)
+        tally.topic = node.resolve_topic_name("/tf" if name == "tf" else name)
     return [
         *_pose_inputs(node, stream, config),
         subscribe(node, PointCloud2, "sparse_points", stream.set_points),

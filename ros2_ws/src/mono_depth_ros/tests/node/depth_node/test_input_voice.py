@@ -257,6 +257,30 @@ def test_odometry_that_came_and_is_not_used_is_told_with_its_frame(bench, frame,
     assert int(values_of(status)["odom_received"]) > 1
 
 
+def test_the_advice_for_a_mount_names_tf_for_one_that_moves(bench):
+    bench.node._stream.poses.tree.is_static_heard = True  # as with tf2_msgs installed
+    odom = publisher(bench, Odometry, "odom")
+    play(bench, lambda head: odom.publish(odometry(header_at(head, "odom"), "base_link")))(
+        "if a joint of the mount moves, it is on /tf: set odometry.source to tf"
+    )
+
+
+def test_an_empty_child_frame_is_no_hindrance_where_the_mount_is_stated(depth_bench):
+    bench = depth_bench(**{"odometry.camera_in_body": "0 0 0.5 -1.5708 0 -1.5708"})
+    bench.listen("relative/image")
+    bench.calibrate()
+    odom = publisher(bench, Odometry, "odom")
+    for _ in range(6):
+        image = bench.image(IMAGE)
+        odom.publish(odometry(header_at(image.header, ""), ""))
+        bench.process(image)
+    told = len(bench.diagnostics)
+    bench.ros.wait_until(lambda: len(bench.diagnostics) > told + 1)
+
+    assert int(bench.stream_values()["odom_used"]) >= 3
+    assert bench.stream_values()["pose_problem"] == ""
+
+
 def test_no_advice_leads_to_tf_where_tf_cannot_be_heard(bench):
     bench.node._stream.poses.tree.is_static_heard = False
     odom = publisher(bench, Odometry, "odom")
