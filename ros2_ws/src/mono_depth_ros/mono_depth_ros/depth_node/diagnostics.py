@@ -84,8 +84,8 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     is_quiet = state.stats.silent_s > _SILENCE_S or state.lifecycle != "active"
     if level == DiagnosticStatus.ERROR or is_quiet:
         return level, message
-    voices = [state.frame_problem] if state.frame_problem else warnings_of(state.inputs)
-    voices = [voice for voice in voices if voice not in message]
+    said = dict.fromkeys([state.frame_problem, *warnings_of(state.inputs)])
+    voices = [voice for voice in said if voice and voice not in message]
     if not voices:
         return level, message
     if level == DiagnosticStatus.OK:

@@ -148,7 +148,7 @@ def _is_remapped(node: Node, name: str) -> bool:
 
 
 def _advice(topic: str, ours: str, others: Iterable[str]) -> str:
-    """Say how to hear images of another transport."""
+    """Return how to hear images of another transport, "" = there is nothing to advise."""
     kinds = {kind.rpartition("/")[2] for kind in others}
     wanted = ours.rpartition("/")[2]
     if topic.endswith("sensor_depth") and wanted == "Image" and "CompressedImage" in kinds:
