@@ -273,13 +273,16 @@ class CameraPoses:
 
     def at(self, at_ns: int, camera_frame: str) -> Pose | None:
         """Return T_odom_camera at a stamp; None where it is unknown, then `problem` tells why."""
-        if self._camera_in_body is not None and self._body:
-            T_odom_body = self.tree.lookup(self._fixed_frame, self._body, at_ns)
-            T = None if T_odom_body is None else T_odom_body @ self._camera_in_body
-        else:
-            T = self.tree.lookup(self._fixed_frame, camera_frame, at_ns)
+        T = self.find(at_ns, camera_frame)
         self.problem = "" if T is not None else self._why(camera_frame, at_ns)
         return T
+
+    def find(self, at_ns: int, camera_frame: str) -> Pose | None:
+        """Return what `at` does, without a word on why it is None."""
+        if self._camera_in_body is None or not self._body:
+            return self.tree.lookup(self._fixed_frame, camera_frame, at_ns)
+        T_odom_body = self.tree.lookup(self._fixed_frame, self._body, at_ns)
+        return None if T_odom_body is None else T_odom_body @ self._camera_in_body
 
     def over_ground(self, at_ns: int, camera_frame: str) -> tuple[float, Pose] | None:
         """Return the camera's height over the ground frame [m], and that frame as it sees it.

@@ -63,8 +63,8 @@ class PointsBuffer:
         if T_camera_cloud is None:
             return None
         self.problem = ""
-        then = self._poses.at(cloud_ns, camera_frame)
-        now = self._poses.at(at_ns, camera_frame)
+        then = self._poses.find(cloud_ns, camera_frame)
+        now = self._poses.find(at_ns, camera_frame)
         if then is not None and now is not None:
             T_camera_cloud = np.linalg.inv(now) @ then @ T_camera_cloud
         R, t = T_camera_cloud[:3, :3], T_camera_cloud[:3, 3]
