@@ -2,6 +2,13 @@
 
     ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_rect
     ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_raw rectify:=true
+    ros2 launch mono_depth_ros mono_depth.launch.py image:=/camera/image_rect/compressed
+
+Two cameras of one robot differ in `name`, two robots in `namespace`, and each robot in `tf` where
+it has a /tf of its own; their topics, parameters and names in /diagnostics follow:
+
+    ... name:=depth_front image:=/front/image_rect     ... name:=depth_rear image:=/rear/image_rect
+    ... namespace:=robot1 tf:=/robot1/tf image:=/robot1/camera/image_rect odom:=/robot1/odom
 
 An argument that is left empty is not passed on, so the node's own default holds.
 """
@@ -44,8 +51,9 @@ PARAMETERS: dict[str, tuple[type, str]] = {
     "use_sim_time": (bool, "take the time from /clock"),
 }
 OTHERS = {
-    "namespace": ("", "namespace of the node"),
-    "name": ("mono_depth", "name of the node, and of its topics"),
+    "namespace": ("", "namespace of the node, such as that of one of several robots"),
+    "name": ("mono_depth", "name of the node, and of its topics; another one for each camera"),
+    "tf": ("", "TF topic of the robot, such as /robot1/tf with /robot1/tf_static; empty = /tf"),
     "params_file": (str(SHARE / "config" / "mono_depth.yaml"), "YAML file of parameters"),
     "log_level": ("", "debug, info, warn, error or fatal, for this node alone"),
     "dds_profile": (
@@ -103,6 +111,8 @@ def _start(context: LaunchContext) -> list[Action]:
 def _topics(given: dict[str, str], image: ImageTopic) -> dict[str, str]:
     """Map the node's input names to the topics of the camera."""
     topics = {name: given[name] for name in INPUTS if given[name]}
+    if given["tf"]:
+        topics |= {"/tf": given["tf"], "/tf_static": f"{given['tf']}_static"}
     if image.base:
         topics["image"] = image.name
         topics.setdefault("camera_info", image.camera_info)

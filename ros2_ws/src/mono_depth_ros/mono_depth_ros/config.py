@@ -153,6 +153,24 @@ class ImuConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FramesConfig:
+    """Which coordinate frames images are in."""
+
+    optical_frame: Annotated[
+        str,
+        Param(
+            "Optical frame (REP 103: x right, y down, z forward) to look the camera up by in TF, "
+            "odometry and for the IMU; 'body' = the frame_id of the images is a body frame, x "
+            "forward, z up, as simulators have it; empty = it is the optical frame. Outputs keep "
+            "the frame_id of their image."
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SensorDepthConfig:
     """How depth of a depth camera, aligned to the image, finds its image."""
 
@@ -269,6 +287,7 @@ class NodeConfig(PipelineConfig):
     ] = ""
     image: ImageConfig = field(default_factory=ImageConfig)
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
+    frames: FramesConfig = field(default_factory=FramesConfig)
     imu: ImuConfig = field(default_factory=ImuConfig)
     sensor_depth: SensorDepthConfig = field(default_factory=SensorDepthConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)

@@ -75,6 +75,13 @@ class PoseBuffer:
             return None
         return newest_ns + (0 if is_single else self._max_ahead_ns)
 
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Stamps of the oldest and the newest pose, None = there is none."""
+        with self._lock:
+            poses = self._line.items
+            return (poses[0][0], poses[-1][0]) if poses else None
+
     def at(self, stamp_ns: int) -> Pose | None:
         """Return the pose at a stamp, None where the buffer does not reach or has a gap."""
         with self._lock:

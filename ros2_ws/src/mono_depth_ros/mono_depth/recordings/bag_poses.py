@@ -8,6 +8,7 @@ import numpy as np
 
 from mono_depth.camera.poses import Pose, StampedPose
 from mono_depth.camera.trajectory import Trajectory
+from mono_depth.messages.frame_names import frame_name
 from mono_depth.messages.transforms import pose_of, transform_of
 from mono_depth.recordings.bag_reader import BagReader
 from mono_depth.recordings.pose_file import trajectory_of
@@ -27,7 +28,7 @@ def read_poses_of_bag(bag: BagReader, camera_frame: str) -> Trajectory:
         for stored in bag.messages(topic):
             body = stored.content.child_frame_id
             if body not in mounts:
-                mounts[body] = _mount(bag, _frame(body), _frame(camera_frame))
+                mounts[body] = _mount(bag, frame_name(body), frame_name(camera_frame))
             T_body_camera, T_odom_body = mounts[body], pose_of(stored.content.pose.pose)
             if T_body_camera is not None and T_odom_body is not None:
                 poses.append((stored.stamp_ns, T_odom_body @ T_body_camera))
@@ -61,13 +62,9 @@ def _static_edges(bag: BagReader) -> dict[str, list[tuple[str, Pose]]]:
                 T_parent_child = transform_of(stamped.transform)
                 if T_parent_child is None:
                     continue
-                parent, child = _frame(stamped.header.frame_id), _frame(stamped.child_frame_id)
+                parent = frame_name(stamped.header.frame_id)
+                child = frame_name(stamped.child_frame_id)
                 edges.setdefault(parent, []).append((child, T_parent_child))
                 T_child_parent: Pose = np.linalg.inv(T_parent_child).astype(np.float64)
                 edges.setdefault(child, []).append((parent, T_child_parent))
     return edges
-
-
-def _frame(name: str) -> str:
-    """Return the name of a frame without the slash that ROS 1 may write before it."""
-    return name.lstrip("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -13,6 +13,7 @@ from mono_depth.engines.engine_report import EngineReport
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.depth_node.frame_stats import StatsReport
 from mono_depth_ros.depth_node.image_clock import NO_CLOCK
+from mono_depth_ros.depth_node.input_watch import InputReport, values_of, warnings_of
 from mono_depth_ros.depth_node.scale_topic import scale_values
 from mono_depth_ros.rclpy_support.guarded import GuardReport
 from mono_depth_ros.sensors.imu_gravity import ImuGravity
@@ -63,11 +64,12 @@ class NodeState:
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
     image_doubt: str = ""  # why depth may be wrong although images can be read, "" = no reason
     unended_jpegs: int = 0  # images that were whole but for the marker of their end
-    points_problem: str = ""  # why sparse points that came are not used, "" = they are
     clock_problem: str = ""  # why the latency is unknown, "" = it is known
     pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
     gravity: ImuGravity | None = None  # None = no IMU is used
     sensor_depth: SensorDepthReport | None = None  # None until the node is active
+    inputs: Sequence[InputReport] = ()  # of the active stream
+    frame_problem: str = ""  # why what is known of the camera's place is not used
     stats: StatsReport
     skipped_before: int  # usable frames skipped up to the message before
     nan_ratio_warn: float
@@ -88,6 +90,21 @@ def statuses(node_name: str, state: NodeState) -> list[DiagnosticStatus]:
 
 
 def _judge(state: NodeState) -> tuple[bytes, str]:
+    """Return the level and the message: what is worst, then the inputs that are not used."""
+    level, message = _judge_stream(state)
+    is_quiet = state.stats.silent_s > _SILENCE_S or state.lifecycle != "active"
+    if level == DiagnosticStatus.ERROR or is_quiet:
+        return level, message
+    said = dict.fromkeys([state.frame_problem, *warnings_of(state.inputs)])
+    voices = [voice for voice in said if voice and voice not in message]
+    if not voices:
+        return level, message
+    if level == DiagnosticStatus.OK:
+        return DiagnosticStatus.WARN, "; ".join(voices)
+    return level, "; ".join([message, *voices])
+
+
+def _judge_stream(state: NodeState) -> tuple[bytes, str]:
     stats = state.stats
     if state.problem:
         return DiagnosticStatus.ERROR, state.problem
@@ -107,7 +124,8 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
         return DiagnosticStatus.WARN, NO_CLOCK
     if stats.silent_s > _SILENCE_S:
         age = f"no image on {state.image_topic} for {stats.silent_s:.0f} s"
-        return DiagnosticStatus.WARN, f"{age}; see `ros2 topic info -v {state.image_topic}`"
+        why = _reason_of(state, "image") or f"see `ros2 topic info -v {state.image_topic}`"
+        return DiagnosticStatus.WARN, f"{age}; {why}"
     skipped = stats.skipped - stats.idle - state.skipped_before
     if skipped > 0:
         return DiagnosticStatus.WARN, f"{skipped} frames skipped, the last: {stats.last_skip}"
@@ -120,13 +138,14 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     if stats.nan_ratio > state.nan_ratio_warn:
         return DiagnosticStatus.WARN, f"{100 * stats.nan_ratio:.0f} % of the pixels have no depth"
     if state.scale is not None and not state.scale.is_metric:
-        return DiagnosticStatus.WARN, f"no metric depth: {state.scale.reason}"
+        reason, why = state.scale.reason, _reason_of(state, "camera_info")
+        if why and "camera_info" in reason:
+            reason = f"{reason} ({why})"
+        return DiagnosticStatus.WARN, f"no metric depth: {reason}"
     if state.scale is not None and state.scale.conflict:
         return DiagnosticStatus.WARN, f"the scale is in doubt: {state.scale.conflict}"
     if state.scale is not None and state.scale.state != "valid":
         return DiagnosticStatus.WARN, f"scale {state.scale.state}: {state.scale.reason}"
-    if state.points_problem:
-        return DiagnosticStatus.WARN, state.points_problem
     if median_ms * 1e-3 > _SLOW_S and stats.dropped > stats.published and stats.input_fps:
         return DiagnosticStatus.WARN, (
             f"the network takes {median_ms * 1e-3:.1f} s a frame, images come every "
@@ -135,6 +154,10 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     if stats.received and stats.received == stats.idle:
         return DiagnosticStatus.OK, "idle: nothing subscribes to an output"
     return DiagnosticStatus.OK, "running"
+
+
+def _reason_of(state: NodeState, name: str) -> str:
+    return next((report.reason for report in state.inputs if report.name == name), "")
 
 
 def _judge_model(state: NodeState) -> tuple[bytes, str]:
@@ -175,13 +198,14 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         **({} if scale is None else scale_values(scale)),
         **_gravity_values(state.gravity),
         **_sensor_depth_values(state.sensor_depth),
+        **values_of(state.inputs),
         "temporal_mode": state.temporal_mode,
         "completed": state.completed,
         "image_doubt": state.image_doubt,
         **({"jpegs_without_end": state.unended_jpegs} if state.unended_jpegs else {}),
-        "points_problem": state.points_problem,
         "clock_problem": state.clock_problem,
         "pose_problem": state.pose_problem,
+        "frame_problem": state.frame_problem,
         "last_error": state.problem,
         **_callback_values(state.callbacks),
     }

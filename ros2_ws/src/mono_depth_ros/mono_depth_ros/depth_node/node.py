@@ -27,12 +27,13 @@ from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
 from mono_depth_ros.depth_node.image_clock import NO_CLOCK
+from mono_depth_ros.depth_node.input_watch import InputWatch
 from mono_depth_ros.depth_node.model_swap import Loading, ModelSwap, model_values, release
 from mono_depth_ros.depth_node.publishers import DepthPublishers
-from mono_depth_ros.depth_node.scale_topic import ScaleReporter
+from mono_depth_ros.depth_node.scale_topic import ScaleReporter, full_name
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.depth_node.stream import DepthStream
-from mono_depth_ros.depth_node.subscriptions import subscribe_all
+from mono_depth_ros.depth_node.subscriptions import subscribe_all, watch_inputs
 from mono_depth_ros.depth_node.watchdog import Watchdog
 from mono_depth_ros.exit_codes import ExitCode, end_process
 from mono_depth_ros.rclpy_support.clock_jumps import clock_jumps
@@ -66,6 +67,7 @@ class DepthNode(GuardedNode, LifecycleNode):
         self._latched_info = LatchedInput(self, CameraInfo, "camera_info", self._on_info)
         self._inputs: list[Any] = []
         self._clock_jumps: Any = None
+        self._watch: InputWatch | None = None
         self._services_offered: list[Any] = []
         self._params = NodeParameters(
             self,
@@ -161,9 +163,10 @@ class DepthNode(GuardedNode, LifecycleNode):
         )
         self._stats, self._skipped_before, self._problem = stream.stats, 0, ""
         self._snapshots.open()
-        if self._info is not None:  # it may have been sent once only
-            stream.set_info(self._info)
+        if self._info is not None and self._info_received_s is not None:  # it may come once only
+            stream.set_info(self._info, self._info_received_s)
         self._inputs = subscribe_all(self, stream, self.config, self._on_info)
+        self._watch = watch_inputs(self, stream, self._inputs)
         self._clock_jumps = clock_jumps(self.get_clock(), stream.on_clock_jump)
         return result
 
@@ -196,7 +199,7 @@ class DepthNode(GuardedNode, LifecycleNode):
     def _stop_stream(self) -> None:
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        self._inputs = []
+        self._inputs, self._watch = [], None
         self._latched_info.close()
         if self._clock_jumps is not None:
             self._clock_jumps.unregister()
@@ -225,9 +228,10 @@ class DepthNode(GuardedNode, LifecycleNode):
     # Inputs and services, on the executor thread.
 
     def _on_info(self, info: CameraInfo) -> None:
-        self._info, self._info_received_s = info, time.monotonic()
+        received_s = time.monotonic()
+        self._info, self._info_received_s = info, received_s
         if self._stream is not None:
-            self._stream.set_info(info)
+            self._stream.set_info(info, received_s)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._stream is None:
@@ -319,10 +323,11 @@ class DepthNode(GuardedNode, LifecycleNode):
             completed="" if self._stream is None else self._stream.completed,
             image_doubt="" if self._stream is None else self._stream.image_doubt,
             unended_jpegs=0 if self._stream is None else self._stream.unended_jpegs,
-            points_problem="" if self._stream is None else self._stream.points_problem,
             clock_problem=self._clock_problem(),
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),
+            inputs=() if self._stream is None or self._watch is None else self._watch.reports(),
+            frame_problem="" if self._stream is None else self._stream.geometry.problem,
             gravity=None if self._stream is None else self._stream.gravity,
             stats=self.stats,
             skipped_before=self._skipped_before,
@@ -335,7 +340,7 @@ class DepthNode(GuardedNode, LifecycleNode):
         )
         self._troubles_before = state.callbacks.total
         self._skipped_before = state.stats.skipped - state.stats.idle
-        message = DiagnosticArray(status=statuses(self.get_name(), state))
+        message = DiagnosticArray(status=statuses(full_name(self), state))
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

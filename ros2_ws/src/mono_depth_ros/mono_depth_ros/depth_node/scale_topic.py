@@ -14,6 +14,11 @@ _LEVELS = {
 }
 
 
+def full_name(node: Node) -> str:
+    """Return the name of a node with its namespace, which tells apart those of two robots."""
+    return str(node.get_fully_qualified_name()).lstrip("/")
+
+
 def scale_values(scale: ScaleStatus) -> dict[str, str]:
     """Return what is known of the scale, by key."""
     return {
@@ -47,7 +52,7 @@ class ScaleReporter:
         values = [KeyValue(key=name, value=value) for name, value in scale_values(scale).items()]
         message = DiagnosticStatus(
             level=_LEVELS.get(scale.state, DiagnosticStatus.WARN),
-            name=f"{self._node.get_name()}: scale",
+            name=f"{full_name(self._node)}: scale",
             message=f"{scale.source}: {scale.state}"
             + (f", {scale.reason}" if scale.reason else ""),
             hardware_id="none",

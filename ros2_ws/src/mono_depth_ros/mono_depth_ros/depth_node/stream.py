@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 
 from mono_depth.data import DepthImage, Frame, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
+from mono_depth.messages.frame_names import frame_name
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth.stream.back_off import BackOff
 from mono_depth.stream.clock_watch import ClockChange
@@ -33,10 +34,13 @@ from mono_depth_ros.depth_node.publishers import DepthPublishers, HostResult
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.rclpy_support.throttle import Throttle
+from mono_depth_ros.sensors.camera_geometry import CameraGeometry
 from mono_depth_ros.sensors.camera_poses import CameraPoses, parse_pose, parse_rotation
 from mono_depth_ros.sensors.imu_gravity import ImuGravity
+from mono_depth_ros.sensors.optical_frame import OpticalFrame
 from mono_depth_ros.sensors.sensor_depth import SensorDepth
 from mono_depth_ros.sensors.sparse_points import PointsBuffer
+from mono_depth_ros.sensors.tally import Tally
 
 _SKIP_LOG_PERIOD_S = 5.0
 
@@ -91,19 +95,25 @@ class DepthStream:
             fixed_frame=odometry.fixed_frame,
             camera_in_body=parse_pose(odometry.camera_in_body),
             ground_frame=odometry.ground_frame,
+            source=odometry.source,
         )
         camera_in_imu = parse_rotation(imu.camera_in_imu)
         self.gravity = ImuGravity(self.poses.tree, camera_in_imu) if imu.enabled else None
         self._points = PointsBuffer(self.poses)
         self.sensor_depth = SensorDepth()
-        self._reader = FrameReader(
-            rectify=config().rectify,
-            image_topic=image_topic,
+        self.geometry = CameraGeometry(
             poses=self.poses,
             gravity=self.gravity,
             points=self._points,
+            optical_frame=OpticalFrame(self.poses.tree, config().frames.optical_frame),
+        )
+        self._reader = FrameReader(
+            rectify=config().rectify,
+            image_topic=image_topic,
+            geometry=self.geometry,
             sensor_depth=self.sensor_depth,
         )
+        self.inputs = self._all_inputs(imu.enabled)
         self._stamps = StampGuard()
         self._throttle, self._once = Throttle(_SKIP_LOG_PERIOD_S), Throttle(math.inf)
         self._breaks, self._break_reason = 0, ""
@@ -120,6 +130,18 @@ class DepthStream:
             self._handle, on_drop=lambda _: self.stats.on_dropped()
         )
 
+    def _all_inputs(self, has_imu: bool) -> dict[str, Tally]:
+        imu = Tally("imu", off="" if has_imu else "imu.enabled is off")
+        tallies = (
+            self._reader.images,
+            self._reader.infos,
+            self._points.tally,
+            self.sensor_depth.tally,
+            imu if self.gravity is None else self.gravity.tally,
+            *([self.poses.tally] if self.poses.is_wanted else []),
+        )
+        return {tally.name: tally for tally in tallies}
+
     @property
     def image_doubt(self) -> str:
         """Why the depth may be wrong although the images can be read, "" = no reason is seen."""
@@ -128,15 +150,17 @@ class DepthStream:
     @property
     def unended_jpegs(self) -> int:
         """Images that were whole but for the marker of their end."""
-        return self._reader.images.unended
+        return self._reader.unended_jpegs
 
     def submit(self, msg: Image | CompressedImage) -> None:
         """Hand over the newest image; one that still waits is dropped."""
         self.stats.on_received()
+        self._reader.images.hear(0)
         try:
             at_ns = stamp_ns(msg.header)
             reason = self._stamps.admit(at_ns, self._config().stream)
         except FrameError as error:
+            self._reader.images.refuse(f"frame skipped: {error}")
             self.stats.on_refused(str(error))
             self._tell(f"frame skipped: {error}; {self._stamps.refusals()}")
             return
@@ -146,14 +170,9 @@ class DepthStream:
             self._breaks, self._break_reason = self._breaks + 1, reason
         self._worker.submit(_Arrival(msg=msg, breaks=self._breaks, reason=self._break_reason))
 
-    @property
-    def points_problem(self) -> str:
-        """Why sparse points that came are not used for the newest image."""
-        return self._points.problem
-
-    def set_info(self, info: CameraInfo) -> None:
-        """Hand over the newest calibration."""
-        self._reader.set_info(info)
+    def set_info(self, info: CameraInfo, received_s: float) -> None:
+        """Hand over the newest calibration, and when it came, of the monotonic clock."""
+        self._reader.set_info(info, received_s)
 
     def set_points(self, cloud: PointCloud2) -> None:
         """Hand over the newest metric points."""
@@ -246,8 +265,8 @@ class DepthStream:
         self._wait_for_inputs(msg.header, config)
         start_s = time.perf_counter()
         frame = self._reader.read(msg, config)
-        depth_report = self.sensor_depth.report()
-        for problem in (depth_report.problem, self._points.problem):
+        depth_report, points = self.sensor_depth.report(), self._points.tally
+        for problem in (depth_report.problem, points.reason if points.received else ""):
             self._tell(problem)
         for doubt in (depth_report.doubt, self._reader.doubt):
             if doubt and self._once.is_due(doubt):
@@ -297,8 +316,7 @@ class DepthStream:
     def _wait_for_inputs(self, header: Header, config: NodeConfig) -> None:
         """Give odometry and depth of the image's stamp, which come after it, a moment to come."""
         at_ns = stamp_ns(header)
-        if config.odometry.source != "none":
-            self.poses.wait_for(at_ns, header.frame_id, config.odometry.max_wait_s)
+        self.geometry.wait_for(at_ns, frame_name(header.frame_id), config.odometry.max_wait_s)
         self.sensor_depth.wait_for(at_ns, config.sensor_depth)
 
     def _joined(self, frame: Frame, arrival: _Arrival, config: NodeConfig) -> Frame:
@@ -308,6 +326,7 @@ class DepthStream:
         but skipped are one.
         """
         last_ns, reason, longest_gap_s = self._last_ns, "", None
+        other_camera = self._reader.take_reset_reason()
         if arrival.breaks != self._breaks_seen:
             reason = arrival.reason
         elif last_ns and self._skipped_since:
@@ -317,7 +336,7 @@ class DepthStream:
             longest_gap_s = self._stamps.longest_step_s(last_ns, frame.stamp_ns)
         self._breaks_seen, self._last_ns = arrival.breaks, frame.stamp_ns
         self._skipped_since = False
-        self._forget_if_needed(reason)
+        self._forget_if_needed(reason or other_camera)
         return replace(frame, longest_gap_s=longest_gap_s)
 
     def _forget_if_needed(self, stream_reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nav_msgs.msg import Odometry
@@ -10,6 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2
 
 from mono_depth_ros.config import NodeConfig
+from mono_depth_ros.depth_node.input_watch import InputWatch, type_name
 from mono_depth_ros.depth_node.stream import DepthStream
 from mono_depth_ros.rclpy_support.image_topic import ImageTopic
 from mono_depth_ros.rclpy_support.qos import input_qos, overridable, subscription_events, tf_qos
@@ -28,6 +29,8 @@ def subscribe_all(
     on_info: Callable[[CameraInfo], None],
 ) -> list[Any]:
     """Subscribe a stream to everything that it can use; the image comes last."""
+    for name, tally in stream.inputs.items():
+        tally.topic = node.resolve_topic_name("/tf" if name == "tf" else name)
     return [
         *_pose_inputs(node, stream, config),
         subscribe(node, PointCloud2, "sparse_points", stream.set_points),
@@ -48,7 +51,22 @@ def _image_inputs(node: Node, stream: DepthStream, config: NodeConfig) -> list[A
         )
     message = CompressedImage if topic.is_compressed else Image
     names = ["image"] if given == topic.name else [topic.name, "image"]
+    stream.inputs["image"].topic = topic.name
     return [subscribe(node, message, name, stream.submit) for name in names]
+
+
+def watch_inputs(node: Node, stream: DepthStream, subscriptions: Iterable[Any]) -> InputWatch:
+    """Watch those inputs that were subscribed to."""
+    types = {item.topic_name: type_name(item.msg_type) for item in subscriptions}
+    heard = {
+        name: {
+            topic: types[topic]
+            for topic in (tally.topic, node.resolve_topic_name(name))
+            if topic in types
+        }
+        for name, tally in stream.inputs.items()
+    }
+    return InputWatch(node, stream.inputs, {name: by for name, by in heard.items() if by})
 
 
 def subscribe(
@@ -79,6 +97,7 @@ def _pose_inputs(node: Node, stream: DepthStream, config: NodeConfig) -> list[An
     if source == "none" and stream.gravity is None:
         return inputs
     if TFMessage is None:
+        poses.tree.is_static_heard = False
         node.get_logger().info("tf2_msgs is not installed: /tf and /tf_static are not heard")
         return inputs
     inputs.append(_subscribe_tf(node, "/tf_static", poses, static=True))

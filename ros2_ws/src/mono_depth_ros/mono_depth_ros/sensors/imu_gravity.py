@@ -10,9 +10,11 @@ from sensor_msgs.msg import Imu
 
 from mono_depth.camera.gravity import STANDARD_GRAVITY_MPS2, DirectionBuffer, GravityFilter, Vector
 from mono_depth.camera.poses import pose_from
+from mono_depth.messages.frame_names import frame_name
 from mono_depth.stream.clock_watch import ClockChange
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.sensors.camera_poses import FrameTree, Rotation
+from mono_depth_ros.sensors.tally import Alternation, Tally, apart
 
 _UNKNOWN = -1.0  # first covariance of what a driver does not give, sensor_msgs/Imu
 _MAX_CONTRADICTION_DEG = 15.0
@@ -40,6 +42,9 @@ class ImuGravity:
         self._filter = GravityFilter()
         self._oriented = DirectionBuffer()
         self._frame: str | None = None
+        self._frame_id, self._frame_ids = "", Alternation()  # as the messages have it
+        self._says_down = False  # the newest message has an orientation or an acceleration
+        self.tally = Tally("imu")
         self._told = "", "no message received on imu"
 
     @property
@@ -55,18 +60,34 @@ class ImuGravity:
     def on_imu(self, msg: Imu) -> None:
         """Take in one message; one with an impossible stamp is left out."""
         if msg.header.stamp.sec < 0:
+            self.tally.refuse("the stamp of the imu is negative")
             return
         at_ns = stamp_ns(msg.header)
-        self._frame = msg.header.frame_id.lstrip("/")
-        if msg.linear_acceleration_covariance[0] != _UNKNOWN:
+        self.tally.hear(at_ns)
+        if msg.header.frame_id != self._frame_id or self._frame is None:
+            self._name_frame(msg.header.frame_id)
+        has_force = msg.linear_acceleration_covariance[0] != _UNKNOWN
+        if has_force:
             has_turn = msg.angular_velocity_covariance[0] != _UNKNOWN
             turn = _vector(msg.angular_velocity) if has_turn else None
             self._filter.add(at_ns, _vector(msg.linear_acceleration), turn)
         q = msg.orientation
         is_default = q.x == q.y == q.z == 0.0  # what drivers without orientation leave
         T_world_imu = pose_from((0.0, 0.0, 0.0), (q.x, q.y, q.z, q.w))
-        if msg.orientation_covariance[0] != _UNKNOWN and not is_default and T_world_imu is not None:
+        is_none = msg.orientation_covariance[0] == _UNKNOWN or is_default or T_world_imu is None
+        if not is_none and T_world_imu is not None:
             self._oriented.add(at_ns, -T_world_imu[2, :3])
+        self._says_down = has_force or not is_none
+
+    def _name_frame(self, frame_id: str) -> None:
+        if self._frame is not None:
+            self._frame_ids.changed(self._frame_id, frame_id)
+        self._frame_id, self._frame = frame_id, frame_name(frame_id)
+
+    @property
+    def is_mount_stated(self) -> bool:
+        """Tell whether the rotation of the camera is a parameter, and not asked of the tree."""
+        return self._camera_in_imu is not None
 
     def follow(self, change: ClockChange) -> None:
         """Do as another input that shows a jump of the clock."""
@@ -76,18 +97,29 @@ class ImuGravity:
     def at(self, at_ns: int, camera_frame: str) -> Vector | None:
         """Return (3,) gravity in the optical frame; None where unknown, `problem` tells why."""
         if self._frame is None:
+            self._told = "", self.tally.silence
             return None
         R_camera_imu = self._rotation(camera_frame, at_ns)
         if R_camera_imu is None:
-            problem = (
-                f"nothing tells how the imu ({self._frame}) is turned against {camera_frame}: "
-                "publish it on /tf_static or set imu.camera_in_imu"
-            )
-            self._told = "", problem
+            self._told = "", self._why_not_turned(camera_frame)
+            return None
+        names = self._frame_ids.names
+        if names is not None:
+            self._told = "", f"two frame_ids take turns on imu: {' and '.join(names)}"
             return None
         down_imu, source, problem = self._down(at_ns)
         self._told = source, problem
         return None if down_imu is None else np.asarray(R_camera_imu @ down_imu)
+
+    def _why_not_turned(self, camera_frame: str) -> str:
+        if not self._frame:
+            return "the frame_id of the imu is empty: name it, or set imu.camera_in_imu"
+        advice = "publish it on /tf_static or set imu.camera_in_imu"
+        if not self._tree.is_static_heard:
+            advice = "set imu.camera_in_imu (tf2_msgs is not installed, so TF is not heard)"
+        return (
+            f"nothing tells how the imu ({self._frame}) is turned against {camera_frame}: {advice}"
+        )
 
     def _rotation(self, camera_frame: str, at_ns: int) -> Rotation | None:
         if self._camera_in_imu is not None:
@@ -107,13 +139,24 @@ class ImuGravity:
             return oriented, "orientation", ""
         if felt is not None:
             return felt, "acceleration", ""
+        if not self._says_down:
+            problem = "the messages of the imu have neither an orientation nor an acceleration"
+            return None, "", problem
         if not self._filter.directions.reaches(at_ns):
-            return None, "", "no message of the imu is near the stamp of the image"
+            return (
+                None,
+                "",
+                f"{self._clock(at_ns)}no message of the imu is near the stamp of the image",
+            )
         problem = (
             "the acceleration of the imu was not that of gravity alone for some time: it is "
             f"{self._filter.force_mps2:.2f} m/s^2, expected {STANDARD_GRAVITY_MPS2:.2f}"
         )
         return None, "", problem
+
+    def _clock(self, at_ns: int) -> str:
+        newest_ns = self.tally.newest_ns
+        return "" if newest_ns is None else f"the imu is {apart(newest_ns, at_ns)}; "
 
 
 def _vector(message: Any) -> Vector:  # noqa: ANN401 - geometry_msgs is untyped

@@ -24,7 +24,6 @@ class PoseWait:
         self._heard_s = float("-inf")
         self._is_waiting = False
         self._short_s: float | None = None  # of the image before; None = to be learned
-        self.behind_s = 0.0  # how far poses fell short of the newest image when it came
 
     def on_odometry(self) -> None:
         """Note that poses came in."""
@@ -36,7 +35,7 @@ class PoseWait:
     def wait_for(self, at_ns: int, max_wait_s: float) -> None:
         """Return when a pose at a stamp is known, or is not to be expected in time."""
         short_s, expected_s = self._short(at_ns), self._short_s
-        self._short_s = self.behind_s = short_s
+        self._short_s = short_s
         is_alive = time.monotonic() - self._heard_s < _ALIVE_S
         if short_s == 0.0 or not is_alive or expected_s is None:
             return

@@ -16,13 +16,16 @@ from mono_depth.data import DepthImage
 from mono_depth.errors import FrameError
 from mono_depth.messages.decode import read_any_depth
 from mono_depth.messages.depth_reading import DepthReading
+from mono_depth.messages.frame_names import frame_name
 from mono_depth.stream.clock_watch import ClockChange
 from mono_depth.stream.timeline import Timeline
 from mono_depth_ros.codec.stamps import stamp_ns
 from mono_depth_ros.config import SensorDepthConfig
+from mono_depth_ros.sensors.tally import Tally, apart
 
 _KEPT = 10  # messages; the worker takes the newest image, so its depth is among the newest
 _ALIVE_S = 2.0  # an image waits for its depth only if some came within this time
+_OTHER_CLOCK_NS = 1_000_000_000  # no delay of a driver
 _JITTER_NS = 1_000_000
 _MAX_STRETCH = 0.01  # relative difference of width / height that rounding may explain
 
@@ -49,12 +52,15 @@ class SensorDepth:
         self._last_apart_ns = 0.0  # from its image, of the last depth used
         self._received = self._used = self._missed = self._skipped = 0
         self._problem = self._doubt = ""
+        self.tally = Tally("sensor_depth")
 
     def on_depth(self, msg: Image | CompressedImage) -> None:
         """Take in a message. It is decoded only if an image needs it."""
         if msg.header.stamp.sec < 0:
+            self.tally.refuse("the stamp of sensor_depth is negative")
             return
         at_ns = stamp_ns(msg.header)
+        self.tally.hear(at_ns)
         with self._changed:
             self._line.add(at_ns, msg)
             self._received += 1
@@ -110,11 +116,14 @@ class SensorDepth:
                 reading = _as_image(stored, (width, height), rectifier)
             except FrameError as error:
                 problem = f"sensor_depth skipped: {error}"
+                self.tally.refuse(problem)
         elif msg is not None:
             problem = (
                 f"no sensor_depth at the stamp of the image: the nearest is {apart_ns * 1e-9:.3f} s"
                 f" away, sensor_depth.max_apart_s is {config.max_apart_s:g}"
             )
+            if apart_ns > _OTHER_CLOCK_NS:
+                problem += f"; it is {apart(stamp_ns(msg.header), at_ns)}"
         with self._changed:
             self._problem = problem
             self._doubt = f"sensor_depth: {reading.doubt}" if reading and reading.doubt else ""
@@ -125,6 +134,7 @@ class SensorDepth:
                 self._skipped += 1
             elif problem:
                 self._missed += 1
+        self.tally.join("" if reading is not None else problem or self.tally.silence)
         return None if reading is None else reading.depth_m
 
     def report(self) -> SensorDepthReport:
@@ -141,15 +151,16 @@ class SensorDepth:
 
     def _nearest(self, at_ns: int) -> tuple[Image | CompressedImage | None, float]:
         with self._changed:
-            apart = [(abs(kept_ns - at_ns), msg) for kept_ns, msg in self._line.items]
-        if not apart:
+            offers = [(abs(kept_ns - at_ns), msg) for kept_ns, msg in self._line.items]
+        if not offers:
             return None, float("inf")
-        apart_ns, msg = min(apart, key=lambda item: item[0])
+        apart_ns, msg = min(offers, key=lambda item: item[0])
         return msg, apart_ns
 
 
-def _check_frame(frame: str, camera_frame: str) -> None:
-    if frame not in ("", camera_frame):
+def _check_frame(depth_frame: str, camera_frame: str) -> None:
+    frame = frame_name(depth_frame)
+    if frame not in ("", frame_name(camera_frame)):
         raise FrameError(
             f"it is in frame {frame}, the image in {camera_frame}: use the depth that the camera's "
             "driver aligns to the image"

@@ -154,6 +154,13 @@ def test_topics_reach_the_node_and_compressed_images_come_from_beside_the_raw_on
         assert [info.topic_type for info in node.get_subscriptions_info_by_topic(topic)] == [kind]
 
 
+def test_an_image_topic_named_compressed_turns_the_transport_to_compressed(
+    ros: Any, start: Callable[..., Any]
+) -> None:
+    start("mono_depth.launch.py", "image:=/eye/image_raw/compressed", "autostart:=false")
+    assert parameters_of(ros, "/mono_depth", "image_transport") == ["compressed"]
+
+
 def test_an_image_topic_named_compressed_is_compressed_and_a_contradiction_is_told(
     ros: Any, start: Callable[..., Any]
 ) -> None:

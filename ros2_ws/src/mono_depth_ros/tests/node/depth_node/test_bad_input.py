@@ -218,13 +218,17 @@ def test_a_malformed_image_is_skipped_with_its_cause(bench, make, cause):
 
 
 NAN = float("nan")
+NO_P = [0.0] * 12  # then K is used
 
 
 @pytest.mark.parametrize(
     ("calibration", "cause"),
     [
-        ({"k": [NAN] * 9}, "K of camera_info is not finite"),
-        ({"k": [10.0, 0.0, 3.5, 0.0, NAN, 2.5, 0.0, 0.0, 1.0]}, "K of camera_info is not finite"),
+        ({"k": [NAN] * 9, "p": NO_P}, "K of camera_info is not finite"),
+        (
+            {"k": [10.0, 0.0, 3.5, 0.0, NAN, 2.5, 0.0, 0.0, 1.0], "p": NO_P},
+            "K of camera_info is not finite",
+        ),
         ({"p": [NAN] * 12}, "P of camera_info is not finite"),
         ({"p": [-10.0, 0.0, 3.5, 0.0] + [0.0] * 8}, "P of camera_info has fx, fy, skew = -10, 0"),
         ({"width": 640, "height": 480}, "image of 8x6, but camera_info is for 640x480"),
@@ -247,7 +251,7 @@ def test_a_wrong_calibration_is_told_and_a_good_one_mends_it(bench, calibration,
 
 
 def test_a_zero_k_means_uncalibrated_and_gives_no_metres(bench):
-    bench.calibrate(k=[0.0] * 9)
+    bench.calibrate(k=[0.0] * 9, p=NO_P)
     sent = bench.image(GOOD)
 
     bench.process(sent)

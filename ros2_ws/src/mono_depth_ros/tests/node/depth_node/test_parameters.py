@@ -50,9 +50,10 @@ DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 # The effects of completion need a network that completes:
 # tests/library/pipeline/test_completion.py, that of level_ground one that is guided:
 # tests/library/pipeline/test_guided.py;
-# those of sensor_depth and imu are in test_sensor_depth.py and test_imu.py, that of the watchdog
-# in test_recovery.py.
+# those of sensor_depth, imu and frames in test_sensor_depth.py, test_imu.py, test_optical_frame.py,
+# that of the watchdog in test_recovery.py.
 PROVED: set[str] = {
+    "frames.optical_frame",
     "imu.camera_in_imu",
     "imu.enabled",
     "watchdog.limit_s",
@@ -559,7 +560,10 @@ def test_diagnostics_come_in_their_period(bench):
 
 
 @proves("diagnostics.nan_ratio_warn")
-def test_the_share_of_unknown_pixels_that_is_warned_of(bench):
+def test_the_share_of_unknown_pixels_that_is_warned_of(depth_bench):
+    bench = depth_bench()  # one that expects no points, of which it would warn
+    bench.listen("depth/image")
+    bench.calibrate()
     with live(bench, min_depth_m=4.21):
         unknown = np.isnan(depth_m(bench)).mean()
         bench.wait_for_status(b"\x00", "running")
@@ -981,7 +985,10 @@ def test_every_parameter_is_described_with_its_limits(bench, name):
     ranges = [*told.floating_point_range, *told.integer_range]
     limits = [(item.from_value, item.to_value) for item in ranges]
     assert limits == ([] if param.minimum is None else [(param.minimum, param.maximum)])
-    assert ("fixed while the node is configured" in told.additional_constraints) is not param.live
+    constraints = told.additional_constraints
+    is_fixed = not param.live and not param.reloads
+    assert ("fixed while the node is configured" in constraints) is is_fixed
+    assert ("the model is loaded anew with it" in constraints) is param.reloads
     assert all(choice in told.additional_constraints for choice in param.choices)
 
 

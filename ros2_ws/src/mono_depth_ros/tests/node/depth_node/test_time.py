@@ -25,7 +25,7 @@ GREY = np.uint8(100 + 2 * COLUMNS + ROWS)
 IMAGE = np.dstack((GREY, GREY, GREY)).astype(np.uint8)
 DEPTH_M = np.float32(GREY / 25)  # what tiny_metric makes of it
 SECOND = 10**9
-WAIT_S = {"odometry.camera_in_body": "0 0 0 0 0 0", "temporal.mode": "auto"}
+WAIT_S = {"odometry.camera_in_body": "0 0 0 -1.5708 0 -1.5708", "temporal.mode": "auto"}
 
 
 class Robot:
@@ -35,23 +35,29 @@ class Robot:
         self._bench = bench
         self.now_s = 1000.0  # of the robot's clock
         self.x_m = 0.0
-        self._odometry = bench.peer.create_publisher(Odometry, "odom", 50)
-        self._clouds = bench.peer.create_publisher(PointCloud2, "sparse_points", 5)
-        for publisher in (self._odometry, self._clouds):
-            if publisher is self._odometry and bench.node.config.odometry.source == "none":
-                continue
-            bench.ros.wait_until(publisher.get_subscription_count, what=publisher.topic_name)
+        self._odometry = self._clouds = None  # who sends nothing is warned of
+        if bench.node.config.odometry.source != "none":
+            self._odometry = self._publisher(Odometry, "odom", 50)
+
+    def _publisher(self, kind: type, topic: str, depth: int):
+        publisher = self._bench.peer.create_publisher(kind, topic, depth)
+        self._bench.ros.wait_until(publisher.get_subscription_count, what=topic)
+        return publisher
 
     def _header(self, frame: str) -> Header:
         return Header(frame_id=frame, stamp=Time(nanoseconds=round(self.now_s * SECOND)).to_msg())
 
     def pose(self) -> None:
+        if self._odometry is None:
+            return
         message = Odometry(header=self._header("odom"), child_frame_id="base")
         message.pose.pose.orientation.w = 1.0
         message.pose.pose.position.x = self.x_m
         self._odometry.publish(message)
 
     def cloud(self, factor: float) -> None:
+        if self._clouds is None:
+            self._clouds = self._publisher(PointCloud2, "sparse_points", 5)
         z = factor * DEPTH_M
         xyz = np.dstack(((COLUMNS - 3.5) / 10 * z, (ROWS - 2.5) / 10 * z, z)).reshape(1, -1, 3)
         message = encode.encode_cloud(xyz.astype(np.float32), Header(), has_rgb=False)
@@ -326,7 +332,9 @@ def test_points_of_another_clock_are_told_with_numbers(depth_bench):
     robot.now_s -= 37.0
     time.sleep(0.2)
 
-    robot.drive(0.5)
+    robot.drive(3.0)
 
-    text = "no sparse_points at the stamp of the image: the newest lie 36."
-    bench.wait_for_status(DiagnosticStatus.WARN, text, since=0)
+    text = "sparse_points: the newest cloud is 34."
+    status = bench.wait_for_status(DiagnosticStatus.WARN, text, since=0)
+    assert " s ahead of the image, odometry.points_max_age_s is 0.2" in status.message
+    assert bench.log_lines("sparse_points: the newest cloud is 3")
