@@ -196,6 +196,17 @@ def test_a_slash_before_a_frame_means_nothing(bench, slash):
     assert int(bench.stream_values()["sparse_points_used"]) >= 5
 
 
+def test_points_of_before_a_jump_of_the_clock_are_told_to_be_gone(bench):
+    points = publisher(bench, PointCloud2, "sparse_points")
+    image = bench.image(IMAGE)
+    points.publish(cloud(header_at(image.header, "camera")))
+    bench.process(image)
+
+    play(bench, step_s=100.0)(
+        "no message received on sparse_points (/sparse_points) since the clock was set anew"
+    )
+
+
 def test_a_cloud_that_is_used_has_nothing_to_say(bench):
     points = publisher(bench, PointCloud2, "sparse_points")
 
@@ -349,6 +360,18 @@ def test_one_change_of_the_frame_forgets_the_past_and_is_no_fault(bench):
     assert bench.stream_values()["image_reason"] == ""
 
 
+def test_a_change_of_the_frame_is_not_forgotten_over_an_image_that_is_skipped(bench):
+    for frame, height in (("left", 6), ("right", 5), ("right", 6)):
+        head = header_at(bench.image(IMAGE).header, frame)
+        bench.process(bench.image(IMAGE, header=head, height=height))
+    told = len(bench.diagnostics)
+    bench.ros.wait_until(lambda: len(bench.diagnostics) > told + 1)
+
+    assert bench.stream_values()["last_reset"] == (
+        "frame_id of the image changed from left to right"
+    )
+
+
 def test_a_second_camera_driver_on_the_topic_is_told(bench):
     publisher(bench, Image, "image")
     play(bench)("2 publishers of /image (peer, peer), expected 1")
@@ -379,6 +402,19 @@ def test_images_of_the_other_transport_are_told(depth_bench):
         "publishers of /cam/image_raw send sensor_msgs/msg/CompressedImage, expected "
         "sensor_msgs/msg/Image" in status.message
     )
+
+
+def test_raw_images_beside_a_transport_that_is_compressed_are_told(depth_bench):
+    bench = depth_bench(image_transport="compressed", cli=["-r", "image:=/cam/image"], active=False)
+    bench.change_state("configure")
+    bench.change_state("activate")
+    with stranger(bench.ros) as node:
+        node.create_publisher(Image, "/cam/image", 5)
+        bench.wait_for_status(
+            DiagnosticStatus.WARN,
+            "publishers of /cam/image send sensor_msgs/msg/Image, expected "
+            "sensor_msgs/msg/CompressedImage: set image_transport to raw",
+        )
 
 
 def test_a_topic_named_compressed_is_heard_as_such(depth_bench):
