@@ -124,7 +124,7 @@ def _record(stage: _Stage, domain: int) -> None:
     options = stage.options
     _say(f"ROS domain {domain}, results in {options.output}/")
     node = _start_depth_node(stage)
-    recorder = stage.start("recorder", "recorder", *_recorder_arguments(options), log=False)
+    recorder = stage.start("recorder", "recorder.node", *_recorder_arguments(options), log=False)
     now_s = time.monotonic()
     if not stage.wait_for(
         lambda: stage.monitor.is_active, lambda: now_s + _START_TIMEOUT_S - time.monotonic()
@@ -164,7 +164,7 @@ def _start_depth_node(stage: _Stage) -> Child:
     arguments = [f"image:={_IMAGE}", f"camera_info:={_INFO}"]
     return stage.start(
         "depth_node",
-        "depth_node",
+        "depth_node.node",
         *(word for remapping in arguments for word in ("-r", remapping)),
         *(word for setting in settings for word in ("-p", setting)),
     )
@@ -177,10 +177,10 @@ def _recorder_arguments(options: argparse.Namespace) -> list[str]:
 def _camera_arguments(options: argparse.Namespace) -> tuple[str, list[str]]:
     settings = ["min_subscribers:=2"]  # depth node and recorder: both see the first image
     if options.source == "synthetic":
-        module = "synthetic_camera"
+        module = "cameras.synthetic_camera"
         settings += [f"seed:={options.seed}", f"scene:={options.scene}"]
     else:
-        module = "camera_node"
+        module = "cameras.camera_node"
         settings += [f"source:='{options.source}'", f"horizontal_fov_deg:={options.fov_deg}"]
         if options.camera_info:
             settings.append(f"camera_info_file:='{options.camera_info}'")
