@@ -83,6 +83,11 @@ class Ros:
         self.executor.add_node(node)
         return node
 
+    def destroy(self, destroy: Callable[[Any], object], item: Any) -> None:
+        """Destroy what the executor waits for, on its thread, which a lost handle would end."""
+        task = self.executor.create_task(destroy, item)
+        self.wait_until(task.done, what="destroyed")
+
     def run(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start `python arguments...` in this domain; it is interrupted at the end."""
         log = (self._log_dir / f"process_{len(self._processes)}.log").open("w+")
@@ -243,7 +248,7 @@ class DepthBench:
         """Unsubscribe from an output."""
         name = f"/mono_depth/{topic}"
         ear = next(item for item in self.peer.subscriptions if item.topic_name == name)
-        self.peer.destroy_subscription(ear)
+        self.ros.destroy(self.peer.destroy_subscription, ear)
         del self.heard[topic]
 
     def calibrate(self, width: int = 8, height: int = 6, **changes: Any) -> CameraInfo:

@@ -47,7 +47,7 @@ def bench(module_bench) -> Iterator[Any]:
     yield module_bench
     for item in list(module_bench.peer.publishers):
         if id(item) not in own:
-            module_bench.peer.destroy_publisher(item)
+            module_bench.ros.destroy(module_bench.peer.destroy_publisher, item)
     for topic in list(module_bench.heard):
         module_bench.forget(topic)
 

@@ -257,8 +257,9 @@ class Landmarks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bench.peer.destroy_publisher(self._clouds)
-        self._bench.peer.destroy_subscription(self._ear)
+        peer, ros = self._bench.peer, self._bench.ros
+        ros.destroy(peer.destroy_publisher, self._clouds)
+        ros.destroy(peer.destroy_subscription, self._ear)
         assert self._bench.trigger("reset").success
 
     def frame(self, count: int = 48, *, step_s: float = 0.1, lag_s: float = 0.0) -> dict[str, str]:
