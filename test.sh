@@ -21,12 +21,11 @@ case "${1:-}" in
 esac
 
 lane=(-m "not acceptance")
-shared=(-n auto --dist worksteal)
 checks=no
 case "${1:-}" in
 "") checks=yes ;;
 --fast)
-    lane=(-m "not ros and not slow and not acceptance" "${shared[@]}")
+    lane=(-m "not ros and not slow and not acceptance" -n auto --dist worksteal)
     export OMP_NUM_THREADS=1 # the processes share the cores already
     shift
     [ "$#" != 0 ] || set -- "$PACKAGE/tests/library"
@@ -56,20 +55,12 @@ if [ "$checks" = yes ]; then
 fi
 
 # The pytest plugins of a ROS installation lag behind pytest itself; no test here needs them.
-run_pytest() {
-    say "pytest $*"
-    "$PYTHON" -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest "$@" ||
-        failed+=("pytest")
-}
-
-if [ "$checks" = yes ]; then
-    # Tests of the library share the cores; those of the node need them for themselves.
-    OMP_NUM_THREADS=1 run_pytest "${lane[@]}" "${shared[@]}" "$PACKAGE/tests/library"
-    run_pytest "${lane[@]}" "$PACKAGE/tests/node"
-else
-    run_pytest "${lane[@]}" "$@"
-fi
+say "pytest ${lane[*]} $*"
+status=0
+"$PYTHON" -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest "${lane[@]}" "$@" ||
+    status=$?
 if [ "${#failed[@]}" != 0 ]; then
-    say "failed: ${failed[*]}"
+    say "failed before the tests: ${failed[*]}"
     exit 1
 fi
+exit "$status"
