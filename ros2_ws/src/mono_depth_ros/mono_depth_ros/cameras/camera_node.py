@@ -25,7 +25,7 @@ from mono_depth_ros.cameras.calibration_file import camera_info_of_view, load_ca
 from mono_depth_ros.cameras.pacing import Pacer
 from mono_depth_ros.cameras.sources import open_source
 from mono_depth_ros.codec.encode import encode_rgb
-from mono_depth_ros.rclpy_support.guarded import GuardedNode
+from mono_depth_ros.rclpy_support.guarded import GuardedNode, destroyed_on_error
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.qos import output_qos, overridable, publisher_events
 from mono_depth_ros.rclpy_support.run_nodes import run_until_finished
@@ -88,6 +88,7 @@ class CameraConfig:
 class CameraNode(GuardedNode):
     """Reads ahead in one thread and publishes on time in another."""
 
+    @destroyed_on_error
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy
         super().__init__("camera", **kwargs)
         parameters = NodeParameters(

@@ -33,7 +33,7 @@ from mono_depth_ros.cameras.synthetic_cache import (
 )
 from mono_depth_ros.codec.camera_info import camera_info_from
 from mono_depth_ros.codec.encode import encode_cloud, encode_mono_float, encode_rgb
-from mono_depth_ros.rclpy_support.guarded import GuardedNode
+from mono_depth_ros.rclpy_support.guarded import GuardedNode, destroyed_on_error
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.qos import output_qos, overridable, publisher_events
@@ -87,13 +87,14 @@ class SyntheticConfig:
 class SyntheticCameraNode(GuardedNode):
     """Renders in its thread, then publishes on time."""
 
+    @destroyed_on_error
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy
         super().__init__("synthetic_camera", **kwargs)
-        self._log_bridge = LogBridge(self)
         parameters = NodeParameters(
             self, SyntheticConfig(), is_fixed=lambda: True, on_change=lambda _: None
         )
         self.config = parameters.config
+        self._log_bridge = LogBridge(self)
         self._outputs = {name: self._output(kind, name) for name, kind in _TOPICS.items()}
         self.problem = ""
         self.finished = threading.Event()

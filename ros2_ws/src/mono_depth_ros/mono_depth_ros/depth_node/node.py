@@ -37,7 +37,7 @@ from mono_depth_ros.depth_node.subscriptions import subscribe_all, watch_inputs
 from mono_depth_ros.depth_node.watchdog import Watchdog
 from mono_depth_ros.exit_codes import ExitCode, end_process
 from mono_depth_ros.rclpy_support.clock_jumps import clock_jumps
-from mono_depth_ros.rclpy_support.guarded import GuardedNode
+from mono_depth_ros.rclpy_support.guarded import GuardedNode, destroyed_on_error
 from mono_depth_ros.rclpy_support.latched_input import LatchedInput
 from mono_depth_ros.rclpy_support.lifecycle_requests import refuse_unfit_requests
 from mono_depth_ros.rclpy_support.log_handler import LogBridge
@@ -51,6 +51,7 @@ _SUPERVISION_PERIOD_S = 0.5
 class DepthNode(GuardedNode, LifecycleNode):
     """Subscribes to one camera and publishes its depth."""
 
+    @destroyed_on_error
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy
         super().__init__("mono_depth", **kwargs)
         refuse_unfit_requests(self)
@@ -69,6 +70,7 @@ class DepthNode(GuardedNode, LifecycleNode):
         self._clock_jumps: Any = None
         self._watch: InputWatch | None = None
         self._services_offered: list[Any] = []
+        self._snapshots = SnapshotService(self)
         self._params = NodeParameters(
             self,
             NodeConfig(),
@@ -76,7 +78,6 @@ class DepthNode(GuardedNode, LifecycleNode):
             may_reload=lambda: self._stream is not None,
             on_change=self._reconfigure,
         )
-        self._snapshots = SnapshotService(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Not on the node's clock: a paused simulation must not silence the supervision.
         steady = Clock(clock_type=ClockType.STEADY_TIME)

@@ -24,6 +24,24 @@ Callback = Callable[..., Any]
 Answer = Callable[[Exception, tuple[Any, ...]], Any]  # from the error and the callback's arguments
 
 
+def destroyed_on_error(init: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor of a node that destroys it when it fails.
+
+    Else the node lives on in the graph until Python happens to collect it, and takes the log topic
+    of the next node of its name with it.
+    """
+
+    @functools.wraps(init)
+    def guarded(node: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - any constructor
+        try:
+            init(node, *args, **kwargs)
+        except BaseException:
+            node.destroy_node()
+            raise
+
+    return guarded
+
+
 @dataclass(frozen=True, kw_only=True)
 class GuardReport:
     """What callbacks could not deal with up to one moment, by input."""

@@ -25,7 +25,7 @@ from mono_depth.display.colormap import COLORMAPS
 from mono_depth.errors import ConfigError, FrameError
 from mono_depth.messages.decode_image import decode_image
 from mono_depth_ros.codec import cv_bridge_conversions
-from mono_depth_ros.rclpy_support.guarded import GuardedNode
+from mono_depth_ros.rclpy_support.guarded import GuardedNode, destroyed_on_error
 from mono_depth_ros.rclpy_support.parameters import NodeParameters
 from mono_depth_ros.rclpy_support.run_nodes import run_until_finished
 from mono_depth_ros.recorder.recording import Moment, Recording
@@ -61,6 +61,7 @@ class RecorderConfig:
 class Recorder(GuardedNode):
     """Subscribes to the camera and to the outputs of the depth node."""
 
+    @destroyed_on_error
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on to rclpy
         super().__init__("recorder", **kwargs)
         parameters = NodeParameters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -956,8 +957,12 @@ def test_a_value_of_another_type_is_refused(bench):
 )
 def test_a_wrong_value_at_start_stops_the_node_with_the_reason(ros, parameters, message):
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    handlers = list(logging.getLogger("mono_depth").handlers)
     with pytest.raises(ConfigError, match=re.escape(message)):
         DepthNode(context=ros.context, parameter_overrides=overrides)
+    assert logging.getLogger("mono_depth").handlers == handlers
+    peer = ros.node("peer")
+    ros.wait_until(lambda: "mono_depth" not in peer.get_node_names(), what="the end of the node")
 
 
 def test_the_executable_ends_with_one_sentence_on_a_wrong_value(ros):

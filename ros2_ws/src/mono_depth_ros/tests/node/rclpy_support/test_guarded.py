@@ -10,7 +10,7 @@ from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
 from mono_depth.errors import FrameError
-from mono_depth_ros.rclpy_support.guarded import GuardedNode
+from mono_depth_ros.rclpy_support.guarded import GuardedNode, destroyed_on_error
 from mono_depth_ros.rclpy_support.qos import SubscriptionEventCallbacks
 
 pytestmark = pytest.mark.ros
@@ -140,3 +140,16 @@ def test_a_malformed_request_to_a_service_of_rclpy_needs_no_trace(ros, node, pee
     assert "255 is not a valid Parameter.Type" in response.results[0].reason
     assert list(node.guard.report().skipped.values()) == [1]
     assert node.guard.report().failed == {}
+
+
+def test_a_node_whose_constructor_fails_is_gone_at_once(ros, peer):
+    class Hasty(GuardedNode):
+        @destroyed_on_error
+        def __init__(self):
+            super().__init__("hasty", context=ros.context)
+            raise ValueError("no good")
+
+    with pytest.raises(ValueError, match="no good"):
+        Hasty()
+
+    ros.wait_until(lambda: "hasty" not in peer.get_node_names(), what="the end of the node")
