@@ -165,8 +165,8 @@ class CloudConfig:
     max_jump: Annotated[
         float,
         Param(
-            "A pixel whose depth differs from a direct neighbour's by more than this fraction "
-            "floats between two surfaces; its point becomes NaN. 0 keeps all.",
+            "A pixel that is farther than a direct neighbour by more than this fraction may float "
+            "between two surfaces; its point becomes NaN. 0 keeps all.",
             0.0,
             10.0,
             live=True,

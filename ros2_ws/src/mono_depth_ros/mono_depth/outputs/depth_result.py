@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from mono_depth.data import Intrinsics, OutputKind, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
-from mono_depth.outputs.upsampling import image_detail, resized
+from mono_depth.outputs.upsampling import image_detail, resized, resized_unmixed
 from mono_depth.system.threads import on_one_thread
 
 
@@ -69,12 +69,14 @@ class DepthResult:
         """(H, W) float32 metres along z, > 0, NaN = unknown; None without a metric scale."""
         if self.network_depth_m is None:
             return None
+        small_m, size = self.network_depth_m, (self.rgb.shape[0], self.rgb.shape[1])
+        resize = resized if self._needs_detail(small_m) else resized_unmixed
         if self.kind is OutputKind.INVERSE_AFFINE:
-            depth_m = 1.0 / self._resized(1.0 / self.network_depth_m)
+            depth_m = 1.0 / resize(1.0 / small_m, size)
         else:
-            depth_m = self._resized(self.network_depth_m)
-        if self._needs_detail(self.network_depth_m):
-            depth_m = depth_m * image_detail(self.network_depth_m.log(), self.rgb_tensor).exp()
+            depth_m = resize(small_m, size)
+        if self._needs_detail(small_m):
+            depth_m = depth_m * image_detail(small_m.log(), self.rgb_tensor).exp()
         return self._where_visible(self.limits.apply(depth_m), torch.nan)
 
     @cached_property

@@ -44,33 +44,33 @@ def ray_grid(
 
 
 def flying_pixels(depth_m: torch.Tensor, max_jump: float) -> torch.Tensor:
-    """Mark pixels that float between two surfaces.
+    """Mark pixels that may float between two surfaces.
 
     Interpolation and soft network edges put pixels between foreground and background. There
     the depth changes from pixel to pixel by a large fraction; on a plane the fraction is
-    1 / (pixels to its horizon), so floors and walls are kept.
+    1 / (pixels to its horizon), so floors and walls are kept. So is the near side of each jump:
+    it belongs to the foreground, and a pole may have no other pixel.
 
     Args:
         depth_m: (H, W) float32, NaN = unknown.
-        max_jump: largest fraction by which direct neighbours may differ.
+        max_jump: largest fraction by which a pixel may be farther than a direct neighbour.
 
     Returns:
         (H, W) bool.
     """
     marked = torch.zeros_like(depth_m, dtype=torch.bool)
-    _mark_jumps(depth_m, depth_m * (1.0 + max_jump), marked)
+    _mark_far_sides(depth_m, depth_m * (1.0 + max_jump), marked)
     return marked
 
 
-def _mark_jumps(depth_m: Any, too_far_m: Any, marked: Any) -> None:  # noqa: ANN401
-    """Mark both sides of each jump in `marked`; all three are tensors, or all are arrays."""
+def _mark_far_sides(depth_m: Any, too_far_m: Any, marked: Any) -> None:  # noqa: ANN401
+    """Mark the far side of each jump in `marked`; all three are tensors, or all are arrays."""
     for here, there in (
         ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
     ):
-        jump = (depth_m[here] > too_far_m[there]) | (depth_m[there] > too_far_m[here])
-        marked[here] |= jump
-        marked[there] |= jump
+        marked[here] |= depth_m[here] > too_far_m[there]
+        marked[there] |= depth_m[there] > too_far_m[here]
 
 
 class CloudBuilder:
@@ -119,7 +119,7 @@ class CloudBuilder:
         known = (depth_m >= config.min_depth_m) & (depth_m <= config.max_depth_m)
         if config.max_jump > 0.0:
             marked = np.zeros(depth_m.shape, np.bool_)
-            _mark_jumps(depth_m, depth_m * np.float32(1.0 + config.max_jump), marked)
+            _mark_far_sides(depth_m, depth_m * np.float32(1.0 + config.max_jump), marked)
             known &= ~marked
         z = np.where(known, depth_m, np.float32(np.nan))[::step, ::step]
         channels = [rays[0].numpy() * z, rays[1].numpy() * z, np.ascontiguousarray(z)]

@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 _RADIUS_PX = 2  # of the window, in pixels of the network
+_JUMP = 0.1  # share by which depth of neighbours in the network's map differs at an edge
 _SOFTENING = 0.003  # variance of brightness (0..1) below which a window counts as untextured
 
 
@@ -54,6 +55,35 @@ def resized(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return functional.interpolate(values[None, None], size, mode="bilinear")[0, 0]
 
 
+def resized_unmixed(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize (h, w) float32 depth or inverse depth, > 0, and invent no surface between two.
+
+    Beside a jump a pixel takes the value of the pixel of the network that it lies on; elsewhere
+    the map is bilinear. A pole one pixel of the network wide keeps its depth.
+    """
+    if depth.shape == size:
+        return depth
+    if depth.device.type != "cpu":
+        return resized_unmixed_on_device(depth, size)
+    linear = resized(depth, size)
+    least, most = _limits(depth)
+    at_jump = most > (1.0 + _JUMP) * least  # False beside unknown values
+    width_height, exact = (size[1], size[0]), cv2.INTER_NEAREST_EXACT
+    nearest = cv2.resize(depth.numpy(), width_height, interpolation=exact)
+    mask = cv2.resize(at_jump.numpy().view(np.uint8), width_height, interpolation=exact)
+    np.copyto(linear.numpy(), nearest, where=mask.view(np.bool_))
+    return linear
+
+
+def resized_unmixed_on_device(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return what `resized_unmixed` does with torch, on the device of `depth`."""
+    linear = functional.interpolate(depth[None, None], size, mode="bilinear")[0, 0]
+    least, most = _limits_on_device(depth)
+    both = torch.stack((depth, (most > (1.0 + _JUMP) * least).float()))[None]
+    nearest, at_jump = functional.interpolate(both, size, mode="nearest-exact")[0]
+    return torch.where(at_jump > 0.5, nearest, linear)
+
+
 def _brightness(
     rgb: torch.Tensor, small_size: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,5 +113,9 @@ def _limits(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         window, host = np.ones((3, 3), np.uint8), values.numpy()
         low, high = cv2.erode(host, window), cv2.dilate(host, window)
         return torch.from_numpy(low), torch.from_numpy(high)
+    return _limits_on_device(values)
+
+
+def _limits_on_device(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     most = functional.max_pool2d(values[None, None], 3, stride=1, padding=1)[0, 0]
     return -functional.max_pool2d(-values[None, None], 3, stride=1, padding=1)[0, 0], most

@@ -73,20 +73,32 @@ def test_stride_keeps_the_first_of_every_n_pixels(stride, shape):
     torch.testing.assert_close(points[..., 2], depth_m[::stride, ::stride])
 
 
-def test_both_sides_of_a_step_are_marked():
+def test_of_a_step_all_but_the_near_side_is_marked():
     depth_m = torch.tensor([[2.0, 2.0, 3.0, 5.0, 5.0]]).repeat(3, 1)
 
-    assert flying_pixels(depth_m, 0.1)[1].tolist() == [False, True, True, True, False]
+    assert flying_pixels(depth_m, 0.1)[1].tolist() == [False, False, True, True, False]
     assert flying_pixels(depth_m.T.contiguous(), 0.1)[:, 1].tolist() == [
-        *(False, True, True, True, False)
+        *(False, False, True, True, False)
     ]
+
+
+def test_a_pole_one_pixel_wide_keeps_its_points():
+    depth_m = torch.tensor([[4.0, 4.0, 2.0, 4.0, 4.0]]).repeat(3, 1)
+
+    assert flying_pixels(depth_m, 0.1)[1].tolist() == [False, True, False, True, False]
+
+
+def test_a_gap_one_pixel_wide_between_two_things_is_no_way_through():
+    depth_m = torch.tensor([[2.0, 2.0, 4.0, 2.0, 2.0]]).repeat(3, 1)
+
+    assert flying_pixels(depth_m, 0.1)[1].tolist() == [False, False, True, False, False]
 
 
 def test_a_step_below_the_limit_is_kept():
     depth_m = torch.tensor([[2.0, 2.19], [2.0, 2.19]])
 
     assert not flying_pixels(depth_m, 0.1).any()
-    assert flying_pixels(depth_m, 0.09).all()
+    assert flying_pixels(depth_m, 0.09).tolist() == [[False, True]] * 2
 
 
 def test_the_ground_is_kept_up_to_ten_pixels_below_its_horizon():
@@ -96,7 +108,7 @@ def test_the_ground_is_kept_up_to_ten_pixels_below_its_horizon():
 
     marked = flying_pixels(ground_m, 0.101)[:, 0]
 
-    assert marked.tolist() == [True, True] + [False] * 229
+    assert marked.tolist() == [True] + [False] * 230
 
 
 def test_a_wall_seen_at_an_angle_is_kept():
@@ -112,10 +124,10 @@ def test_unknown_neighbours_mark_nothing():
     assert not flying_pixels(depth_m, 0.1).any()
 
 
-def test_infinite_depth_marks_its_neighbours():
+def test_infinite_depth_is_the_far_side_of_a_jump():
     depth_m = torch.tensor([[2.0, 2.0, math.inf], [2.0, 2.0, math.inf]])
 
-    assert flying_pixels(depth_m, 0.1)[0].tolist() == [False, True, True]
+    assert flying_pixels(depth_m, 0.1)[0].tolist() == [False, False, True]
 
 
 def test_a_builder_follows_a_change_of_camera():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mono_depth.outputs.upsampling import image_detail, resized
+from mono_depth.outputs.upsampling import image_detail, resized, resized_unmixed
 
 SMALL, LARGE = (12, 16), (48, 64)
 
@@ -58,6 +58,34 @@ def test_beside_unknown_values_nothing_is_added():
     assert detail.isfinite().all()
     assert detail[20:24, 36:40].abs().max() == 0.0
     assert detail[:4].abs().max() > 0.01
+
+
+def test_a_pole_one_pixel_of_the_network_wide_keeps_its_depth():
+    depth_m = torch.full(SMALL, 4.0)
+    depth_m[:, 5] = 2.0
+
+    columns = resized_unmixed(depth_m, LARGE)[20].tolist()
+
+    assert columns == [4.0] * 20 + [2.0] * 4 + [4.0] * 40
+
+
+def test_no_surface_is_invented_between_two():
+    values = set(resized_unmixed(step(32, near=1.0, far=2.0), LARGE).flatten().tolist())
+
+    assert values == {1.0, 2.0}
+
+
+def test_where_nothing_jumps_a_map_is_bilinear():
+    slope = torch.linspace(2.0, 2.5, 16).repeat(12, 1)
+
+    torch.testing.assert_close(resized_unmixed(slope, LARGE), resized(slope, LARGE))
+
+
+def test_beside_a_hole_no_depth_is_made_up():
+    depth_m = torch.full(SMALL, 4.0)
+    depth_m[:, 5] = torch.nan
+
+    assert resized_unmixed(depth_m, LARGE)[20, 20:24].isnan().all()
 
 
 @pytest.mark.gpu
