@@ -20,31 +20,29 @@ case "${1:-}" in
     ;;
 esac
 
-lane=(-m "not acceptance")
-checks=no
-case "${1:-}" in
-"") checks=yes ;;
---fast)
-    lane=(-m "not ros and not slow and not acceptance" -n auto --dist worksteal)
-    export OMP_NUM_THREADS=1 # the processes share the cores already
-    shift
-    [ "$#" != 0 ] || set -- "$PACKAGE/tests/library"
-    ;;
---acceptance)
-    lane=(-m acceptance)
-    shift
-    ;;
-esac
-
-prepare_environment test onnx,video,dev
-
 failed=()
+
 check() {
     say "$*"
     "$PYTHON" -m "$@" || failed+=("$1")
 }
 
-if [ "$checks" = yes ]; then
+# The pytest plugins of a ROS installation lag behind pytest itself; no test here needs them.
+run_tests() {
+    say "pytest $*"
+    "$PYTHON" -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest "$@" ||
+        failed+=("tests")
+}
+
+# A process for each core and one more, for many tests wait; each runs on one thread.
+run_side_by_side() {
+    OMP_NUM_THREADS=1 run_tests -n "$(($(nproc) + 1))" --dist worksteal "$@"
+}
+
+prepare_environment test onnx,video,dev
+
+case "${1:-}" in
+"")
     check ruff check
     check ruff format --check
     if [ "$ROS_MODE" = wheels ]; then
@@ -52,15 +50,22 @@ if [ "$checks" = yes ]; then
     else
         say "mypy skipped: the types of NumPy differ between ROS distributions"
     fi
-fi
+    run_side_by_side -m "not acceptance and not alone"
+    run_tests -m "alone and not acceptance"
+    ;;
+--fast)
+    shift
+    [ "$#" != 0 ] || set -- "$PACKAGE/tests/library"
+    run_side_by_side -m "not ros and not slow and not acceptance" "$@"
+    ;;
+--acceptance)
+    shift
+    run_tests -m acceptance "$@"
+    ;;
+*) run_tests -m "not acceptance" "$@" ;;
+esac
 
-# The pytest plugins of a ROS installation lag behind pytest itself; no test here needs them.
-say "pytest ${lane[*]} $*"
-status=0
-"$PYTHON" -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest "${lane[@]}" "$@" ||
-    status=$?
 if [ "${#failed[@]}" != 0 ]; then
-    say "failed before the tests: ${failed[*]}"
+    say "failed: ${failed[*]}"
     exit 1
 fi
-exit "$status"

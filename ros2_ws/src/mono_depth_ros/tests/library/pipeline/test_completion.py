@@ -35,6 +35,7 @@ def config(registry, **completion):
         model="small_lingbot",
         registry=str(registry),
         device="cpu",
+        engine="torch",
         threads=1,
         temporal=TemporalConfig(mode="none"),
         completion=CompletionConfig(**completion),

@@ -12,7 +12,7 @@ import pytest
 from mono_depth_ros.bench.main import FRESHNESS_RATE_HZ, freshness_complaints
 from mono_depth_ros.bench.run import NodeRun, measure, ros_arguments
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.alone]
 
 INFERENCE_S = 0.2
 # The 99th percentile of eight seconds is the oldest frame: on a machine that has much else to do,

@@ -23,6 +23,7 @@ def pixels(message: Image) -> np.ndarray:
 def completing(depth_bench, completing_models):
     bench = depth_bench(
         model="small_lingbot",
+        engine="torch",
         registry=str(completing_models),
         **{"sensor_depth.max_wait_s": 1.0},
     )

@@ -283,6 +283,7 @@ def test_unfit_requests_between_frames_cost_no_frame(depth_bench):
     assert bench.state() == "active"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_the_executable_stops_during_inference(ros, tiny_models, stop):
     peer = ros.node("peer")

@@ -702,7 +702,9 @@ def test_weights_for_research_need_a_word(depth_bench):
 
 @proves("completion.source", "completion.min_points")
 def test_completion_takes_the_depth_it_is_told_to_take(depth_bench, completing_models):
-    bench = depth_bench(model="small_lingbot", registry=str(completing_models))
+    bench = depth_bench(
+        model="small_lingbot", engine="torch", registry=str(completing_models)
+    )
     bench.calibrate(width=128, height=96)
     rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     guessed = depth_m(bench, rgb)
@@ -720,6 +722,7 @@ def test_the_model_of_the_first_guess_must_be_known(depth_bench, completing_mode
     problem = problem_at_configure(
         depth_bench,
         model="small_lingbot",
+        engine="torch",
         registry=str(completing_models),
         **{"completion.guess_model": "nanu"},
     )
@@ -729,7 +732,9 @@ def test_the_model_of_the_first_guess_must_be_known(depth_bench, completing_mode
 @proves("completion.max_jump", "completion.min_confidence")
 def test_what_of_the_first_guess_is_doubtful_changes_its_completion(depth_bench, completing_models):
     rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    bench = depth_bench(active=False, model="small_lingbot", registry=str(completing_models))
+    bench = depth_bench(
+        active=False, model="small_lingbot", engine="torch", registry=str(completing_models)
+    )
 
     def completed(max_jump: float, min_confidence: float) -> np.ndarray:
         limits = {"completion.max_jump": max_jump, "completion.min_confidence": min_confidence}

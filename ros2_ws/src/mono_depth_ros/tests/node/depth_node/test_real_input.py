@@ -24,7 +24,7 @@ from rclpy.serialization import deserialize_message
 from mono_depth_ros.bench.run import ros_arguments
 from mono_depth_ros.depth_node.publishers import TOPICS
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.alone]
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 # Those that have the size of the image.

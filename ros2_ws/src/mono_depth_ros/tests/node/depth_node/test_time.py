@@ -153,6 +153,7 @@ def test_one_image_stamped_far_ahead_costs_the_others_no_pose(depth_bench):
     assert all(x is not None for _, x in seen[1:])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("network_s", [0.6, 1.2])
 def test_a_slow_network_keeps_the_scale_and_says_that_it_is_slow(depth_bench, network_s):
     """Images and points come at 10 Hz; the network takes one image in six or twelve."""

@@ -275,6 +275,7 @@ class DepthCamera:
 def completing(depth_bench, completing_models):
     bench = depth_bench(
         model="small_lingbot",
+        engine="torch",
         registry=str(completing_models),
         **{"sensor_depth.max_wait_s": 1.0},
     )
@@ -320,6 +321,7 @@ def test_compressed_depth_comes_on_a_topic_of_that_name(depth_bench, completing_
     topic = "/eye/aligned/compressedDepth"
     bench = depth_bench(
         model="small_lingbot",
+        engine="torch",
         registry=str(completing_models),
         cli=["-r", f"sensor_depth:={topic}"],
     )
