@@ -99,7 +99,7 @@ def test_automatic_starts_with_the_model_and_changes_to_the_points():
 
 def test_without_data_automatic_is_the_model():
     depth_m, status = ScaleTracker().update(metric(), frame(0), ScaleConfig())
-    assert (status.source, status.state, status.scale) == ("model", "valid", 1.0)
+    assert (status.source, status.state, status.scale) == ("model", "assumed", 1.0)
     np.testing.assert_array_equal(depth_m.numpy(), DEPTH_M * TOO_NEAR)
 
 
@@ -352,7 +352,7 @@ def test_two_focal_lengths_give_the_same_metres():
         seen = metric((DEPTH_M * 0.8 / focal).astype(np.float32))
         depth_m, status = ScaleTracker().update(seen, frame(0, intrinsics=camera), config)
         metres.append(depth_m.numpy())
-        assert (status.source, status.state) == ("model_focal", "valid")
+        assert (status.source, status.state) == ("model_focal", "assumed")
     np.testing.assert_allclose(metres[0], DEPTH_M, rtol=1e-5)
     np.testing.assert_allclose(metres[1], DEPTH_M, rtol=1e-5)
 
