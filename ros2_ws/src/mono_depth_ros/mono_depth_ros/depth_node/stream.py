@@ -285,7 +285,8 @@ class DepthStream:
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:
-            reason = result.scale.reason or f"{self._pipeline.model.name} completes no depth"
+            reason = f"{self._pipeline.model.name} completes no depth"
+            reason = reason if result.scale.is_metric else result.scale.reason
             raise FrameError(f"nothing to publish on {', '.join(wanted)}: {reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None
         latency_ms = self.image_clock.latency_s(frame.stamp_ns) * 1e3
