@@ -124,8 +124,7 @@ class HeldScale:
         return ScaleStatus(
             source=self.source,
             state="held",
-            reason=f"{self.source} measured it on {measured:%Y-%m-%d %H:%M} UTC, in an earlier "
-            "run; nothing has measured it in this one",
+            reason=f"{self.source} measured it on {measured:%Y-%m-%d %H:%M} UTC; nothing has since",
             scale=self.scale,
             shift=self.shift,
             sigma_rel=self.sigma_rel,

@@ -26,6 +26,14 @@ _CONFLICT_SHARE = 0.1
 _USABLE = ("valid", "degraded")
 
 
+class ScaleLostError(FrameError):
+    """The scale is lost, and `scale.on_loss` wants no output then."""
+
+    def __init__(self, status: ScaleStatus) -> None:
+        super().__init__(f"{status.reason} (scale.on_loss is stop)")
+        self.status = replace(status, is_usable=False)
+
+
 class ScaleTracker:
     """Keeps what each source has measured. Not thread-safe: one worker owns it."""
 
@@ -60,7 +68,7 @@ class ScaleTracker:
 
         Raises:
             ConfigError: the source does not fit the model.
-            FrameError: the scale is lost and `scale.on_loss` is stop.
+            ScaleLostError: the scale is lost and `scale.on_loss` is stop.
         """
         intrinsics = frame.intrinsics
         if intrinsics is None:
@@ -208,7 +216,7 @@ class ScaleTracker:
         status = self._status(self._in_use, frame.stamp_ns, config)
         status = replace(status, state="lost", reason=f"scale lost: {status.reason}")
         if config.on_loss == "stop":
-            raise FrameError(f"{status.reason} (scale.on_loss is stop)")
+            raise ScaleLostError(status)
         if config.on_loss == "hold":
             return self._metres(prediction, self._held), status
         if config.on_loss == "model" and prediction.kind in METRIC_KINDS:

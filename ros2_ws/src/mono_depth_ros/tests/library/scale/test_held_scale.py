@@ -181,7 +181,7 @@ def test_a_metric_network_begins_with_the_metres_of_the_run_before(source):
 
     np.testing.assert_allclose(depth_m.numpy(), DEPTH_M, rtol=1e-5)
     assert (status.source, status.state, status.sigma_rel) == ("sparse_points", "held", 0.1)
-    assert "measured it on 2027-01-15 08:00 UTC, in an earlier run" in status.reason
+    assert status.reason == ("sparse_points measured it on 2027-01-15 08:00 UTC; nothing has since")
     assert status.planner_use == "mark"
 
 

@@ -10,9 +10,9 @@ import torch
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
-from mono_depth.errors import ConfigError, FrameError
+from mono_depth.errors import ConfigError
 from mono_depth.scale.kinds import with_focal_rule
-from mono_depth.scale.tracker import ScaleTracker
+from mono_depth.scale.tracker import ScaleLostError, ScaleTracker
 
 CAMERA = Intrinsics(width=64, height=48, fx=50.0, fy=50.0, cx=31.5, cy=23.5)
 STEP_NS = 100_000_000
@@ -211,8 +211,9 @@ def test_depth_does_not_jump_when_the_source_of_its_scale_falls_silent():
 
 def test_a_lost_scale_may_stop_the_output():
     tracker, _, _ = converged()
-    with pytest.raises(FrameError, match=r"scale lost.*scale.on_loss is stop"):
+    with pytest.raises(ScaleLostError, match=r"scale lost.*scale.on_loss is stop") as raised:
         tracker.update(metric(), frame(0, stamp_ns=int(60e9)), replace(SPARSE, on_loss="stop"))
+    assert (raised.value.status.state, raised.value.status.planner_use) == ("lost", "none")
 
 
 def test_a_lost_scale_comes_back():

@@ -371,8 +371,10 @@ def test_on_loss_decides_what_is_published_without_a_scale(bench, on_loss, expec
             heard.clear()
         skipped = landmarks.skipped
         with live(bench, **{"scale.stale_s": 0.5, "scale.lost_s": 0.5}):
-            landmarks.frame(count=0, step_s=0.8)
+            lost = landmarks.frame(count=0, step_s=0.8)
 
+        assert lost["scale_state"] == "lost"
+        assert lost["planner_use"] == ("none" if expected_m is None else "mark")
         assert landmarks.skipped - skipped == (1 if on_loss == "stop" else 0)
         if on_loss != "stop":
             bench.output("relative/image", landmarks.image)
