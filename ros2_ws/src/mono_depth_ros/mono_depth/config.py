@@ -139,6 +139,15 @@ class ScaleConfig:
             live=True,
         ),
     ] = "hold"
+    keep: Annotated[
+        bool,
+        Param(
+            "Keep the scale that was measured last beside the weights. The next run of the same "
+            "network and camera holds it until a source is trusted, so that a robot can begin to "
+            "move: obstacles may be marked by it, no space be cleared.",
+            live=True,
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -131,13 +131,25 @@ class Prediction:
     confidence: torch.Tensor | None = None  # (h, w) float32, 0..1, None = the model has none
     mask: torch.Tensor | None = None  # (h, w) bool, True = completion had no depth there
     reasons: torch.Tensor | None = None  # (h, w) uint8 of `HoleReason`, why; None = it was a hole
+    # Relative deviation of the scale of its metres, by the network's record; NaN = not told.
+    scale_sigma_rel: float = math.nan
+    is_measured: bool = False  # its metres are those of a depth sensor, which it completed
+
+
+class PlannerUse(str, Enum):
+    """What a planner may do with the depth of a frame. Decided here, read by what comes behind."""
+
+    NONE = "none"  # there are no metres
+    MARK = "mark"  # obstacles may be marked, but no space may be cleared
+    MARK_AND_CLEAR = "mark_and_clear"  # the scale is known: space up to what is seen is free
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleStatus:
     """Where the metres come from, how sure they are, or why there are none.
 
-    State: uninitialised = nothing known; converging = measured, not yet trusted; valid;
+    State: uninitialised = nothing known; assumed = metres that only the network claims; held =
+    measured in an earlier run, not yet in this one; converging = measured, not yet trusted; valid;
     degraded = less certain or older than wanted; lost = was known once.
 
     With source fixed, scale and shift are the two parameters. Else they are, for models of
@@ -146,7 +158,7 @@ class ScaleStatus:
     """
 
     source: str  # model, model_focal, fixed, sparse_points, ground_plane, odometry or none
-    state: str  # uninitialised, converging, valid, degraded or lost
+    state: str  # uninitialised, assumed, held, converging, valid, degraded or lost
     reason: str = ""  # why the state is not valid; empty when it is
     is_usable: bool = True  # False: no metres are given although the state might allow it
     scale: float = math.nan
@@ -160,4 +172,16 @@ class ScaleStatus:
     @property
     def is_metric(self) -> bool:
         """Tell whether depth in metres is given."""
-        return self.is_usable and self.state in ("valid", "degraded", "lost")
+        return self.is_usable and self.state != "uninitialised"
+
+    @property
+    def planner_use(self) -> PlannerUse:
+        """What a planner may do with these metres.
+
+        Space is cleared by metres that are trusted now and that nothing contradicts: an error of
+        scale of 1.5 in what is assumed, held or degraded would wipe out an obstacle that is there.
+        """
+        if not self.is_metric:
+            return PlannerUse.NONE
+        is_sure = self.state == "valid" and not self.conflict
+        return PlannerUse.MARK_AND_CLEAR if is_sure else PlannerUse.MARK

@@ -79,6 +79,7 @@ def _info(result: DepthResult) -> dict[str, object]:
         "frame_id": result.frame_id,
         "kind": result.kind.value,
         "scale": {"source": result.scale.source, "state": result.scale.state},
+        "planner_use": result.planner_use.value,
         "intrinsics": None if intrinsics is None else vars(intrinsics),
         "stage_ms": dict(result.stage_ms),
     }

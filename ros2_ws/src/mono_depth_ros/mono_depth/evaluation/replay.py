@@ -25,6 +25,7 @@ class ReplayedModel:
         self.kind = model.kind
         self.device = model.device
         self.weights_sha256 = model.weights_sha256
+        self.scale_sigma_rel = model.scale_sigma_rel
         self.prediction: Prediction | None = None  # what `infer` gives out
 
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:

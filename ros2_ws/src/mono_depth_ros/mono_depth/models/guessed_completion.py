@@ -44,6 +44,7 @@ class GuessedCompletion:
         self.kind: OutputKind = completer.kind
         self.device = completer.device
         self.weights_sha256 = completer.weights_sha256
+        self.scale_sigma_rel = guess.scale_sigma_rel  # without a guess the metres are measured
         self._completer = completer
         self._guess = guess
         self._config = config

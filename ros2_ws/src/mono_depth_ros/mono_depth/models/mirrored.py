@@ -22,6 +22,7 @@ class MirrorAveraged:
         self.kind = model.kind
         self.device = model.device
         self.weights_sha256 = model.weights_sha256
+        self.scale_sigma_rel = model.scale_sigma_rel
 
     @property
     def networks(self) -> Sequence[ReplaceableNet[nn.Module | OnnxFile]]:

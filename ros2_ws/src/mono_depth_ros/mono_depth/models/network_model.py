@@ -36,6 +36,7 @@ class NetworkModel(Generic[Net]):
         self.kind: OutputKind = entry.kind
         self.device = device
         self.weights_sha256 = sha256
+        self.scale_sigma_rel = entry.scale_sigma_rel
         self.net = ReplaceableNet(net.to(device).eval().requires_grad_(False))
         self._preprocess = Preprocess(spec, device)
 

@@ -23,6 +23,7 @@ class DepthModel(Protocol):
     kind: OutputKind
     device: torch.device
     weights_sha256: str  # of the file in use, "" for a model without one
+    scale_sigma_rel: float  # of its metres where nothing measures them, by its registry entry
 
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
         """Predict depth for one image.

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch.nn.functional import interpolate
 
-from mono_depth.data import Intrinsics, OutputKind, RgbImage, ScaleStatus
+from mono_depth.data import Intrinsics, OutputKind, PlannerUse, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
 from mono_depth.outputs.upsampling import image_detail, resized, resized_unmixed
 from mono_depth.system.threads import on_one_thread
@@ -62,6 +62,11 @@ class DepthResult:
     )
     completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
+
+    @property
+    def planner_use(self) -> PlannerUse:
+        """What a planner may do with this depth: the one place to ask."""
+        return PlannerUse.NONE if self.network_depth_m is None else self.scale.planner_use
 
     @cached_property
     @on_one_thread

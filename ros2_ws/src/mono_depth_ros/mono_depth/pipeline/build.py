@@ -17,7 +17,9 @@ from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import GuidedModel
 from mono_depth.pipeline.memory_fallback import Loaded, ModelLoader, Step, steps_for
 from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.scale.held_scale import HeldScales
 from mono_depth.scale.kinds import check_source
+from mono_depth.system.resources import weights_dir
 from mono_depth.system.threads import on_one_thread
 
 
@@ -28,6 +30,7 @@ def build_pipeline(config: PipelineConfig, *, is_live: bool = False) -> DepthPip
         config: which model, where, and how.
         is_live: frames come from a camera and do not wait: engines are built here, for images of
             640x480, and beside the stream for other ones. Else with the first image of a size.
+            And a scale that an earlier run measured is held until one is measured again.
 
     Raises:
         ConfigError: the device does not exist, or the model has not the scale asked for.
@@ -37,12 +40,19 @@ def build_pipeline(config: PipelineConfig, *, is_live: bool = False) -> DepthPip
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     device = choose_device(config.device, config.engine)
     loader = ModelLoader(steps_for(device), partial(_load, config, device, is_live=is_live))
-    return DepthPipeline.from_loader(loader, config)
+    pipeline = DepthPipeline.from_loader(loader, config)
+    if is_live:
+        pipeline.held_scales = HeldScales((_weights_folder(config) or weights_dir()) / "scales")
+    return pipeline
+
+
+def _weights_folder(config: PipelineConfig) -> Path | None:
+    return Path(config.weights_dir) if config.weights_dir else None
 
 
 def _load(config: PipelineConfig, configured: torch.device, step: Step, *, is_live: bool) -> Loaded:
     """Load the model and let it run once."""
-    weights_folder = Path(config.weights_dir) if config.weights_dir else None
+    weights_folder = _weights_folder(config)
     is_elsewhere = step.device != configured  # where the engine asked for may not exist
     engines = Engines(
         engine="auto" if is_elsewhere else config.engine,

@@ -18,8 +18,10 @@ from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.memory_fallback import ModelLoader
+from mono_depth.pipeline.output_form import output_form
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import predict
+from mono_depth.scale.held_scale import HeldScale, HeldScales, OutputForm
 from mono_depth.scale.kinds import to_relative
 from mono_depth.scale.scale_shift import METRIC_KINDS
 from mono_depth.scale.tracker import ScaleTracker
@@ -40,8 +42,11 @@ class DepthPipeline:
         self._loader: ModelLoader | None = None
         self._config = config
         self._scale = ScaleTracker()
+        self.held_scales: HeldScales | None = None  # of earlier runs; None = none are used
+        self.measured_scale: HeldScale | None = None  # the newest that may be held by later runs
         self._own_metres = OwnMetres()
-        self._source_scale: tuple[str, float] | None = None  # of the newest frame
+        # Of the newest frame: source, whether it is held from an earlier run, scale.
+        self._source_scale: tuple[str, bool, float] | None = None
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         # Engines have threads of their own; what is before and after them is small.
@@ -100,8 +105,11 @@ class DepthPipeline:
                 conflict = self._own_metres.conflict(self.model, frame, rgb, prediction)
             watch.lap("infer")
             check_informative(prediction)
-            depth_m, scale = self._scale.update(prediction, frame, config.scale)
+            form = output_form(self.model, frame, prediction, completed, config)
+            earlier = self._earlier_scale(form)
+            depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier)
             scale = replace(scale, conflict=conflict or scale.conflict)
+            self._note_measured(scale, form)
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
             watch.lap("scale")
@@ -159,13 +167,26 @@ class DepthPipeline:
 
     def _follow_source(self, scale: ScaleStatus, prediction: Prediction) -> None:
         """Bring the memory to the metres of another source at once, instead of in seconds."""
-        now = (scale.source, scale.scale)
-        if prediction.kind not in METRIC_KINDS or not (scale.is_metric and scale.scale > 0.0):
+        if not (scale.is_metric and scale.scale > 0.0):
             self._source_scale = None
             return
+        now = (scale.source, scale.state == "held", scale.scale)
         last, self._source_scale = self._source_scale, now
-        if last is not None and last[0] != now[0]:
-            self._metric_past.rescale(now[1] / last[1])
+        if last is None or last[:2] == now[:2]:
+            return
+        if prediction.kind in METRIC_KINDS:
+            self._metric_past.rescale(now[2] / last[2])
+        elif last[1] != now[1]:  # scale and shift of an earlier run are another law, not a factor
+            self._metric_past.reset()
+
+    def _earlier_scale(self, form: OutputForm | None) -> HeldScale | None:
+        if form is None or self.held_scales is None or not self._config.scale.keep:
+            return None
+        return self.held_scales.find(form)
+
+    def _note_measured(self, scale: ScaleStatus, form: OutputForm | None) -> None:
+        if self._config.scale.keep:
+            self.measured_scale = HeldScale.of(scale, form, time.time()) or self.measured_scale
 
     def _with_past(
         self,

@@ -47,11 +47,22 @@ def predict(
         config: which depth is used.
 
     Returns:
-        The prediction, and what was completed: sensor_depth, sparse_points, guess or "".
+        The prediction with the record of its metres, and what was completed: sensor_depth,
+        sparse_points, guess or "".
 
     Raises:
         FrameError: the model cannot take the frame, or `config` asks for depth that it lacks.
     """
+    prediction, completed = _predicted(model, frame, rgb, config)
+    # One that is merely guided by depth takes a single point, and guesses elsewhere.
+    is_measured = isinstance(model, CompletionModel) and completed != "guess"
+    sigma_rel = model.scale_sigma_rel
+    return replace(prediction, scale_sigma_rel=sigma_rel, is_measured=is_measured), completed
+
+
+def _predicted(
+    model: DepthModel, frame: Frame, rgb: torch.Tensor, config: CompletionConfig
+) -> tuple[Prediction, str]:
     if isinstance(model, GuidedModel):
         return _guided(model, frame, rgb, config)
     if not isinstance(model, CompletionModel):

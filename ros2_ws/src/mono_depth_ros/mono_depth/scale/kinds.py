@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,10 @@ from mono_depth.errors import ConfigError
 
 MEASURED = ("sparse_points", "ground_plane", "odometry")  # sources that `ScaleTracker` asks
 
+_WAYS_OUT = (
+    "sparse_points, sensor_depth, scale.camera_height_m or odometry with scale.source auto, or "
+    "calibrate (mono-depth calibrate)"
+)
 _METRIC_SOURCE = {
     OutputKind.METRIC: "model",
     OutputKind.METRIC_FOCAL: "model_focal",
@@ -51,7 +56,7 @@ def to_metres(
         return None, _no_metres(reason)
     if prediction.kind is OutputKind.METRIC and config.reference_focal > 0.0:
         source = "model_focal"
-    return _positive(prediction.values), ScaleStatus(source=source, state="valid", scale=1.0)
+    return _positive(prediction.values), _claimed(prediction, source)
 
 
 def check_source(kind: OutputKind, config: ScaleConfig) -> None:
@@ -106,6 +111,21 @@ def _fixed(prediction: Prediction, config: ScaleConfig) -> torch.Tensor:
 
 def _positive(values: torch.Tensor) -> torch.Tensor:
     return torch.where((values > 0.0) & values.isfinite(), values, torch.nan)
+
+
+def _claimed(prediction: Prediction, source: str) -> ScaleStatus:
+    """Return the state of metres that the model gives as they are."""
+    if prediction.is_measured:
+        return ScaleStatus(source=source, state="valid", scale=1.0)
+    sigma = prediction.scale_sigma_rel
+    record = "" if math.isnan(sigma) else f", which is off by {100.0 * sigma:.0f} % on record"
+    return ScaleStatus(
+        source=source,
+        state="assumed",
+        reason=f"nothing measures the scale of the network{record}; give {_WAYS_OUT}",
+        scale=1.0,
+        sigma_rel=sigma,
+    )
 
 
 def _no_metres(reason: str) -> ScaleStatus:

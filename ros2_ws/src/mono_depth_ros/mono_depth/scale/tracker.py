@@ -12,6 +12,7 @@ from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction, ScaleStatus
 from mono_depth.errors import FrameError
 from mono_depth.scale import sparse_points
+from mono_depth.scale.held_scale import HeldScale
 from mono_depth.scale.kinds import MEASURED, to_metres, with_focal_rule
 from mono_depth.scale.scale_filter import ScaleFilter
 from mono_depth.scale.scale_shift import IDENTITY, METRIC_KINDS, Pivot, ScaleShift
@@ -23,6 +24,14 @@ _CLEARLY = 0.8  # another source takes over when its deviation is below this sha
 _CONFLICT_SIGMAS = 3.0
 _CONFLICT_SHARE = 0.1
 _USABLE = ("valid", "degraded")
+
+
+class ScaleLostError(FrameError):
+    """The scale is lost, and `scale.on_loss` wants no output then."""
+
+    def __init__(self, status: ScaleStatus) -> None:
+        super().__init__(f"{status.reason} (scale.on_loss is stop)")
+        self.status = replace(status, is_usable=False)
 
 
 class ScaleTracker:
@@ -42,11 +51,16 @@ class ScaleTracker:
         self._held: ScaleShift | None = None  # of the source that was used last
 
     def update(
-        self, prediction: Prediction, frame: Frame, config: ScaleConfig
+        self,
+        prediction: Prediction,
+        frame: Frame,
+        config: ScaleConfig,
+        earlier: HeldScale | None = None,
     ) -> tuple[torch.Tensor | None, ScaleStatus]:
         """Measure the scale with what is known of `frame` and return its depth.
 
-        A stamp that is not newer than the last one measures nothing.
+        A stamp that is not newer than the last one measures nothing. `earlier` is what an earlier
+        run measured for this form of output; it is held until a source is trusted.
 
         Returns:
             (h, w) float32 metres, NaN = unknown, or None where there is no metric scale; and
@@ -54,7 +68,7 @@ class ScaleTracker:
 
         Raises:
             ConfigError: the source does not fit the model.
-            FrameError: the scale is lost and `scale.on_loss` is stop.
+            ScaleLostError: the scale is lost and `scale.on_loss` is stop.
         """
         intrinsics = frame.intrinsics
         if intrinsics is None:
@@ -66,7 +80,7 @@ class ScaleTracker:
             self.reset()
             self._kind = prediction.kind
         self._measure(prediction, frame, intrinsics, config)
-        depth_m, status = self._chosen(prediction, frame, config)
+        depth_m, status = self._chosen(prediction, frame, config, earlier)
         conflict = self._conflict(config, frame.stamp_ns)
         if conflict and "model" not in conflict and status.state == "valid":
             status = replace(status, state="degraded", reason=conflict)
@@ -142,7 +156,11 @@ class ScaleTracker:
         return not 0.0 <= scale_filter.age_s(stamp_ns) < _GROUND_PERIOD_S
 
     def _chosen(
-        self, prediction: Prediction, frame: Frame, config: ScaleConfig
+        self,
+        prediction: Prediction,
+        frame: Frame,
+        config: ScaleConfig,
+        earlier: HeldScale | None,
     ) -> tuple[torch.Tensor | None, ScaleStatus]:
         """Return the metres of the most certain source."""
         stamp_ns = frame.stamp_ns
@@ -160,6 +178,8 @@ class ScaleTracker:
             return self._metres(prediction, self._held), self._status(best, stamp_ns, config)
         if self._in_use and config.source in ("auto", self._in_use):
             return self._lost(prediction, frame, config)
+        if earlier is not None and earlier.helps(config, prediction.scale_sigma_rel):
+            return self._from_earlier(prediction, stamp_ns, config, earlier)
         waiting = next((name for name in self._filters if config.source in ("auto", name)), "")
         if config.source == "auto":
             depth_m, status = to_metres(prediction, config, intrinsics=frame.intrinsics)
@@ -171,6 +191,24 @@ class ScaleTracker:
             return None, ScaleStatus(source=config.source, state="uninitialised", reason=reason)
         return None, replace(self._status(waiting, stamp_ns, config), is_usable=False)
 
+    def _from_earlier(
+        self, prediction: Prediction, stamp_ns: int, config: ScaleConfig, earlier: HeldScale
+    ) -> tuple[torch.Tensor | None, ScaleStatus]:
+        """Return the metres of an earlier run, or of a source of this one that says nearer."""
+        measured = {
+            name: scale_filter
+            for name, scale_filter in self._filters.items()
+            if config.source in ("auto", name)
+            and scale_filter.state(stamp_ns, config) == "converging"
+        }
+        nearer = earlier.nearer(measured, self._pivot)
+        if nearer:
+            depth_m = self._metres(prediction, measured[nearer].scale_shift)
+            return depth_m, self._status(nearer, stamp_ns, config)
+        rejects = [item.last_reject for item in self._filters.values() if item.last_reject]
+        status = replace(earlier.status(), last_reject=rejects[0] if rejects else "")
+        return self._metres(prediction, earlier.scale_shift), status
+
     def _lost(
         self, prediction: Prediction, frame: Frame, config: ScaleConfig
     ) -> tuple[torch.Tensor | None, ScaleStatus]:
@@ -178,7 +216,7 @@ class ScaleTracker:
         status = self._status(self._in_use, frame.stamp_ns, config)
         status = replace(status, state="lost", reason=f"scale lost: {status.reason}")
         if config.on_loss == "stop":
-            raise FrameError(f"{status.reason} (scale.on_loss is stop)")
+            raise ScaleLostError(status)
         if config.on_loss == "hold":
             return self._metres(prediction, self._held), status
         if config.on_loss == "model" and prediction.kind in METRIC_KINDS:

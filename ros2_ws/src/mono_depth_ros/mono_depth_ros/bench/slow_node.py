@@ -22,6 +22,7 @@ class RepeatedModel:
     def __init__(self, model: DepthModel, duration_s: float) -> None:
         self.name, self.kind, self.device = model.name, model.kind, model.device
         self.weights_sha256 = model.weights_sha256
+        self.scale_sigma_rel = model.scale_sigma_rel
         self._model, self._duration_s = model, duration_s
 
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:

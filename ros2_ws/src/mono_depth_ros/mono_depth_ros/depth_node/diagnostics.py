@@ -144,7 +144,7 @@ def _judge_stream(state: NodeState) -> tuple[bytes, str]:
         return DiagnosticStatus.WARN, f"no metric depth: {reason}"
     if state.scale is not None and state.scale.conflict:
         return DiagnosticStatus.WARN, f"the scale is in doubt: {state.scale.conflict}"
-    if state.scale is not None and state.scale.state != "valid":
+    if state.scale is not None and state.scale.state not in ("valid", "assumed"):
         return DiagnosticStatus.WARN, f"scale {state.scale.state}: {state.scale.reason}"
     if median_ms * 1e-3 > _SLOW_S and stats.dropped > stats.published and stats.input_fps:
         return DiagnosticStatus.WARN, (
@@ -153,6 +153,10 @@ def _judge_stream(state: NodeState) -> tuple[bytes, str]:
         )
     if stats.received and stats.received == stats.idle:
         return DiagnosticStatus.OK, "idle: nothing subscribes to an output"
+    if state.scale is not None and state.scale.state == "assumed":
+        # How the node was set up, not a fault that came: a warning that never goes would hide
+        # those that do. What a planner needs to know is in `planner_use`.
+        return DiagnosticStatus.OK, f"running, scale assumed: {state.scale.reason}"
     return DiagnosticStatus.OK, "running"
 
 

@@ -30,6 +30,7 @@ from mono_depth_ros.depth_node.image_clock import NO_CLOCK
 from mono_depth_ros.depth_node.input_watch import InputWatch
 from mono_depth_ros.depth_node.model_swap import Loading, ModelSwap, model_values, release
 from mono_depth_ros.depth_node.publishers import DepthPublishers
+from mono_depth_ros.depth_node.scale_keeper import ScaleKeeper
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter, full_name
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.depth_node.stream import DepthStream
@@ -71,6 +72,7 @@ class DepthNode(GuardedNode, LifecycleNode):
         self._watch: InputWatch | None = None
         self._services_offered: list[Any] = []
         self._snapshots = SnapshotService(self)
+        self._scale_keeper = ScaleKeeper(self.get_logger().warning)
         self._params = NodeParameters(
             self,
             NodeConfig(),
@@ -210,6 +212,7 @@ class DepthNode(GuardedNode, LifecycleNode):
                 self._keep_model(f"{self.config.model} not taken: the node was deactivated")
             self._stream.stop()
             self._stream = None
+            self._scale_keeper.finish(self._kept_pipeline())
         if self._watchdog is not None:  # it also watches the last frame
             self._watchdog.stop()
             self._watchdog = None
@@ -289,6 +292,11 @@ class DepthNode(GuardedNode, LifecycleNode):
             self._on_loaded(loaded)
         if self._stream is not None and self._info is None:
             self._latched_info.look()
+        self._scale_keeper.follow(self._kept_pipeline())
+
+    def _kept_pipeline(self) -> DepthPipeline | None:
+        """Return the pipeline whose scale is to be kept."""
+        return self._pipeline if self.config.scale.keep else None
 
     def _on_hung(self, busy_s: float) -> None:
         problem = f"a frame is in work for {busy_s:.1f} s, watchdog.limit_s is"

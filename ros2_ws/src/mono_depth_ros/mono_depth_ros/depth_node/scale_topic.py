@@ -5,7 +5,7 @@ from __future__ import annotations
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from mono_depth.data import ScaleStatus
+from mono_depth.data import PlannerUse, ScaleStatus
 from mono_depth_ros.rclpy_support.qos import latched_qos
 
 _LEVELS = {
@@ -24,6 +24,7 @@ def scale_values(scale: ScaleStatus) -> dict[str, str]:
     return {
         "scale_source": scale.source,
         "scale_state": scale.state,
+        "planner_use": scale.planner_use.value,
         "scale_reason": scale.reason,
         "scale": f"{scale.scale:.5g}",
         "scale_shift": f"{scale.shift:.5g}",
@@ -41,11 +42,11 @@ class ScaleReporter:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticStatus, "~/scale", latched_qos())
-        self._last: tuple[str, str, str, bool] | None = None
+        self._last: tuple[str, str, str, PlannerUse] | None = None
 
     def report(self, scale: ScaleStatus) -> None:
         """Publish the state if it is another one than before."""
-        key = scale.source, scale.state, scale.conflict, scale.is_metric
+        key = scale.source, scale.state, scale.conflict, scale.planner_use
         if key == self._last:
             return
         self._last = key

@@ -20,6 +20,7 @@ from mono_depth.data import DepthImage, Frame, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
 from mono_depth.messages.frame_names import frame_name
 from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.scale.tracker import ScaleLostError
 from mono_depth.stream.back_off import BackOff
 from mono_depth.stream.clock_watch import ClockChange
 from mono_depth.stream.latest_worker import LatestWorker
@@ -239,6 +240,8 @@ class DepthStream:
         try:
             self._process(arrival)
         except MonoDepthError as error:
+            if isinstance(error, ScaleLostError):
+                self._tell_scale(error.status)
             self._skip(f"frame skipped: {error}", str(error))
             if is_gpu_lost(error):
                 self._on_gpu_lost(error)
@@ -279,13 +282,13 @@ class DepthStream:
         publish_ms = self._outputs.publish(host, msg.header, config, wanted)
         total_ms = (time.perf_counter() - start_s) * 1e3
 
-        self.scale, self.temporal_mode = result.scale, result.temporal
-        self.completed = result.completed
-        self._scale_reporter.report(result.scale)
+        self._tell_scale(result.scale)
+        self.temporal_mode, self.completed = result.temporal, result.completed
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:
-            reason = result.scale.reason or f"{self._pipeline.model.name} completes no depth"
+            reason = f"{self._pipeline.model.name} completes no depth"
+            reason = reason if result.scale.is_metric else result.scale.reason
             raise FrameError(f"nothing to publish on {', '.join(wanted)}: {reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None
         latency_ms = self.image_clock.latency_s(frame.stamp_ns) * 1e3
@@ -307,6 +310,12 @@ class DepthStream:
             self._snapshots.serve(result, root)
         if self._back_off.failures and self._back_off.on_success():
             self._logger.info("depth is found again after failed frames")
+
+    def _tell_scale(self, scale: ScaleStatus) -> None:
+        self.scale = scale
+        self._scale_reporter.report(scale)
+        if scale.state in ("assumed", "held") and self._once.is_due(scale.reason):
+            self._logger.info(f"scale {scale.state}: {scale.reason}")
 
     def _check_age(self, msg: Image | CompressedImage, max_age_s: float) -> None:
         age_s = (self._clock.now().nanoseconds - stamp_ns(msg.header)) * 1e-9

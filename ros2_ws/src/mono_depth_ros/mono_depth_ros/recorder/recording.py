@@ -153,7 +153,10 @@ class Recording:
             "kept_moments": len(self.complete_moments()),
             "model": self.facts.get("model"),
             "device": self.facts.get("device"),
-            "scale": {key: self.facts.get(f"scale_{key}") for key in ("source", "state", "reason")},
+            "scale": {
+                **{key: self.facts.get(f"scale_{key}") for key in ("source", "state", "reason")},
+                "planner_use": self.facts.get("planner_use"),
+            },
             "node": {key: value for key, value in sorted(self.facts.items()) if "_ms" in key},
             "machine": {"cpu": platform.machine(), "cores": cpu_count(), "os": platform.platform()},
         }

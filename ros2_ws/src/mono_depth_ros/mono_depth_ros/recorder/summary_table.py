@@ -49,7 +49,9 @@ def list_files(folder: Path, names: Mapping[str, str]) -> str:
 def _scale(scale: Mapping[str, str | None]) -> str:
     if scale["state"] == "valid":
         return f"metres from {scale['source']}"
-    return f"no metres: {scale['reason'] or 'unknown'}"
+    if scale["planner_use"] in (None, "none"):
+        return f"no metres: {scale['reason'] or 'unknown'}"
+    return f"metres from {scale['source']}, {scale['state']}: {scale['reason']}"
 
 
 def _number(value: float | None, unit: str) -> str:

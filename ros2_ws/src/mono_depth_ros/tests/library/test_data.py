@@ -184,3 +184,26 @@ def test_without_a_scale_there_is_relative_depth_only():
     assert no_metres.depth_m is None
     assert no_metres.relative.shape == (2, 4)
     assert not no_metres.scale.is_metric
+    assert no_metres.planner_use == "none"
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "expected"),
+    [
+        ("valid", {}, "mark_and_clear"),
+        ("valid", {"conflict": "sparse_points and model differ by 230 %"}, "mark"),
+        ("assumed", {}, "mark"),
+        ("held", {}, "mark"),
+        ("degraded", {}, "mark"),
+        ("lost", {}, "mark"),
+        ("lost", {"is_usable": False}, "none"),
+        ("converging", {}, "mark"),
+        ("converging", {"is_usable": False}, "none"),
+        ("uninitialised", {}, "none"),
+    ],
+)
+def test_a_planner_clears_space_by_trusted_metres_alone(state, changes, expected):
+    status = ScaleStatus(source="sparse_points", state=state, **changes)
+
+    assert status.planner_use == expected
+    assert status.is_metric == (expected != "none")

@@ -199,6 +199,7 @@ class DepthBench:
             "device": "cpu",
             "diagnostics.period_s": 0.1,
             "temporal.mode": "none",
+            "scale.keep": False,  # a test begins as a new robot does
             **parameters,
         }
         self.node = DepthNode(

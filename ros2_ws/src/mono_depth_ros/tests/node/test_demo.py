@@ -181,7 +181,12 @@ def test_the_table_reads_like_this():
             "camera": channel,
             "depth": channel,
             "points": none,
-            "scale": {"source": "model", "state": "valid", "reason": ""},
+            "scale": {
+                "source": "model",
+                "state": "assumed",
+                "reason": "nothing measures it",
+                "planner_use": "mark",
+            },
             "node": {"latency_p50_ms": "1.00", "latency_p99_ms": "2.00"},
             "dropped": 2,
             "lost": None,
@@ -189,7 +194,7 @@ def test_the_table_reads_like_this():
     )
     assert table.splitlines() == [
         "model    nano on cpu",
-        "scale    metres from model",
+        "scale    metres from model, assumed: nothing measures it",
         "",
         "                frames      rate   latency p50       p99       max",
         "camera images      300   15.0 Hz        1.2 ms    3.5 ms    9.0 ms",

@@ -67,6 +67,7 @@ class OnnxDepth:
         self.kind: OutputKind = entry.kind
         self.device = device
         self.weights_sha256 = sha256
+        self.scale_sigma_rel = entry.scale_sigma_rel
         self._preprocess = Preprocess(entry.input, device)
         self._output_name = _output_name(session, entry)
         input_name = _input_name(session, entry, entry.input)

@@ -66,6 +66,7 @@ class ZoeDepth:
         self.kind: OutputKind = entry.kind
         self.device = device
         self.weights_sha256 = sha256
+        self.scale_sigma_rel = entry.scale_sigma_rel
         prepared(net.core.core)
         self.net = ReplaceableNet(net.eval().requires_grad_(False).to(device))
         self._spec = entry.input

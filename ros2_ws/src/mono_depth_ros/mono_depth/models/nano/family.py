@@ -12,7 +12,9 @@ from mono_depth.models.store.weights_file import open_weights
 def load(request: LoadRequest) -> Nano:
     """Return the model of a weights file."""
     with open_weights(request.weights, request.sha256) as (_, sha256):
-        return Nano.load(request.weights, request.device, name=request.entry.name, sha256=sha256)
+        model = Nano.load(request.weights, request.device, name=request.entry.name, sha256=sha256)
+    model.scale_sigma_rel = request.entry.scale_sigma_rel
+    return model
 
 
 def make_random(request: ModelRequest) -> Nano:

@@ -29,6 +29,7 @@ from mono_depth.models.nano.net import NanoNet, fold_batch_norm
 from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
 from mono_depth.models.replaceable_net import ReplaceableNet
+from mono_depth.models.store.registry import UNKNOWN_SCALE_SIGMA
 
 CANONICAL_FOCAL_PX = 200.0
 SIZE_MULTIPLE = 32
@@ -57,6 +58,7 @@ class Nano:
         self.name = name
         self.device = device
         self.weights_sha256 = sha256
+        self.scale_sigma_rel = UNKNOWN_SCALE_SIGMA  # until an entry tells its record
         net = net.to(device).eval()
         fold_batch_norm(net)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

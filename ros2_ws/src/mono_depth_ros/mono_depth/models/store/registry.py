@@ -62,6 +62,9 @@ class PublishedScore:
     source: str  # address
 
 
+UNKNOWN_SCALE_SIGMA = 0.5  # of the metres of networks whose error nobody has measured here
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelEntry:
     """One model of the registry."""
@@ -82,6 +85,8 @@ class ModelEntry:
     input_name: str = ""  # onnx: "" = the only input
     output_name: str = ""  # onnx: "" = the only output
     published: PublishedScore | None = None
+    # relative deviation of its metres on images like a user's, where nothing measures the scale
+    scale_sigma_rel: float = UNKNOWN_SCALE_SIGMA
     average_mirrored: bool = False  # run the mirror image too, and average: twice the time
 
     @property
@@ -207,6 +212,9 @@ def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
         values["input"] = _input(where, values["input"])
     if values.get("published") is not None:
         values["published"] = _published(where, values["published"])
+    sigma = values.get("scale_sigma_rel", UNKNOWN_SCALE_SIGMA)
+    if not 0.0 < sigma < inf:
+        raise ConfigError(f"{where}: scale_sigma_rel is {sigma!r}, not a deviation above 0")
     return ModelEntry(name=name, **values)
 
 

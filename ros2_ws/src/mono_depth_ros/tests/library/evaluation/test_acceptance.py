@@ -51,6 +51,7 @@ class Warped:
     """A network that gives 0.4 times the depth of the frame that it is told, bent by a wave."""
 
     name, kind, device, weights_sha256 = "warped", OutputKind.METRIC, torch.device("cpu"), ""
+    scale_sigma_rel = 0.5
 
     def __init__(self, depths_m):
         wave = 1.0 + 0.05 * np.sin(np.arange(WIDTH) / 5.0)

@@ -68,7 +68,7 @@ def test_depth_of_a_sensor_is_completed_and_its_holes_are_shown(pipeline):
     assert result.mask.shape == (96, 128)
     assert not result.mask[:, :64].any()
     assert result.mask[:, 64:].all()
-    assert result.scale.is_metric
+    assert result.scale.state == "valid"
     assert (result.depth_m[:, 64:] > 0).sum() > 1000
 
 
@@ -107,6 +107,7 @@ def test_without_either_the_guess_of_another_model_is_completed(completing_model
     result = build_pipeline(fp32).process(frame())
 
     assert result.completed == "guess"
+    assert (result.scale.state, result.scale.sigma_rel) == ("assumed", 0.62)  # those of nano
     hole_reasons = doubtful(guess, exact.completion)
     assert hole_reasons.unique().tolist() == [HoleReason.KNOWN, HoleReason.EDGE, HoleReason.UNSURE]
     # nearest pixels, both times

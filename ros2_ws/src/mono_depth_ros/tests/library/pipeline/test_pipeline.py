@@ -13,6 +13,7 @@ import torch
 from mono_depth.config import PipelineConfig, ScaleConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import ConfigError, FrameError
+from mono_depth.models.store.registry import read_registry
 from mono_depth.pipeline.build import build_pipeline, choose_device, warm_up
 from mono_depth.pipeline.pipeline import DepthPipeline
 
@@ -45,6 +46,16 @@ def test_a_frame_becomes_depth_with_its_stamp_frame_and_camera(tiny_models):
     np.testing.assert_allclose(result.relative.numpy(), 1 / DEPTH_M, rtol=1e-6)
     assert result.scale.is_metric
     assert {"upload", "infer", "scale"} <= result.stage_ms.keys()
+
+
+@pytest.mark.parametrize("name", ["tiny_metric", "nano"])
+def test_metres_that_only_the_network_claims_are_assumed_and_clear_nothing(tiny_models, name):
+    rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    seen = pipeline(tiny_models, model=name).process(frame(rgb, camera=CAMERA.scaled_to(64, 48)))
+
+    record = read_registry(tiny_models)[name].scale_sigma_rel
+    assert (seen.scale.state, seen.scale.sigma_rel) == ("assumed", record)
+    assert (seen.planner_use, seen.scale.planner_use) == ("mark", "mark")
 
 
 def test_the_image_may_have_any_size(tiny_models):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,7 +38,26 @@ def test_metric_models_give_metres_as_they_are(kind):
 
     assert_same(depth_m, 2.0, 5.0)
     assert status.is_metric
+    assert status.state == "assumed"
     assert status.source == ("model_focal" if kind is OutputKind.METRIC_FOCAL else "model")
+
+
+def test_metres_of_a_network_have_the_deviation_of_its_record_and_a_way_out():
+    claimed = replace(prediction(OutputKind.METRIC, 2.0), scale_sigma_rel=0.62)
+
+    _, status = to_metres(claimed, ScaleConfig(), intrinsics=CAMERA)
+
+    assert status.sigma_rel == 0.62
+    assert "nothing measures the scale of the network, which is off by 62 % on rec" in status.reason
+    assert "scale.camera_height_m" in status.reason
+
+
+def test_metres_of_a_depth_sensor_that_was_completed_are_valid():
+    completed = replace(prediction(OutputKind.COMPLETION, 2.0), is_measured=True)
+
+    _, status = to_metres(completed, ScaleConfig(), intrinsics=CAMERA)
+
+    assert (status.source, status.state, status.reason) == ("model", "valid", "")
 
 
 @pytest.mark.parametrize("kind", METRIC)

@@ -10,9 +10,9 @@ import torch
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
-from mono_depth.errors import ConfigError, FrameError
+from mono_depth.errors import ConfigError
 from mono_depth.scale.kinds import with_focal_rule
-from mono_depth.scale.tracker import ScaleTracker
+from mono_depth.scale.tracker import ScaleLostError, ScaleTracker
 
 CAMERA = Intrinsics(width=64, height=48, fx=50.0, fy=50.0, cx=31.5, cy=23.5)
 STEP_NS = 100_000_000
@@ -99,7 +99,7 @@ def test_automatic_starts_with_the_model_and_changes_to_the_points():
 
 def test_without_data_automatic_is_the_model():
     depth_m, status = ScaleTracker().update(metric(), frame(0), ScaleConfig())
-    assert (status.source, status.state, status.scale) == ("model", "valid", 1.0)
+    assert (status.source, status.state, status.scale) == ("model", "assumed", 1.0)
     np.testing.assert_array_equal(depth_m.numpy(), DEPTH_M * TOO_NEAR)
 
 
@@ -211,8 +211,9 @@ def test_depth_does_not_jump_when_the_source_of_its_scale_falls_silent():
 
 def test_a_lost_scale_may_stop_the_output():
     tracker, _, _ = converged()
-    with pytest.raises(FrameError, match=r"scale lost.*scale.on_loss is stop"):
+    with pytest.raises(ScaleLostError, match=r"scale lost.*scale.on_loss is stop") as raised:
         tracker.update(metric(), frame(0, stamp_ns=int(60e9)), replace(SPARSE, on_loss="stop"))
+    assert (raised.value.status.state, raised.value.status.planner_use) == ("lost", "none")
 
 
 def test_a_lost_scale_comes_back():
@@ -352,7 +353,7 @@ def test_two_focal_lengths_give_the_same_metres():
         seen = metric((DEPTH_M * 0.8 / focal).astype(np.float32))
         depth_m, status = ScaleTracker().update(seen, frame(0, intrinsics=camera), config)
         metres.append(depth_m.numpy())
-        assert (status.source, status.state) == ("model_focal", "valid")
+        assert (status.source, status.state) == ("model_focal", "assumed")
     np.testing.assert_allclose(metres[0], DEPTH_M, rtol=1e-5)
     np.testing.assert_allclose(metres[1], DEPTH_M, rtol=1e-5)
 

@@ -406,7 +406,8 @@ def test_snapshot_writes_the_next_frame_without_any_subscriber(depth_bench, tmp_
     np.testing.assert_array_equal(depth_mm, GREY.astype(np.uint16) * 40)
     info = json.loads((folder / "info.json").read_text())
     assert info["frame_id"] == "camera"
-    assert info["scale"] == {"source": "model", "state": "valid"}
+    assert info["scale"] == {"source": "model", "state": "assumed"}
+    assert info["planner_use"] == "mark"
     assert b"element vertex 48" in (folder / "cloud.ply").read_bytes()
     assert cv2.imread(str(folder / "color.png")).shape[0] >= 6
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import logging
+import math
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -371,8 +371,10 @@ def test_on_loss_decides_what_is_published_without_a_scale(bench, on_loss, expec
             heard.clear()
         skipped = landmarks.skipped
         with live(bench, **{"scale.stale_s": 0.5, "scale.lost_s": 0.5}):
-            landmarks.frame(count=0, step_s=0.8)
+            lost = landmarks.frame(count=0, step_s=0.8)
 
+        assert lost["scale_state"] == "lost"
+        assert lost["planner_use"] == ("none" if expected_m is None else "mark")
         assert landmarks.skipped - skipped == (1 if on_loss == "stop" else 0)
         if on_loss != "stop":
             bench.output("relative/image", landmarks.image)
@@ -382,6 +384,29 @@ def test_on_loss_decides_what_is_published_without_a_scale(bench, on_loss, expec
         assert len(bench.heard["depth/image"]) == (0 if expected_m is None else 1)
         if expected_m is not None:
             np.testing.assert_allclose(depth_m_again(bench), expected_m, rtol=0.01)
+
+
+@proves("scale.keep")
+@pytest.mark.parametrize(
+    ("keep", "state", "factor"), [(True, "held", 2.0), (False, "assumed", 1.0)]
+)
+def test_a_kept_scale_is_held_in_the_next_run(depth_bench, tmp_path, keep, state, factor):
+    bench = depth_bench(**{"scale.keep": keep, "weights_dir": str(tmp_path)})
+    bench.calibrate()
+    with Landmarks(bench) as landmarks:
+        measured = landmarks.frames(4)
+    for transition in ("deactivate", "cleanup", "configure", "activate"):
+        assert bench.change_state(transition)
+    bench.wait_for_inputs()
+    bench.calibrate()
+    with Landmarks(bench) as landmarks:
+        begun = landmarks.frame(count=0)
+        bench.output("depth/image", landmarks.image)
+        np.testing.assert_allclose(depth_m_again(bench), factor * DEPTH_M, rtol=0.02)
+
+    assert (measured["scale_state"], measured["planner_use"]) == ("valid", "mark_and_clear")
+    assert (begun["scale_state"], begun["planner_use"]) == (state, "mark")
+    assert len(list((tmp_path / "scales").glob("*"))) == (1 if keep else 0)
 
 
 @proves("odometry.points_max_age_s")

@@ -135,6 +135,7 @@ class RedModel:
     """Its depth is the red channel, its confidence half of that; remembers the camera."""
 
     name, kind, device, weights_sha256 = "red", OutputKind.METRIC, CPU, ""
+    scale_sigma_rel = 0.5
 
     def __init__(self):
         self.cameras = []

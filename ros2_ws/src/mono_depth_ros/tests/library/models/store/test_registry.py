@@ -185,6 +185,7 @@ def test_an_own_entry_replaces_only_the_keys_that_it_gives(extra, tmp_path):
         (OWN.replace("description: a model of my own", "description: 3"), "description is 3"),
         (OWN + "    auto_rank: high\n", "auto_rank is 'high', expected int"),
         (OWN + "    max_depth_m: true\n", "max_depth_m is True, expected float"),
+        (OWN + "    scale_sigma_rel: 0.0\n", "scale_sigma_rel is 0.0, not a deviation above 0"),
         (OWN.replace("{file: mine.onnx}", "mine.onnx"), "weights need at least `file`"),
         (OWN.replace("{file: mine.onnx}", "[]"), "mine lists no weights"),
         (OWN.replace("mine.onnx}", "mine.onnx, sha256: abc}"), "sha256 'abc' is not 64 digits"),
