@@ -168,6 +168,7 @@ class ScaleStatus:
     inliers: int = 0  # points of the last accepted measurement
     last_reject: str = ""  # why the last refused measurement was refused
     conflict: str = ""  # which two sources contradict one another
+    image_allows: PlannerUse = PlannerUse.MARK_AND_CLEAR  # the most, of an image that shows little
 
     @property
     def is_metric(self) -> bool:
@@ -181,7 +182,8 @@ class ScaleStatus:
         Space is cleared by metres that are trusted now and that nothing contradicts: an error of
         scale of 1.5 in what is assumed, held or degraded would wipe out an obstacle that is there.
         """
-        if not self.is_metric:
+        if not self.is_metric or self.image_allows is PlannerUse.NONE:
             return PlannerUse.NONE
         is_sure = self.state == "valid" and not self.conflict
+        is_sure &= self.image_allows is PlannerUse.MARK_AND_CLEAR
         return PlannerUse.MARK_AND_CLEAR if is_sure else PlannerUse.MARK

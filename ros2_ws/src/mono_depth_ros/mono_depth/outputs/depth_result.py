@@ -61,6 +61,7 @@ class DepthResult:
         None  # (h, w) uint8 of `HoleReason`, None = all are holes
     )
     completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
+    image_problem: str = ""  # why the image shows little, "" = it is a usual one
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
 
     @property

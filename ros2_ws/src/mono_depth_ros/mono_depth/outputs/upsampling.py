@@ -66,8 +66,7 @@ def resized_unmixed(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if depth.device.type != "cpu":
         return resized_unmixed_on_device(depth, size)
     linear = resized(depth, size)
-    least, most = _limits(depth)
-    at_jump = most > (1.0 + _JUMP) * least  # False beside unknown values
+    at_jump = _is_at_jump(depth, *_limits(depth))
     width_height, exact = (size[1], size[0]), cv2.INTER_NEAREST_EXACT
     nearest = cv2.resize(depth.numpy(), width_height, interpolation=exact)
     mask = cv2.resize(at_jump.numpy().view(np.uint8), width_height, interpolation=exact)
@@ -78,10 +77,15 @@ def resized_unmixed(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def resized_unmixed_on_device(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Return what `resized_unmixed` does with torch, on the device of `depth`."""
     linear = functional.interpolate(depth[None, None], size, mode="bilinear")[0, 0]
-    least, most = _limits_on_device(depth)
-    both = torch.stack((depth, (most > (1.0 + _JUMP) * least).float()))[None]
-    nearest, at_jump = functional.interpolate(both, size, mode="nearest-exact")[0]
-    return torch.where(at_jump > 0.5, nearest, linear)
+    at_jump = _is_at_jump(depth, *_limits_on_device(depth))
+    both = torch.stack((depth, at_jump.float()))[None]
+    nearest, mask = functional.interpolate(both, size, mode="nearest-exact")[0]
+    return torch.where(mask > 0.5, nearest, linear)
+
+
+def _is_at_jump(depth: torch.Tensor, least: torch.Tensor, most: torch.Tensor) -> torch.Tensor:
+    """Tell which pixels differ from a neighbour by more than `_JUMP`; unknown ones do not."""
+    return (most > (1.0 + _JUMP) * depth) | (depth > (1.0 + _JUMP) * least)
 
 
 def _brightness(

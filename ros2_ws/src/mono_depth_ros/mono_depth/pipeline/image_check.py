@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth.data import RgbImage
+from mono_depth.data import Mask, PlannerUse, RgbImage
 
 _WIDTH_PX = 160  # at which an image is judged: noise of single pixels is averaged away
 _LEAST_SIDE_PX = 64  # a smaller image is not judged
 _BLIND, _DIM, _CLEAR = 4.0, 8.0, 28.0  # contrast, of 255: bare noise; night and fog; any scene
 _STRONGEST = 0.99  # share of the gradients that are weaker than those that count
 _NOISE_REACH = 5.0  # noise has no edge above so many of its deviations
+_MAX_NOISE = 5.0  # of any sensor; what differs more from pixel to pixel is texture
 _DARK, _BRIGHT = 40.0, 215.0  # brightness that 95 % of the pixels stay below, or above
 _SAMPLE_STEP = 4
 
@@ -30,8 +31,15 @@ class ImageCheck:
     is_blind: bool = False  # nothing at all is to be seen
     problem: str = ""  # what is wrong, and what to look after; "" = nothing
 
+    @property
+    def allows(self) -> PlannerUse:
+        """What a planner may do with depth of this image, at most."""
+        if self.is_blind:
+            return PlannerUse.NONE
+        return PlannerUse.MARK if self.problem else PlannerUse.MARK_AND_CLEAR
 
-def check_image(rgb: RgbImage) -> ImageCheck:
+
+def check_image(rgb: RgbImage, is_visible: Mask | None = None) -> ImageCheck:
     """Return what an image is worth, by its strongest edges over its noise.
 
     A network gives plausible depth for a covered lens, too. Edges of usual images, the 99th
@@ -40,11 +48,13 @@ def check_image(rgb: RgbImage) -> ImageCheck:
 
     Args:
         rgb: (H, W, 3) uint8.
+        is_visible: (H, W) bool, False = no image there, as beside a rectified one.
     """
     height, width = rgb.shape[:2]
     if min(height, width) < _LEAST_SIDE_PX:
         return ImageCheck()
-    contrast, grey = _contrast(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
+    image = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    contrast, grey = _contrast(image, is_visible)
     if contrast >= _CLEAR:
         return ImageCheck()
     clarity = max(0.0, (contrast - _DIM) / (_CLEAR - _DIM))
@@ -56,7 +66,7 @@ def check_image(rgb: RgbImage) -> ImageCheck:
     return ImageCheck(clarity=0.0, is_blind=is_blind, problem=problem)
 
 
-def _contrast(image: Grey) -> tuple[float, Grey]:
+def _contrast(image: Grey, is_visible: Mask | None) -> tuple[float, Grey]:
     """Return the strength of the strongest edges beyond noise, and the small image."""
     height, width = image.shape
     shrink = min(1.0, _WIDTH_PX / width)
@@ -64,11 +74,20 @@ def _contrast(image: Grey) -> tuple[float, Grey]:
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     signed = small.astype(np.int16)
     across = np.abs(np.diff(signed, axis=1)[:-1])
-    strongest = np.maximum(across, np.abs(np.diff(signed, axis=0)[:, :-1])).ravel()
+    strongest = np.maximum(across, np.abs(np.diff(signed, axis=0)[:, :-1]))
+    if is_visible is not None:
+        strongest *= _is_inside(is_visible, size)
+    strongest = strongest.ravel()
     place = int(_STRONGEST * strongest.size)
     edge = float(np.partition(strongest, place)[place])
-    noise = _noise(image) * shrink
+    noise = min(_noise(image), _MAX_NOISE) * shrink
     return math.sqrt(max(edge**2 - (_NOISE_REACH * noise) ** 2, 0.0)), small
+
+
+def _is_inside(is_visible: Mask, size: tuple[int, int]) -> Mask:
+    """Tell which gradients of the small image lie within the visible part."""
+    whole = cv2.resize(is_visible.view(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) == 255
+    return np.asarray(whole[:-1, :-1] & whole[1:, :-1] & whole[:-1, 1:], np.bool_)
 
 
 def _noise(image: Grey) -> float:

@@ -17,6 +17,7 @@ from mono_depth.errors import ModelError
 from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
+from mono_depth.pipeline.image_check import ImageCheck, check_image
 from mono_depth.pipeline.memory_fallback import ModelLoader
 from mono_depth.pipeline.output_form import output_form
 from mono_depth.pipeline.own_metres import OwnMetres
@@ -47,6 +48,7 @@ class DepthPipeline:
         self._own_metres = OwnMetres()
         # Of the newest frame: source, whether it is held from an earlier run, scale.
         self._source_scale: tuple[str, bool, float] | None = None
+        self._last_scale: ScaleStatus | None = None
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         # Engines have threads of their own; what is before and after them is small.
@@ -88,6 +90,9 @@ class DepthPipeline:
         """
         if self._loader is not None and self._loader.has_failed:
             raise ModelError(self._loader.problem)
+        check = check_image(frame.rgb, frame.is_visible)
+        if check.is_blind and frame.sensor_depth_m is None:
+            return self._blind(frame, check)
         config, watch = self._config, _StopWatch(self.model.device)
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
@@ -108,8 +113,9 @@ class DepthPipeline:
             form = output_form(self.model, frame, prediction, completed, config)
             earlier = self._earlier_scale(form)
             depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier)
-            scale = replace(scale, conflict=conflict or scale.conflict)
+            scale = replace(scale, conflict=conflict or scale.conflict, image_allows=check.allows)
             self._note_measured(scale, form)
+            self._last_scale = scale
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
             watch.lap("scale")
@@ -130,11 +136,34 @@ class DepthPipeline:
             is_guided=config.refine.mode == "guided",
             network_depth_m=past.depth_m,
             network_relative=past.relative,
-            network_confidence=past.confidence,
+            network_confidence=_dimmed(past.confidence, check.clarity, past.relative),
+            image_problem=check.problem,
             network_mask=prediction.mask,
             network_reasons=prediction.reasons,
             completed=completed,
             stage_ms=watch.stage_ms,
+        )
+
+    def _blind(self, frame: Frame, check: ImageCheck) -> DepthResult:
+        """Return that nothing is known; what a network says of a covered lens is a guess."""
+        self._metric_past.reset()
+        self._relative_past.reset()
+        nothing = ScaleStatus(source="none", state="uninitialised", reason=check.problem)
+        scale = replace(self._last_scale or nothing, image_allows=check.allows)
+        unknown = torch.full((1, 1), torch.nan, device=self.model.device)
+        return DepthResult(
+            stamp_ns=frame.stamp_ns,
+            frame_id=frame.frame_id,
+            rgb=frame.rgb,
+            rgb_tensor=torch.from_numpy(frame.rgb).to(self.model.device),
+            intrinsics=frame.intrinsics,
+            scale=scale,
+            limits=_limits(self._config),
+            kind=self.model.kind,
+            network_depth_m=unknown if scale.is_metric else None,
+            network_relative=unknown,
+            network_confidence=None,
+            image_problem=check.problem,
         )
 
     def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
@@ -161,7 +190,7 @@ class DepthPipeline:
         """Forget earlier frames."""
         self._scale.reset()
         self._own_metres.reset()
-        self._source_scale = None
+        self._source_scale = self._last_scale = None
         self._metric_past.reset()
         self._relative_past.reset()
 
@@ -249,6 +278,15 @@ class _Past:
     confidence: torch.Tensor | None
     mode: str
     reset: str
+
+
+def _dimmed(
+    confidence: torch.Tensor | None, clarity: float, values: torch.Tensor
+) -> torch.Tensor | None:
+    """Return the confidence of depth of an image of some clarity, 0..1."""
+    if clarity == 1.0:
+        return confidence
+    return clarity * (torch.ones_like(values) if confidence is None else confidence)
 
 
 def _limits(config: PipelineConfig) -> DepthLimits:

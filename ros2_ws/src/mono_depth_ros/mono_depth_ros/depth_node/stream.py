@@ -125,6 +125,7 @@ class DepthStream:
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
         self.temporal_mode = self.completed = ""  # of the newest frame
+        self._image_problem = ""
         self._back_off = BackOff()
         self._last_failure = ""
         self._worker: LatestWorker[_Arrival] = LatestWorker(
@@ -146,7 +147,7 @@ class DepthStream:
     @property
     def image_doubt(self) -> str:
         """Why the depth may be wrong although the images can be read, "" = no reason is seen."""
-        return self._reader.doubt
+        return self._image_problem or self._reader.doubt
 
     @property
     def unended_jpegs(self) -> int:
@@ -284,6 +285,7 @@ class DepthStream:
 
         self._tell_scale(result.scale)
         self.temporal_mode, self.completed = result.temporal, result.completed
+        self._image_problem, infer_ms = result.image_problem, result.stage_ms.get("infer", 0.0)
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:
@@ -299,9 +301,9 @@ class DepthStream:
                 "decode": decode_ms,
                 **result.stage_ms,
                 **publish_ms,
-                "beyond_inference": total_ms - result.stage_ms["infer"],
+                "beyond_inference": total_ms - infer_ms,
                 "total": total_ms,
-                "latency_beyond_inference": latency_ms - result.stage_ms["infer"],
+                "latency_beyond_inference": latency_ms - infer_ms,
             },
             nan_ratio=None if depth_m is None else _nan_ratio(depth_m),
         )

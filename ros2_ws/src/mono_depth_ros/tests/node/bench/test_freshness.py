@@ -25,7 +25,7 @@ def test_a_slow_network_behind_a_fast_camera_stays_fresh_and_loses_nothing(
     tiny_models: Path, tmp_path: Path
 ) -> None:
     image = np.full((480, 640, 3), 201, np.uint8)  # blue: one round of work, see tiny_models
-    image[..., 0] = np.linspace(50, 200, 640)  # red: depth that is not the same everywhere
+    image[..., 0] = np.repeat((50, 100, 150, 200), 160)  # red: depth that is not alike everywhere
     cv2.imwrite(str(tmp_path / "picture.png"), image[..., ::-1])
     parameters = {
         "model": "tiny_slow",

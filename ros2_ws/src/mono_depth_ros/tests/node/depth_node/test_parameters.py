@@ -727,9 +727,7 @@ def test_weights_for_research_need_a_word(depth_bench):
 
 @proves("completion.source", "completion.min_points")
 def test_completion_takes_the_depth_it_is_told_to_take(depth_bench, completing_models):
-    bench = depth_bench(
-        model="small_lingbot", engine="torch", registry=str(completing_models)
-    )
+    bench = depth_bench(model="small_lingbot", engine="torch", registry=str(completing_models))
     bench.calibrate(width=128, height=96)
     rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     guessed = depth_m(bench, rgb)
