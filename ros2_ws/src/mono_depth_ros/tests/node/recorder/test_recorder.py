@@ -172,6 +172,30 @@ def test_without_metres_relative_depth_is_recorded(ros, robot, tmp_path):
     assert "no metres: the model gives no metres" in describe(summary(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("state", "planner_use", "expected"),
+    [
+        ("valid", "mark_and_clear", "scale    metres from sparse_points\n"),
+        ("held", "mark", "scale    metres from sparse_points, held: measured before\n"),
+        ("degraded", "mark", "scale    metres from sparse_points, degraded: measured before\n"),
+        ("lost", "none", "scale    no metres: measured before\n"),
+    ],
+)
+def test_the_table_says_what_the_metres_are_worth(state, planner_use, expected):
+    recording = Recording(max_moments=1)
+    recording.on_diagnosis(
+        {
+            "scale_source": "sparse_points",
+            "scale_state": state,
+            "scale_reason": "measured before",
+            "planner_use": planner_use,
+        }
+    )
+    found = recording.summary()
+    assert found["scale"]["planner_use"] == planner_use
+    assert expected in describe(found)
+
+
 def test_it_finishes_after_the_given_time_of_depth(ros, robot, tmp_path):
     node = recorder(ros, robot, tmp_path, seconds=2.0)
     robot.send_depth(robot.header(age_ms=2500.0))
