@@ -79,6 +79,8 @@ def measure(
         covariance=np.diag((variance, 1.0)),
         slope_seen=False,
         inliers=inliers,
+        spread=_INLIER,
+        follows=False,
     )
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, Prediction
 from mono_depth.scale import ground_plane, sparse_points
-from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
+from mono_depth.scale.fit import Fit, Points, Rejection
 from mono_depth.scale.grid import OutputGrid
 from mono_depth.scale.odometry import BaselineTriangulation
 from mono_depth.scale.scale_shift import METRIC_KINDS, Pivot, ScaleShift
+from mono_depth.scale.visible_points import Belief, fit_visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class Sources:
         config: ScaleConfig,
         *,
         shape: ScaleShift | None,
+        belief: Belief | None,
         free_slope: bool,
     ) -> Fit | Rejection:
         """Return what a source measures.
@@ -58,6 +60,7 @@ class Sources:
             view: the frame.
             config: limits.
             shape: scale and shift whose slope is kept where the source does not show it.
+            belief: the scale so far, None = there is none.
             free_slope: False = always keep it.
         """
         if source == "ground_plane":
@@ -67,9 +70,10 @@ class Sources:
         else:
             found = _sparse(view)
         if isinstance(found, Points):
-            found = fit_points(
+            found = fit_visible(
                 found,
                 pivot=view.pivot,
+                belief=belief if source == "sparse_points" else None,
                 shape=shape,
                 min_points=config.min_points,
                 free_slope=free_slope,

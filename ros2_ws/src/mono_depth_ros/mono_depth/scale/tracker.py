@@ -99,6 +99,7 @@ class ScaleTracker:
                     view,
                     config,
                     shape=scale_filter.scale_shift,
+                    belief=scale_filter.belief,
                     free_slope=scale_filter.sees_slope,
                 )
                 scale_filter.correct(found, frame.stamp_ns)
@@ -108,7 +109,9 @@ class ScaleTracker:
             is_metric = kind in METRIC_KINDS
             # the ground, or a few corners, do not tell more than one number well
             self._filters[source] = ScaleFilter(
-                is_metric=is_metric, sees_slope=source == "sparse_points" or not is_metric
+                is_metric=is_metric,
+                sees_slope=source == "sparse_points" or not is_metric,
+                y_is_depth=kind is OutputKind.DEPTH_AFFINE,
             )
         return self._filters[source]
 
