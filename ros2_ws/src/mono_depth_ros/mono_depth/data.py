@@ -131,6 +131,7 @@ class Prediction:
     confidence: torch.Tensor | None = None  # (h, w) float32, 0..1, None = the model has none
     mask: torch.Tensor | None = None  # (h, w) bool, True = completion had no depth there
     reasons: torch.Tensor | None = None  # (h, w) uint8 of `HoleReason`, why; None = it was a hole
+    image_only: torch.Tensor | None = None  # (h, w) values before hints moved them; None = none did
 
 
 @dataclass(frozen=True, kw_only=True)
