@@ -134,6 +134,7 @@ class Prediction:
     # Relative deviation of the scale of its metres, by the network's record; NaN = not told.
     scale_sigma_rel: float = math.nan
     is_measured: bool = False  # its metres are those of a depth sensor, which it completed
+    image_only: torch.Tensor | None = None  # (h, w) values before hints moved them; None = none did
 
 
 class PlannerUse(str, Enum):

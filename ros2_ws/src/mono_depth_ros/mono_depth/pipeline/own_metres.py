@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import torch
 
 from mono_depth.data import Frame, Prediction
-from mono_depth.models.protocol import CompletionModel, DepthModel, GuidedModel, Hints
+from mono_depth.models.protocol import CompletionModel, DepthModel
 from mono_depth.scale import sparse_points
 from mono_depth.scale.scale_shift import METRIC_KINDS
 
-_PERIOD_S = 5.0  # a guided network runs once more for it
+_PERIOD_S = 5.0
 _MOST = 3.0  # times: more is no error of a network, rather another unit
 _LEAST_POINTS = 20
 
@@ -30,9 +31,7 @@ class OwnMetres:
         self._checked_ns: int | None = None
         self._conflict = ""
 
-    def conflict(
-        self, model: DepthModel, frame: Frame, rgb: torch.Tensor, prediction: Prediction
-    ) -> str:
+    def conflict(self, model: DepthModel, frame: Frame, prediction: Prediction) -> str:
         """Return what contradicts what, "" = nothing, or the network has no metres of its own.
 
         Looks once in a while, and remembers what it saw.
@@ -40,7 +39,6 @@ class OwnMetres:
         Args:
             model: the network.
             frame: with or without depth.
-            rgb: the image of `frame` on the model's device.
             prediction: of the model for `frame`.
         """
         has_metres = prediction.kind in METRIC_KINDS and not isinstance(model, CompletionModel)
@@ -50,8 +48,8 @@ class OwnMetres:
         if not self._is_due(frame.stamp_ns):
             return self._conflict
         self._checked_ns = frame.stamp_ns
-        if isinstance(model, GuidedModel):
-            prediction = model.infer_guided(rgb, frame.intrinsics, Hints())
+        if prediction.image_only is not None:
+            prediction = replace(prediction, values=prediction.image_only)
         points = sparse_points.collect(frame, frame.intrinsics, prediction)
         self._conflict = ""
         if len(points.x) >= _LEAST_POINTS:

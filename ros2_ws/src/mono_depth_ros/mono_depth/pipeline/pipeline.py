@@ -106,8 +106,7 @@ class DepthPipeline:
                 self._step_down(reason)
                 rgb = rgb.to(self.model.device)
                 prediction, completed = self._predict(frame, rgb)
-            with torch_threads(self._network_threads):
-                conflict = self._own_metres.conflict(self.model, frame, rgb, prediction)
+            conflict = self._own_metres.conflict(self.model, frame, prediction)
             watch.lap("infer")
             check_informative(prediction)
             form = output_form(self.model, frame, prediction, completed, config)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mono_depth.data import Mask
 from mono_depth.scale.scale_shift import Floats, Pivot, ScaleShift
 
 MIN_SLOPE = 0.02  # a network that tells near from far at all
@@ -23,6 +25,7 @@ _COVARIANCE = 3.0  # errors of neighbouring points are alike, so they tell less 
 _MIN_SHARE = 0.4
 _MIN_AFFINE = 6  # inliers that slope and level need
 _MIN_RANGE = 0.25  # of the frame's width that they must cover
+_MIN_CORRELATION = 0.7  # of points and network where one follows the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,9 @@ class Fit:
     covariance: Floats  # (2, 2) of level and slope; without a seen slope only [0, 0] counts
     slope_seen: bool  # False: the slope was given, not measured
     inliers: int
+    spread: float  # robust relative deviation of the points about it
+    hidden: int = 0  # points that were left out, because they lie behind what is seen
+    follows: bool  # near and far of the points are near and far of the network, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,10 @@ class Points:
         """
         safe = np.maximum(y_of_law, 1e-9)
         return np.asarray(safe / self.y - 1.0 if self.y_is_depth else self.y / safe - 1.0)
+
+    def only(self, chosen: Mask) -> Points:
+        """Return some of the points."""
+        return replace(self, x=self.x[chosen], y=self.y[chosen], sigma=self.sigma[chosen])
 
 
 def fit_points(
@@ -168,13 +178,24 @@ def _refined(points: Points, pivot: Pivot, start: _Start, *, fixed: bool) -> Fit
         step = np.linalg.solve(normal, jacobian @ (weight * error))
         level -= float(np.clip(step[0], -0.5, 0.5))
         slope = float(np.clip(slope - step[1], MIN_SLOPE, steepest))
+    agrees = np.abs(error) < _INLIER * deviation
     return Fit(
         level=level,
         slope=slope,
         covariance=np.asarray(np.linalg.inv(normal), np.float64) * _COVARIANCE,
         slope_seen=not fixed,
-        inliers=int((np.abs(error) < _INLIER * deviation).sum()),
+        inliers=int(agrees.sum()),
+        spread=start.spread,
+        follows=_follows(points.x[agrees], points.y[agrees]),
     )
+
+
+def _follows(x: Floats, y: Floats) -> bool:
+    """Tell whether y grows with x beyond chance: points behind a thing do not know its shape."""
+    if x.size < _MIN_AFFINE or not (np.ptp(x) > 0.0 and np.ptp(y) > 0.0):
+        return False
+    correlation = float(np.corrcoef(x, y)[0, 1])
+    return correlation > max(_MIN_CORRELATION, _REACH / math.sqrt(x.size))
 
 
 def _shows_slope(points: Points, pivot: Pivot, fit: Fit) -> bool:

@@ -19,6 +19,7 @@ _BASELINE = 2  # grid cells between the points that a normal is made from
 _TRIALS = 100
 _SCORED = 300
 _INLIER = 0.02  # of the camera's height over the plane: distances of points from it
+_ON_PLANE = 0.1  # of the camera's height
 _TUKEY = 4.685
 _ITERATIONS = 6
 _MIN_CELLS = 100
@@ -42,7 +43,12 @@ _LEVEL_CAMERA = np.array((0.0, 1.0, 0.0))
 
 
 def measure(
-    grid: OutputGrid, pivot: Pivot, *, height_m: float, gravity_camera: Floats | None
+    grid: OutputGrid,
+    pivot: Pivot,
+    *,
+    height_m: float,
+    gravity_camera: Floats | None,
+    now: OutputGrid | None = None,
 ) -> Fit | Rejection:
     """Measure the level of scale of a model of metres.
 
@@ -52,6 +58,8 @@ def measure(
         height_m: of the optical centre over the ground.
         gravity_camera: (3,) unit vector of gravity in the optical frame, None = a camera that looks
             about level is assumed.
+        now: what hints have made of `grid`; then the plane is sought in `grid`, and measured where
+            it is now. None = they have not changed it.
     """
     gates, down = (_ASSUMED, _LEVEL_CAMERA) if gravity_camera is None else (_KNOWN, gravity_camera)
     points = _points(1.0 / grid.x, grid.camera)
@@ -71,6 +79,12 @@ def measure(
     beneath = float((candidates @ normal > 1.25).mean())
     if beneath > _MAX_BELOW:
         return Rejection(reason="the widest plane is not the lowest: a table, or stairs")
+    if now is not None:
+        ground = np.abs(points @ normal - 1.0) < _ON_PLANE
+        plane = _plane(_points(1.0 / now.x, now.camera)[ground], down, gates.plane)
+        if plane is None:
+            return Rejection(reason="hints have bent the plane that the image shows")
+        normal, sigma, inliers = plane
     distance = 1.0 / float(np.linalg.norm(normal))
     variance = sigma**2 + _FLOOR_SIGMA**2
     return Fit(
@@ -79,6 +93,8 @@ def measure(
         covariance=np.diag((variance, 1.0)),
         slope_seen=False,
         inliers=inliers,
+        spread=_INLIER,
+        follows=False,
     )
 
 

@@ -91,7 +91,12 @@ def with_focal_rule(
     if prediction.kind is not OutputKind.METRIC:
         return prediction
     factor = intrinsics.fx / intrinsics.width / config.reference_focal
-    return replace(prediction, values=prediction.values * factor)
+    own = prediction.image_only
+    return replace(
+        prediction,
+        values=prediction.values * factor,
+        image_only=None if own is None else own * factor,
+    )
 
 
 def to_relative(prediction: Prediction) -> torch.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from mono_depth.config import ScaleConfig
 from mono_depth.scale.fit import MIN_SLOPE, Fit, Rejection
 from mono_depth.scale.scale_shift import IDENTITY, Floats, Pivot, ScaleShift
+from mono_depth.scale.visible_points import Belief
 
 _FIRST_LEVEL_SIGMA = 1.0  # of a metric model before anything was measured, in log depth
 _FIRST_SLOPE_SIGMA = 0.5  # share of the slope
@@ -19,7 +20,11 @@ _DRIFT_GAIN = 0.05
 _GATE = 13.8  # chi-square with 2 degrees of freedom, 99.9 %
 _GATE_LEVEL = 10.8  # with 1 degree
 _JUMP_FRAMES = 5  # refused in a row that agree are a jump of scale, not errors
+_FARTHER_FRAMES = 8  # the same of a jump that puts all farther away: what is wrong then is unsafe
+_LEAP = 0.22  # log depth; farther by more is a jump, and needs points that follow near and far
 _WINDOW = 10  # measurements that trust is judged by
+_SPREAD_GROWTH = 1.1  # of the usual spread of points, lest what is hidden passes for noise
+_MOST_HIDDEN = 0.5  # of the points; of more the few others are followed, but in doubt
 _MIN_ACCEPTED = 3
 _MIN_INLIERS = 40  # of these together
 _MIN_SHARE = 0.7
@@ -33,8 +38,9 @@ _STALE_STEPS, _LOST_STEPS = 2.5, 6.5  # usual steps without a measurement that a
 class ScaleFilter:
     """Level and slope over time. The slope may be out of sight of a source."""
 
-    def __init__(self, *, is_metric: bool, sees_slope: bool) -> None:
+    def __init__(self, *, is_metric: bool, sees_slope: bool, y_is_depth: bool) -> None:
         self._is_metric, self.sees_slope = is_metric, sees_slope
+        self._y_is_depth = y_is_depth
         self.reset()
 
     def reset(self) -> None:
@@ -44,12 +50,15 @@ class ScaleFilter:
         self._mean = np.zeros(2)
         self._covariance = np.diag((_FIRST_LEVEL_SIGMA**2, 0.0))
         self._drift = _FIRST_DRIFT_OF_SLOPE if self.sees_slope else _FIRST_DRIFT
-        self._jumped: deque[Fit] = deque(maxlen=_JUMP_FRAMES)
+        self._jumped: deque[Fit] = deque(maxlen=_FARTHER_FRAMES)
         self._stamp_ns: int | None = None
         self._steps_s: deque[float] = deque(maxlen=_STEPS)
         self._verdicts: deque[int] = deque(maxlen=_WINDOW)
+        self._spreads: deque[float] = deque(maxlen=_WINDOW)
         self._is_trusted = False
         self._is_lost = False
+        self._are_hidden = False  # most points of the last measurement
+        self._is_unsure = False  # it came back farther than it was lost, and nothing confirms it
         self._accepted_ns: int | None = None
         self.inliers = 0
         self.last_reject = ""
@@ -58,6 +67,20 @@ class ScaleFilter:
     def scale_shift(self) -> ScaleShift | None:
         """What is believed now; None before the first measurement of no metric model."""
         return self._scale_shift
+
+    @property
+    def belief(self) -> Belief | None:
+        """What a measurement is held against; None = nothing."""
+        if self._scale_shift is None:
+            return None
+        return Belief(
+            law=self._scale_shift,
+            sigma=float(np.sqrt(self._covariance[0, 0])),
+            spread=self._usual_spread() if self._is_trusted else np.nan,
+        )
+
+    def _usual_spread(self) -> float:
+        return float(np.median(self._spreads)) if self._spreads else np.inf
 
     @property
     def sigma_rel(self) -> float:
@@ -96,6 +119,8 @@ class ScaleFilter:
             sigma > config.valid_sigma
             or age_s > self._limit_s(config.stale_s, _STALE_STEPS)
             or share < _KEPT_SHARE
+            or self._are_hidden
+            or self._is_unsure
         ):
             return "degraded"
         return "valid"
@@ -138,7 +163,11 @@ class ScaleFilter:
             self._verdicts.append(0)
             return
         self._jumped.clear()
-        self._verdicts.append(fit.inliers)
+        self._spreads.append(min(fit.spread, _SPREAD_GROWTH * self._usual_spread()))
+        self._are_hidden = fit.hidden > _MOST_HIDDEN * (fit.hidden + fit.inliers)
+        if self._are_hidden:
+            self.last_reject = f"{fit.hidden} points lie behind what is seen"
+        self._verdicts.append(0 if self._are_hidden else fit.inliers)
         self._accepted_ns = stamp_ns
         self.inliers = fit.inliers
 
@@ -155,8 +184,13 @@ class ScaleFilter:
         innovation = np.array((fit.level, fit.slope))[:rows] - self._mean[:rows]
         expected = self._covariance[:rows, :rows] + fit.covariance[:rows, :rows]
         surprise = float(innovation @ np.linalg.solve(expected, innovation))
-        if surprise > (_GATE if rows == 2 else _GATE_LEVEL):
-            return self._jump(fit, surprise)
+        farther = innovation[0] if self._y_is_depth else -innovation[0]
+        is_leap = not is_first and farther > _LEAP
+        limit = _GATE if rows == 2 else _GATE_LEVEL
+        if surprise > limit or (is_leap and self._is_trusted):
+            return self._jump(fit, surprise, farther=farther)
+        if is_leap or fit.follows:
+            self._is_unsure = is_leap and not fit.follows
         if not is_first:
             # the drift that explains the innovations: their mean surprise is then 1
             ratio = min(float(innovation[0] ** 2 / expected[0, 0]), 9.0)
@@ -168,18 +202,28 @@ class ScaleFilter:
         self._update_law()
         return True
 
-    def _jump(self, fit: Fit, surprise: float) -> bool:
-        """Start over from a level that several fits in a row agree on."""
+    def _jump(self, fit: Fit, surprise: float, *, farther: float) -> bool:
+        """Start over from a level that several fits in a row agree on.
+
+        A leap farther is not believed of points that do not follow the network: they may all
+        be hidden behind what it sees. Only a scale that is lost may come back so, in doubt.
+        """
         self.last_reject = (
             f"contradicts the scale so far: {np.sqrt(surprise):.1f} deviations, "
             f"factor {np.exp(fit.level - self._mean[0]):.2f}"
         )
-        self._jumped.append(fit)
-        levels = np.array([other.level for other in self._jumped])
-        noise = np.sqrt([other.covariance[0, 0] for other in self._jumped])
-        agree = bool((np.abs(levels - np.median(levels)) < 3.0 * noise + 0.05).all())
-        if len(self._jumped) < _JUMP_FRAMES or not agree:
+        is_leap = farther > _LEAP and not fit.follows
+        if is_leap and self._is_trusted:
+            self._jumped.clear()
             return False
+        self._jumped.append(fit)
+        recent = list(self._jumped)[-(_FARTHER_FRAMES if farther > 0.0 else _JUMP_FRAMES) :]
+        levels = np.array([other.level for other in recent])
+        noise = np.sqrt([other.covariance[0, 0] for other in recent])
+        agree = bool((np.abs(levels - np.median(levels)) < 3.0 * noise + 0.05).all())
+        if len(recent) < (_FARTHER_FRAMES if farther > 0.0 else _JUMP_FRAMES) or not agree:
+            return False
+        self._is_unsure = is_leap
         self._start(fit)
         return True
 

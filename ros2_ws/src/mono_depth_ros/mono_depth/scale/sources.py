@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, Prediction
 from mono_depth.scale import ground_plane, sparse_points
-from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
+from mono_depth.scale.fit import Fit, Points, Rejection
 from mono_depth.scale.grid import OutputGrid
 from mono_depth.scale.odometry import BaselineTriangulation
 from mono_depth.scale.scale_shift import METRIC_KINDS, Pivot, ScaleShift
+from mono_depth.scale.visible_points import Belief, fit_visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,15 @@ class ScaleInput:
     frame: Frame
     intrinsics: Intrinsics
     grid: OutputGrid
+    image_only: OutputGrid  # the same before hints moved the network
     pivot: Pivot
+
+    @property
+    def moved(self) -> float:
+        """How much hints have put all farther, in log depth."""
+        with np.errstate(invalid="ignore"):
+            moved = np.log(self.image_only.x / self.grid.x)
+        return float(np.nanmedian(moved)) if np.isfinite(moved).any() else 0.0
 
     @classmethod
     def of(cls, prediction: Prediction, frame: Frame, intrinsics: Intrinsics) -> ScaleInput | None:
@@ -31,8 +42,16 @@ class ScaleInput:
         pivot = Pivot.of(grid.x)
         if pivot is None:
             return None
+        own = grid
+        if prediction.image_only is not None:
+            own = OutputGrid.of(replace(prediction, values=prediction.image_only), intrinsics)
         return cls(
-            prediction=prediction, frame=frame, intrinsics=intrinsics, grid=grid, pivot=pivot
+            prediction=prediction,
+            frame=frame,
+            intrinsics=intrinsics,
+            grid=grid,
+            image_only=own,
+            pivot=pivot,
         )
 
 
@@ -49,6 +68,7 @@ class Sources:
         config: ScaleConfig,
         *,
         shape: ScaleShift | None,
+        belief: Belief | None,
         free_slope: bool,
     ) -> Fit | Rejection:
         """Return what a source measures.
@@ -58,6 +78,7 @@ class Sources:
             view: the frame.
             config: limits.
             shape: scale and shift whose slope is kept where the source does not show it.
+            belief: the scale so far, None = there is none.
             free_slope: False = always keep it.
         """
         if source == "ground_plane":
@@ -67,9 +88,10 @@ class Sources:
         else:
             found = _sparse(view)
         if isinstance(found, Points):
-            found = fit_points(
+            found = fit_visible(
                 found,
                 pivot=view.pivot,
+                belief=belief if source == "sparse_points" else None,
                 shape=shape,
                 min_points=config.min_points,
                 free_slope=free_slope,
@@ -97,14 +119,21 @@ def _ground(view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
         reason = "the height of the camera is unknown: set scale.camera_height_m"
         return Rejection(reason=reason, is_doubt=False)
     down = view.frame.gravity_camera
-    return ground_plane.measure(view.grid, view.pivot, height_m=height, gravity_camera=down)
+    # what hints have put on the ground cannot tell where it is
+    return ground_plane.measure(
+        view.image_only,
+        view.pivot,
+        height_m=height,
+        gravity_camera=down,
+        now=None if view.image_only is view.grid else view.grid,
+    )
 
 
 def _plausible(found: Fit | Rejection, view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
     """Refuse a correction that no model of metres needs."""
     if isinstance(found, Rejection) or view.prediction.kind not in METRIC_KINDS:
         return found
-    factor = math.exp(math.log(view.pivot.middle) - found.level)
+    factor = math.exp(math.log(view.pivot.middle) - found.level + view.moved)
     if 1.0 / config.max_correction <= factor <= config.max_correction:
         return found
     return Rejection(

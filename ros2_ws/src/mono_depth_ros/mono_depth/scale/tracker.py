@@ -12,6 +12,7 @@ from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction, ScaleStatus
 from mono_depth.errors import FrameError
 from mono_depth.scale import sparse_points
+from mono_depth.scale.contradiction import contradiction
 from mono_depth.scale.held_scale import HeldScale
 from mono_depth.scale.kinds import MEASURED, to_metres, with_focal_rule
 from mono_depth.scale.scale_filter import ScaleFilter
@@ -47,6 +48,8 @@ class ScaleTracker:
         self._kind: OutputKind | None = None
         self._stamp_ns: int | None = None
         self._pivot: Pivot | None = None
+        self._moved = 0.0  # log depth, by hints
+        self._is_contradicted = False
         self._in_use = ""
         self._held: ScaleShift | None = None  # of the source that was used last
 
@@ -82,9 +85,41 @@ class ScaleTracker:
         self._measure(prediction, frame, intrinsics, config)
         depth_m, status = self._chosen(prediction, frame, config, earlier)
         conflict = self._conflict(config, frame.stamp_ns)
-        if conflict and "model" not in conflict and status.state == "valid":
+        is_grave = bool(conflict) and "model" not in conflict
+        contradicted = self._contradicted(depth_m, status.source, prediction, frame, config)
+        if contradicted and not is_grave:
+            conflict, is_grave = contradicted, True
+        if is_grave and status.state == "valid":
             status = replace(status, state="degraded", reason=conflict)
         return depth_m, replace(status, conflict=conflict)
+
+    def _contradicted(
+        self,
+        depth_m: torch.Tensor | None,
+        source: str,
+        prediction: Prediction,
+        frame: Frame,
+        config: ScaleConfig,
+    ) -> str:
+        """Return how the metres contradict the network, "" = not, or two sources agree on them."""
+        already, self._is_contradicted = self._is_contradicted, False
+        if depth_m is None:
+            return ""
+        has_points = sparse_points.has_any(frame) and source != "ground_plane"
+        by = "sparse_points" if has_points else source
+        name = source if source in MEASURED else "hints"
+        found = contradiction(depth_m, prediction, name, by=by, already=already)
+        self._is_contradicted = bool(found)
+        return "" if self._has_witness(source, config, frame.stamp_ns) else found
+
+    def _has_witness(self, source: str, config: ScaleConfig, stamp_ns: int) -> bool:
+        """Tell whether another source has measured the same."""
+        used = self._filters.get(source)
+        return used is not None and any(
+            abs(other.level - used.level) < _CONFLICT_SHARE
+            for name, other in self._filters.items()
+            if name != source and other.state(stamp_ns, config) == "valid"
+        )
 
     def _went_back(self, stamp_ns: int, config: ScaleConfig) -> bool:
         """Tell a clock that started over from a frame that is late."""
@@ -103,6 +138,7 @@ class ScaleTracker:
         self._pivot = None if view is None else view.pivot
         if view is None:
             return
+        self._moved = view.moved
         for source in dict.fromkeys((*asked, *self._filters)):
             scale_filter = self._filter_of(source, prediction.kind)
             scale_filter.expire(frame.stamp_ns, config)
@@ -113,6 +149,7 @@ class ScaleTracker:
                     view,
                     config,
                     shape=scale_filter.scale_shift,
+                    belief=scale_filter.belief,
                     free_slope=scale_filter.sees_slope,
                 )
                 scale_filter.correct(found, frame.stamp_ns)
@@ -122,7 +159,9 @@ class ScaleTracker:
             is_metric = kind in METRIC_KINDS
             # the ground, or a few corners, do not tell more than one number well
             self._filters[source] = ScaleFilter(
-                is_metric=is_metric, sees_slope=source == "sparse_points" or not is_metric
+                is_metric=is_metric,
+                sees_slope=source == "sparse_points" or not is_metric,
+                y_is_depth=kind is OutputKind.DEPTH_AFFINE,
             )
         return self._filters[source]
 
@@ -266,7 +305,8 @@ class ScaleTracker:
             if scale_filter.state(stamp_ns, config) in _USABLE
         ]
         if self._pivot is not None and self._kind in METRIC_KINDS:
-            trusted.append(("model", math.log(self._pivot.middle), _MODEL_SIGMA))
+            level = math.log(self._pivot.middle) + self._moved
+            trusted.append(("model", level, _MODEL_SIGMA))
         for (name, level, sigma), (other, other_level, other_sigma) in combinations(trusted, 2):
             apart = abs(level - other_level)
             limit = max(_CONFLICT_SIGMAS * math.hypot(sigma, other_sigma), _CONFLICT_SHARE)

@@ -27,6 +27,7 @@ _ABSENT = 1e6
 _GOLDEN = 0.6180339887498949  # its multiples are spread evenly
 _ALIKE_WIDTHS = 0.8  # distance over which errors stay alike, in widths of the image
 _ALIKE_LOG = 1.5  # the same in log depth
+_ALONE = (0.4, 0.9)  # log depth that a pixel moves: its confidence is still whole, and none
 _MAX_CORRECTION = 0.7  # log depth; a known value farther off the others is taken for wrong
 
 
@@ -131,6 +132,20 @@ def with_hints(
     moved = torch.where(is_guess, moved, followed)
     log_depth = moved + on_ground * (ground.nan_to_num() - moved)
     return log_depth, predicted[:, 1] + spread_change
+
+
+def unmoved(moved: torch.Tensor) -> torch.Tensor:
+    """Return (B, h, w) 1 = moved like the others, to 0 = moved much farther than they were.
+
+    What hints have moved alone may be right, yet neither the image nor they say so: a floor that
+    is drawn on where it ends looks like any other.
+
+    Args:
+        moved: (B, h, w) change of log depth by hints.
+    """
+    common = moved.flatten(1).median(1).values[:, None, None]
+    least, most = _ALONE
+    return ((most - (moved - common).abs()) / (most - least)).clamp(0.0, 1.0)
 
 
 def _ground_shift(off: torch.Tensor, on_ground: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ from torch import nn
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError
 from mono_depth.models.batch import check_batch
-from mono_depth.models.nano.hints import evidence, follow, ground_log, with_hints
+from mono_depth.models.nano.hints import evidence, follow, ground_log, unmoved, with_hints
 from mono_depth.models.nano.net import NanoNet, fold_batch_norm
 from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
@@ -162,13 +162,16 @@ class Nano:
             seen = evidence(predicted, log_depth, known_log, ground)
             said = self.hint_net(image, rays, seen)
             log_depth, log_spread = with_hints(predicted, log_depth, known_log, ground, said)
-        if hints.depth_m is None:
-            return self._prediction(log_depth[0], log_spread[0], camera)
         is_known = known_log.isfinite()
         if hints.keeps_depth:
             log_depth = torch.where(is_known, known_log, log_depth)
         prediction = self._prediction(log_depth[0], log_spread[0], camera)
-        rating = prediction.confidence
+        kept = unmoved(log_depth - predicted[:, 0])[0]
+        rating = None if prediction.confidence is None else prediction.confidence * kept
+        image_only = predicted[0, 0].exp() * focal_factor(camera)
+        prediction = replace(prediction, confidence=rating, image_only=image_only)
+        if hints.depth_m is None:
+            return prediction
         if hints.keeps_depth and rating is not None:  # what was measured is no guess
             rating = rating.masked_fill(is_known[0], 1.0)
         return replace(prediction, confidence=rating, mask=~is_known[0])

@@ -1,0 +1,60 @@
+"""Whether metres are so far from what the network says of the image alone that one must be wrong.
+
+A network of metres is wrong by 25 % as a rule, and by a factor of 2 on scenes unlike its training.
+Beyond that a wrong height, a table taken for the ground, wheels that slip or points of something
+else are as likely, and they are what puts obstacles too far.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from mono_depth.data import OutputKind, Prediction
+from mono_depth.scale.scale_shift import METRIC_KINDS
+
+# A ground or a step that is taken for another looks as good as a right one; points do not.
+_MOST_FARTHER = 1.6
+_MOST_FARTHER_OF_POINTS = 3.0
+_MOST_NEARER = 3.0
+_CELLS = 3000
+_NEAR_SHARE = 0.33  # of the pixels: hints bend what is near more than the rest
+_EASE = 1.1  # times nearer to one another they must be to agree again
+
+
+def contradiction(
+    depth_m: torch.Tensor, prediction: Prediction, source: str, *, by: str, already: bool
+) -> str:
+    """Return how metres contradict those of the network alone, "" = they do not.
+
+    Args:
+        depth_m: (h, w) metres that are to be given.
+        prediction: what they were made from.
+        source: that they come from, for the text.
+        by: what moved them: sparse_points, or anything else.
+        already: they did in the frame before: then they must agree better to be believed again.
+    """
+    own_m = prediction.values if prediction.image_only is None else prediction.image_only
+    completes = prediction.kind is OutputKind.COMPLETION and prediction.image_only is None
+    if prediction.kind not in METRIC_KINDS or completes or own_m.shape != depth_m.shape:
+        return ""
+    step = max(1, round(math.sqrt(depth_m.numel() / _CELLS)))
+    given, own = (part[::step, ::step].reshape(-1).cpu() for part in (depth_m, own_m))
+    known = given.isfinite() & own.isfinite() & (own > 0.0)
+    if not bool(known.any()):
+        return ""
+    off, own = (given[known] / own[known]).log(), own[known]
+    shifts = float(off.median()), float(off[own <= own.quantile(_NEAR_SHARE)].median())
+    most = _MOST_FARTHER_OF_POINTS if by == "sparse_points" else _MOST_FARTHER
+    ease = math.log(_EASE) if already else 0.0
+    if max(shifts) > math.log(most) - ease:
+        return _text(source, max(shifts))
+    if min(shifts) < ease - math.log(_MOST_NEARER):
+        return _text(source, min(shifts))
+    return ""
+
+
+def _text(source: str, off: float) -> str:
+    percent, looks = 100.0 * math.expm1(abs(off)), "nearer" if off > 0.0 else "farther"
+    return f"{source} and model differ by {percent:.0f} %: by the image alone all is {looks}"
