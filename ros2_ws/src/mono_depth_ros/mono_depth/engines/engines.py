@@ -23,6 +23,7 @@ from mono_depth.system.threads import on_one_thread, usable_cores
 
 _TORCH = Plan(engine="torch", precision="fp32")
 _ONNX = Plan(engine="onnxruntime", precision="fp32")
+_PATIENCE_S = 2.0  # with an engine in the making whose memory is wanted back
 
 
 class Engines:
@@ -142,8 +143,12 @@ class Engines:
         return [report for report in found if report is not None]
 
     def release(self) -> None:
-        """Let go of all networks and engines, which cannot be called any more."""
-        self.close()
+        """Let go of all networks and engines, which cannot be called any more.
+
+        A frame waits for it: what a compiler still works on, for minutes maybe, is left behind.
+        """
+        if self._builder is not None:
+            self._builder.close(timeout_s=_PATIENCE_S)
         for runner in self._runners:
             runner.release()
 

@@ -39,6 +39,7 @@ from mono_depth.engines.protocol import (
 )
 from mono_depth.models.replaceable_net import NetworkCall, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
+from mono_depth.system.gpu_errors import is_out_of_memory
 from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
@@ -115,9 +116,9 @@ class EngineRunner:
             return self._by_reference(arguments)
         try:
             found = engine.call(*tensors(arguments))
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - engines have errors of their own
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             self._refuse(slot, slot.plan, f"failed on a frame: {last_line(error)}")
             slot.engine, slot.plan, slot.ms, slot.why = None, self._reference, math.nan, ""
             return self._by_reference(arguments)
@@ -190,10 +191,11 @@ class EngineRunner:
         try:
             with torch.inference_mode():
                 self._compare(slot, network, examples)
-        except torch.cuda.OutOfMemoryError as error:
+        except Exception as error:
             if not slot.is_building:
                 raise
-            self._refuse(slot, self._plans[0], str(error))
+            if not self._is_closed:  # else it missed the network, which is gone
+                self._refuse(slot, self._plans[0], last_line(error))
         finally:
             slot.is_building = False
 
@@ -211,11 +213,15 @@ class EngineRunner:
             slot.why += ", which leaves little to gain"
             return
         for plan in self._plans:
-            is_closed = self._builder is not None and self._builder.is_closed
-            if is_closed or self._is_reference(plan):
+            if self._is_closed or self._is_reference(plan):
                 return
             if self._try(slot, network, plan, examples, answers):
                 return
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether what is built in the background is of no use any more."""
+        return self._builder is not None and self._builder.is_closed
 
     def _is_reference(self, plan: Plan) -> bool:
         """Whether nothing is to be built; on a GPU even the same arithmetic gains by a graph."""
@@ -235,9 +241,9 @@ class EngineRunner:
         try:
             engine = choice.build(network, plan, self._context)
             found = output_error([engine.call(*item) for item in inputs], answers)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - engines have errors of their own
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             self._refuse(slot, plan, last_line(error))
             return False
         limit = tolerance(plan.precision)

@@ -20,6 +20,7 @@ from mono_depth.engines.protocol import (
     Plan,
     Tensors,
 )
+from mono_depth.system.gpu_errors import is_out_of_memory
 from mono_depth.system.machine import cpu_computes_bf16
 from mono_depth.system.threads import torch_threads
 
@@ -65,9 +66,9 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     for detail, make in candidates:
         try:
             return Engine(call=make(), detail=detail)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - compilers have errors of their own
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             _LOG.info("%s: no %s: %s", network.name, detail, str(error).partition("\n")[0])
     return Engine(call=_eager(module, context.threads), detail="eager")
 

@@ -17,12 +17,13 @@ from mono_depth.errors import ModelError
 from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
-from mono_depth.pipeline.memory_fallback import ModelLoader
+from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import predict
 from mono_depth.scale.kinds import to_relative
 from mono_depth.scale.scale_shift import METRIC_KINDS
 from mono_depth.scale.tracker import ScaleTracker
+from mono_depth.system.gpu_errors import is_out_of_memory
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
@@ -83,19 +84,33 @@ class DepthPipeline:
         """
         if self._loader is not None and self._loader.has_failed:
             raise ModelError(self._loader.problem)
+        while True:
+            try:
+                return self._found(frame)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = first_line(error)
+            self._step_down(reason)  # by now the failed attempt has let go of its memory
+
+    def give_way(self, error: Exception) -> bool:
+        """Load a model that needs less memory if `error`, of an output of a frame, asks for it.
+
+        Raises:
+            ModelError: there is no further way, or none works.
+        """
+        if not is_out_of_memory(error):
+            return False
+        self._step_down(first_line(error))
+        return True
+
+    def _found(self, frame: Frame) -> DepthResult:
+        """Return the depth of `frame` by the model that is loaded now."""
         config, watch = self._config, _StopWatch(self.model.device)
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
             watch.lap("upload")
-            try:
-                prediction, completed = self._predict(frame, rgb)
-                reason = ""
-            except torch.cuda.OutOfMemoryError as error:
-                reason = str(error).partition("\n")[0]
-            if reason:  # by now the failed attempt has let go of its memory
-                self._step_down(reason)
-                rgb = rgb.to(self.model.device)
-                prediction, completed = self._predict(frame, rgb)
+            prediction, completed = self._predict(frame, rgb)
             with torch_threads(self._network_threads):
                 conflict = self._own_metres.conflict(self.model, frame, rgb, prediction)
             watch.lap("infer")

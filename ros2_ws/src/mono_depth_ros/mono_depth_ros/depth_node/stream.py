@@ -276,7 +276,7 @@ class DepthStream:
 
         result = self._pipeline.process(frame)
         host = HostResult(result)
-        publish_ms = self._outputs.publish(host, msg.header, config, wanted)
+        publish_ms = self._published(host, msg.header, config, wanted)
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self.scale, self.temporal_mode = result.scale, result.temporal
@@ -307,6 +307,17 @@ class DepthStream:
             self._snapshots.serve(result, root)
         if self._back_off.failures and self._back_off.on_success():
             self._logger.info("depth is found again after failed frames")
+
+    def _published(
+        self, host: HostResult, header: Header, config: NodeConfig, wanted: list[str]
+    ) -> dict[str, float]:
+        """Publish a frame, whose maps are made when they are asked for."""
+        try:
+            return self._outputs.publish(host, header, config, wanted)
+        except Exception as error:
+            if self._pipeline.give_way(error):
+                raise FrameError(self._pipeline.memory_problem) from error
+            raise
 
     def _check_age(self, msg: Image | CompressedImage, max_age_s: float) -> None:
         age_s = (self._clock.now().nanoseconds - stamp_ns(msg.header)) * 1e-9
