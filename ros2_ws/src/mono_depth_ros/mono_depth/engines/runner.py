@@ -40,6 +40,7 @@ from mono_depth.engines.protocol import (
 from mono_depth.models.replaceable_net import NetworkCall, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
 from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import GPU_TURNS, wait_for_stream
 from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ class EngineRunner:
         """Take the first engine that says what the reference says, and is worth it."""
         examples = examples_like(network.arguments, self._images) or [network.arguments]
         try:
-            with torch.inference_mode():
+            with GPU_TURNS.building(self._context.device), torch.inference_mode():
                 self._compare(slot, network, examples)
         except Exception as error:
             if not slot.is_building:
@@ -280,6 +281,5 @@ class EngineRunner:
         """Return the time of one run [ms], and its result."""
         before_s = time.perf_counter()
         result = run()
-        if self._context.device.type == "cuda":
-            torch.cuda.synchronize(self._context.device)
+        wait_for_stream(self._context.device)
         return (time.perf_counter() - before_s) * 1e3, result

@@ -21,6 +21,7 @@ from mono_depth.engines.protocol import (
     Tensors,
 )
 from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.machine import cpu_computes_bf16
 from mono_depth.system.threads import torch_threads
 
@@ -142,8 +143,8 @@ def _graph(call: Callable[..., Tensors], inputs: Tensors) -> EngineCall:
                 call(*held)
         torch.cuda.current_stream(device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # The worker may launch kernels meanwhile, when another input size is made ready.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        # Frames wait meanwhile; what other threads do beside them may go on.
+        with GPU_TURNS.alone(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             made = call(*held)
 
     def replay(*inputs: torch.Tensor) -> Tensors:

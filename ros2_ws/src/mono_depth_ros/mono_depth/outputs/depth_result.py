@@ -61,7 +61,7 @@ class DepthResult:
         None  # (h, w) uint8 of `HoleReason`, None = all are holes
     )
     completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
-    stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
+    stage_ms: Mapping[str, float] = field(default_factory=dict)  # by stage, see `StageTimes`
 
     @cached_property
     @on_one_thread

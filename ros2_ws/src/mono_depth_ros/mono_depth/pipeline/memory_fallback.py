@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
 from mono_depth.models.protocol import DepthModel
 from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import free_unused_memory
 
 _LOG = logging.getLogger(__name__)
 SMALLER = 0.7  # of the side of the input: half of the memory of what the network computes
@@ -87,9 +87,7 @@ class ModelLoader:
         following = f"; next: {self._steps[0]}" if self._steps else ""
         self.problem = told + following
         _LOG.error("%s", self.problem)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_unused_memory()
 
 
 def first_line(error: Exception) -> str:

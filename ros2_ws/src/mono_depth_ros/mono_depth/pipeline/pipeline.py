@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,10 +20,12 @@ from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import predict
+from mono_depth.pipeline.stage_times import StageTimes
 from mono_depth.scale.kinds import to_relative
 from mono_depth.scale.scale_shift import METRIC_KINDS
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
@@ -86,12 +88,20 @@ class DepthPipeline:
             raise ModelError(self._loader.problem)
         while True:
             try:
-                return self._found(frame)
+                with self.turn():
+                    return self._found(frame)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 reason = first_line(error)
             self._step_down(reason)  # by now the failed attempt has let go of its memory
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Return a block in which a frame and its outputs are made, beside no capture of a graph.
+
+        `process` has one of its own; the maps of its result are made when they are asked for.
+        """
+        return GPU_TURNS.frame(self.model.device)
 
     def give_way(self, error: Exception) -> bool:
         """Load a model that needs less memory if `error`, of an output of a frame, asks for it.
@@ -106,22 +116,22 @@ class DepthPipeline:
 
     def _found(self, frame: Frame) -> DepthResult:
         """Return the depth of `frame` by the model that is loaded now."""
-        config, watch = self._config, _StopWatch(self.model.device)
+        config, times = self._config, StageTimes(self.model.device)
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
-            watch.lap("upload")
+            times.lap("upload")
             prediction, completed = self._predict(frame, rgb)
             with torch_threads(self._network_threads):
                 conflict = self._own_metres.conflict(self.model, frame, rgb, prediction)
-            watch.lap("infer")
+            times.lap("infer")
             check_informative(prediction)
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
             scale = replace(scale, conflict=conflict or scale.conflict)
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
-            watch.lap("scale")
+            times.lap("scale")
             past = self._with_past(depth_m, relative, prediction.confidence, rgb, frame)
-            watch.lap("temporal")
+            times.lap("temporal")
         return DepthResult(
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
@@ -141,7 +151,7 @@ class DepthPipeline:
             network_mask=prediction.mask,
             network_reasons=prediction.reasons,
             completed=completed,
-            stage_ms=watch.stage_ms,
+            stage_ms=times,
         )
 
     def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
@@ -252,20 +262,3 @@ def _limits(config: PipelineConfig) -> DepthLimits:
 
 def _mask_on(mask: Mask | None, device: torch.device) -> torch.Tensor | None:
     return None if mask is None else torch.from_numpy(mask).to(device)
-
-
-class _StopWatch:
-    """Wall time between laps. Waits for the GPU, which otherwise only has its work queued."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.stage_ms: dict[str, float] = {}
-        self._device = device
-        self._last_s = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """Record the time since the lap before as `stage`."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now_s = time.perf_counter()
-        self.stage_ms[stage] = (now_s - self._last_s) * 1e3
-        self._last_s = now_s

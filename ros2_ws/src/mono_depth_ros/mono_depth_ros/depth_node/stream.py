@@ -274,9 +274,10 @@ class DepthStream:
         frame = self._joined(frame, arrival, config)
         decode_ms = (time.perf_counter() - start_s) * 1e3
 
-        result = self._pipeline.process(frame)
-        host = HostResult(result)
-        publish_ms = self._published(host, msg.header, config, wanted)
+        with self._pipeline.turn():
+            result = self._pipeline.process(frame)
+            host = HostResult(result)
+            publish_ms = self._published(host, msg.header, config, wanted)
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self.scale, self.temporal_mode = result.scale, result.temporal
