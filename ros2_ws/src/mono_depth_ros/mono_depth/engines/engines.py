@@ -137,6 +137,20 @@ class Engines:
             for runner in self._runners:
                 runner.build()
 
+    def overflow(self) -> torch.Tensor | None:
+        """Return, once, by how much the newest outputs overflowed; None = none can.
+
+        A scalar on the device, 0 or less where they did not: see `EngineRunner.take_excess`.
+        """
+        taken = [runner.take_excess() for runner in self._runners]
+        found = [excess for excess in taken if excess is not None]
+        return torch.stack(found).amax() if found else None
+
+    def give_up_fp16(self, share: float) -> None:
+        """Use no engine in fp16 from now on; `share` of an output was lost with one."""
+        for runner in self._runners:
+            runner.give_up_fp16(share)
+
     def reports(self) -> list[EngineReport]:
         """Return what runs each network that was called."""
         found = [runner.report() for runner in self._runners]

@@ -14,7 +14,7 @@ from mono_depth.data import Frame, Mask, Prediction, ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
-from mono_depth.models.informative import check_informative
+from mono_depth.models.informative import check_range, finite_range
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
@@ -29,6 +29,8 @@ from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
+
+_LOST = 1e-3  # of an output, that the engine in fp16 lost to numbers too large for it
 
 
 class DepthPipeline:
@@ -121,10 +123,16 @@ class DepthPipeline:
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
             times.lap("upload")
             prediction, completed = self._predict(frame, rgb)
+            overflow = None if self._engines is None else self._engines.overflow()
+            low, high, lost = finite_range(prediction.values, overflow)
+            if self._engines is not None and lost > _LOST:
+                self._engines.give_up_fp16(lost)
+                prediction, completed = self._predict(frame, rgb)
+                low, high, _ = finite_range(prediction.values)
             with torch_threads(self._network_threads):
                 conflict = self._own_metres.conflict(self.model, frame, rgb, prediction)
             times.lap("infer")
-            check_informative(prediction)
+            check_range(low, high)
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
             scale = replace(scale, conflict=conflict or scale.conflict)
             self._follow_source(scale, prediction)
