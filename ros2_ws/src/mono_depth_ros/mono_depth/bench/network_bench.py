@@ -40,6 +40,7 @@ from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import LoadedModel
 from mono_depth.models.random_model import random_model
 from mono_depth.models.store.registry import ModelEntry, read_registry, with_short_side
+from mono_depth.system.gpu_turns import wait_for_stream
 from mono_depth.system.machine import device_name, hardware, versions
 from mono_depth.system.resources import weights_dir
 from mono_depth.system.threads import usable_cores
@@ -270,8 +271,7 @@ def _in_turn(
         for plan, call in calls.items():
             start_s = time.perf_counter()
             call(*network.inputs)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+            wait_for_stream(device)
             times_ms[plan].append((time.perf_counter() - start_s) * 1e3)
         rounds += 1
     return times_ms

@@ -86,6 +86,16 @@ def output_error(actual: Sequence[Tensors], truth: Sequence[Tensors]) -> OutputE
     return worst
 
 
+def share_of_unknown(outputs: Tensors) -> float:
+    """Return how much of the worst output is NaN or infinite, 0..1."""
+    return float(share_of_unknown_in(outputs))
+
+
+def share_of_unknown_in(outputs: Tensors) -> torch.Tensor:
+    """Return the same as a scalar on the device of the outputs."""
+    return torch.stack([1.0 - item.isfinite().float().mean() for item in outputs]).amax()
+
+
 def _channels(output: torch.Tensor) -> torch.Tensor:
     """Return the values of each channel of each image; an output but (B, C, h, w) has one."""
     output = output.detach().to("cpu", torch.float64)

@@ -21,8 +21,8 @@ class BackgroundBuilder:
         self._thread.start()
         return True
 
-    def close(self) -> None:
-        """Wait for what is being built."""
+    def close(self, timeout_s: float | None = None) -> None:
+        """Wait for what is being built, `timeout_s` at most; None = however long it takes."""
         self.is_closed = True
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout_s)

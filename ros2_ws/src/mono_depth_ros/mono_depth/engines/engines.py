@@ -23,6 +23,7 @@ from mono_depth.system.threads import on_one_thread, usable_cores
 
 _TORCH = Plan(engine="torch", precision="fp32")
 _ONNX = Plan(engine="onnxruntime", precision="fp32")
+_PATIENCE_S = 2.0  # with an engine in the making whose memory is wanted back
 
 
 class Engines:
@@ -136,14 +137,32 @@ class Engines:
             for runner in self._runners:
                 runner.build()
 
+    def overflow(self) -> torch.Tensor | None:
+        """Return, once, by how much the newest outputs overflowed; None = none can.
+
+        A scalar on the device, 0 or less where they did not: see `EngineRunner.take_excess`.
+        """
+        taken = [runner.take_excess() for runner in self._runners]
+        found = [excess for excess in taken if excess is not None]
+        return torch.stack(found).amax() if found else None
+
+    def give_up_fp16(self, share: float) -> None:
+        """Use no engine in fp16 from now on; `share` of an output was lost with one."""
+        for runner in self._runners:
+            runner.give_up_fp16(share)
+
     def reports(self) -> list[EngineReport]:
         """Return what runs each network that was called."""
         found = [runner.report() for runner in self._runners]
         return [report for report in found if report is not None]
 
     def release(self) -> None:
-        """Let go of all networks and engines, which cannot be called any more."""
-        self.close()
+        """Let go of all networks and engines, which cannot be called any more.
+
+        A frame waits for it: what a compiler still works on, for minutes maybe, is left behind.
+        """
+        if self._builder is not None:
+            self._builder.close(timeout_s=_PATIENCE_S)
         for runner in self._runners:
             runner.release()
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
 from typing import Any
 
 import torch
 from torch import nn
 
 from mono_depth.engines import choice
-from mono_depth.engines.accuracy import output_error, tolerance
+from mono_depth.engines.accuracy import (
+    output_error,
+    share_of_unknown,
+    share_of_unknown_in,
+    tolerance,
+)
 from mono_depth.engines.arguments import (
     Arguments,
     cloned,
@@ -37,16 +40,20 @@ from mono_depth.engines.protocol import (
     network_of,
     outputs_of,
 )
+from mono_depth.engines.timing import race, timed
 from mono_depth.models.replaceable_net import NetworkCall, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
+from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
 _MAX_SHAPES = 4  # input sizes that are kept ready; further ones run on the reference
-_ROUNDS = 5
-_RACE_S = 2.0  # a slow network is timed in fewer rounds
-_QUICK_MS = 4.0  # a network that takes no longer than this is left as it is
-_WORTH_IT = 0.95  # of the time of the reference
+# A network that takes no longer than this is left as it is. On a GPU it is the launches that take
+# the time of a small one, and a graph spares them.
+_QUICK_MS = {"cpu": 4.0, "cuda": 0.3}
+_WORTH_IT = 0.95  # of the time of what runs by now
+_WORTH_RANGE = 1.05  # the same for bf16 in place of fp16, which overflows where bf16 cannot
 
 
 @dataclass(kw_only=True)
@@ -61,6 +68,7 @@ class _Slot:
     why: str = ""
     refused: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()  # right, but not fast
+    unknown: float = 0.0  # share of the reference's output that is no number, at most
     is_building: bool = False
     form: tuple[bool, ...] | None = None  # which outputs are tensors; None = a single tensor
 
@@ -102,6 +110,8 @@ class EngineRunner:
         self._recorded: list[Arguments] | None = None
         self._images: list[Arguments] = []
         self._newest: _Slot | None = None
+        self._excess: torch.Tensor | None = None  # of the newest call, see `take_excess`
+        self._overflowed: tuple[str, ...] = ()
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
         """Return what the network returns."""
@@ -115,12 +125,14 @@ class EngineRunner:
             return self._by_reference(arguments)
         try:
             found = engine.call(*tensors(arguments))
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - engines have errors of their own
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             self._refuse(slot, slot.plan, f"failed on a frame: {last_line(error)}")
             slot.engine, slot.plan, slot.ms, slot.why = None, self._reference, math.nan, ""
             return self._by_reference(arguments)
+        if self._may_overflow(slot):
+            self._excess = share_of_unknown_in(found) - slot.unknown
         return restructure(found, slot.form)
 
     def record(self) -> None:
@@ -153,6 +165,29 @@ class EngineRunner:
             is_building=slot.is_building,
         )
 
+    def take_excess(self) -> torch.Tensor | None:
+        """Return, once, how much more of the newest output is no number than of the reference's.
+
+        A scalar on the device: to look at it is to wait for it. None = the format of the engine
+        holds all numbers that the reference's does.
+        """
+        excess, self._excess = self._excess, None
+        return excess
+
+    def give_up_fp16(self, share: float) -> None:
+        """Use no engine in fp16 from now on: an output overflowed, by this share of it."""
+        for key, slot in list(self._slots.items()):
+            if self._may_overflow(slot):
+                reason = f"{100.0 * share:.3g} % of a frame's output is NaN or infinite"
+                self._refuse(slot, slot.plan, reason)
+                self._overflowed = slot.refused
+                del self._slots[key]  # the next frame of its shape opens another
+        self._plans = [plan for plan in self._plans if plan.precision != "fp16"]
+
+    def _may_overflow(self, slot: _Slot) -> bool:
+        is_on_gpu = self._context.device.type == "cuda"
+        return is_on_gpu and slot.engine is not None and slot.plan.precision == "fp16"
+
     def release(self) -> None:
         """Let go of the engines, and of the network."""
         self._newest = None
@@ -167,7 +202,12 @@ class EngineRunner:
     def _opened(self, arguments: Arguments, *, waits: bool = False) -> _Slot:
         """Return a slot for arguments of a new shape, and see to its engine."""
         network = network_of(self._net, self._entry, self._sha256, cloned(arguments))
-        slot = _Slot(title=network.title, shapes=network.shapes, plan=self._reference)
+        slot = _Slot(
+            title=network.title,
+            shapes=network.shapes,
+            plan=self._reference,
+            refused=self._overflowed,
+        )
         if len(self._slots) >= _MAX_SHAPES:
             slot.why = f"the {_MAX_SHAPES} input sizes before this one have engines"
             return slot
@@ -185,37 +225,50 @@ class EngineRunner:
         return slot
 
     def _decide(self, slot: _Slot, network: Network) -> None:
-        """Take the first engine that says what the reference says, and is worth it."""
+        """Take an engine that says what the reference says, and is worth it.
+
+        On a CPU that is the first one, for they are tried in the order of their speed; which one
+        is the fastest on a GPU depends on the GPU and on the network, so there all of them race.
+        """
         examples = examples_like(network.arguments, self._images) or [network.arguments]
         try:
-            with torch.inference_mode():
+            with GPU_TURNS.building(self._context.device), torch.inference_mode():
                 self._compare(slot, network, examples)
-        except torch.cuda.OutOfMemoryError as error:
+        except Exception as error:
             if not slot.is_building:
                 raise
-            self._refuse(slot, self._plans[0], str(error))
+            if not self._is_closed:  # else it missed the network, which is gone
+                self._refuse(slot, self._plans[0], last_line(error))
         finally:
             slot.is_building = False
 
     def _compare(self, slot: _Slot, network: Network, examples: list[Arguments]) -> None:
         times_ms, truth = [], []
         for item in examples:
-            ms, actual = self._timed(partial(self._by_reference, item))
+            ms, actual = timed(partial(self._by_reference, item), self._context.device)
             times_ms.append(ms)
             truth.append(actual)
         slot.form = output_structure(truth[0])
         answers = [outputs_of(item) for item in truth]
+        slot.unknown = max(map(share_of_unknown, answers))
         slot.ms = min(times_ms)
         slot.why = f"{self._reference}: {slot.ms:.1f} ms"
-        if self._is_auto and slot.ms <= _QUICK_MS:
+        if self._is_auto and slot.ms <= _QUICK_MS[self._context.device.type]:
             slot.why += ", which leaves little to gain"
             return
         for plan in self._plans:
-            is_closed = self._builder is not None and self._builder.is_closed
-            if is_closed or self._is_reference(plan):
+            if self._is_closed or self._is_reference(plan):
                 return
-            if self._try(slot, network, plan, examples, answers):
+            if slot.engine is not None and plan.precision == "fp32" != slot.plan.precision:
+                return  # no format is slower
+            is_taken = self._try(slot, network, plan, examples, answers)
+            if is_taken and self._context.device.type == "cpu":
                 return
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether what is built in the background is of no use any more."""
+        return self._builder is not None and self._builder.is_closed
 
     def _is_reference(self, plan: Plan) -> bool:
         """Whether nothing is to be built; on a GPU even the same arithmetic gains by a graph."""
@@ -235,23 +288,36 @@ class EngineRunner:
         try:
             engine = choice.build(network, plan, self._context)
             found = output_error([engine.call(*item) for item in inputs], answers)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - engines have errors of their own
+        except Exception as error:
+            if is_out_of_memory(error) and slot.engine is None:
+                raise
             self._refuse(slot, plan, last_line(error))
             return False
         limit = tolerance(plan.precision)
         if not found.is_within(limit):
             self._refuse(slot, plan, f"{found}, allowed is {limit}")
             return False
-        slot.ms, ms = self._race(
-            partial(self._by_reference, examples[0]), partial(engine.call, *inputs[0])
+        rivals = [] if slot.engine is None else [partial(slot.engine.call, *inputs[0])]
+        reference_ms, ms, *rival_ms = race(
+            partial(self._by_reference, examples[0]),
+            partial(engine.call, *inputs[0]),
+            *rivals,
+            device=self._context.device,
         )
         name = f"{plan} ({engine.detail})" if plan == self._reference else str(plan)
-        told = f"{name}: {ms:.1f} ms, {self._reference} {slot.ms:.1f} ms, {found}"
-        if self._is_auto and ms > _WORTH_IT * slot.ms:
+        told = f"{name}: {ms:.{_digits(ms)}f} ms, {self._reference} "
+        told += f"{reference_ms:.{_digits(ms)}f} ms, {found}"
+        is_fast = not self._is_auto or ms <= _WORTH_IT * reference_ms
+        if rival_ms:
+            is_wider = (slot.plan.precision, plan.precision) == ("fp16", "bf16")
+            is_fast &= ms <= (_WORTH_RANGE if is_wider else _WORTH_IT) * rival_ms[0]
+        else:
+            slot.ms = reference_ms
+        if not is_fast:
             slot.passed_over = (*slot.passed_over, f"{told}: not faster")
             return False
+        if rival_ms:
+            slot.passed_over = (*slot.passed_over, f"{slot.why}: given up for {plan}")
         _LOG.info("%s at %s: %s", network.title, network.shapes, told)
         slot.plan, slot.ms, slot.why = plan, ms, told
         slot.engine = engine  # last: from here on frames take it
@@ -261,19 +327,7 @@ class EngineRunner:
         _LOG.warning("%s at %s: %s is not taken: %s", slot.title, slot.shapes, plan, reason)
         slot.refused = (*slot.refused, f"{plan}: {reason}")
 
-    def _race(self, *runs: Callable[[], object]) -> list[float]:
-        """Return the median times [ms] of things done in turn, so that all meet the same load."""
-        start_s = time.perf_counter()
-        times_ms: list[list[float]] = [[] for _ in runs]
-        while len(times_ms[0]) < _ROUNDS and time.perf_counter() - start_s < _RACE_S:
-            for run, times in zip(runs, times_ms, strict=True):
-                times.append(self._timed(run)[0])
-        return [median(times) for times in times_ms]
 
-    def _timed(self, run: Callable[[], Any]) -> tuple[float, Any]:
-        """Return the time of one run [ms], and its result."""
-        before_s = time.perf_counter()
-        result = run()
-        if self._context.device.type == "cuda":
-            torch.cuda.synchronize(self._context.device)
-        return (time.perf_counter() - before_s) * 1e3, result
+def _digits(ms: float) -> int:
+    """Return the decimals with which a time is told."""
+    return 1 if ms >= 1.0 else 3

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import nn
@@ -20,6 +21,9 @@ from mono_depth.engines.protocol import (
     Plan,
     Tensors,
 )
+from mono_depth.engines.timing import race
+from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.machine import cpu_computes_bf16
 from mono_depth.system.threads import torch_threads
 
@@ -62,14 +66,18 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         ("compiled, CUDA graph", lambda: _graph(torch.compile(module, dynamic=False), inputs)),
         ("CUDA graph", lambda: _graph(module, inputs)),
     )
+    made: list[Engine] = []
     for detail, make in candidates:
         try:
-            return Engine(call=make(), detail=detail)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - compilers have errors of their own
+            made.append(Engine(call=make(), detail=detail))
+        except Exception as error:
+            if is_out_of_memory(error) and not made:
+                raise
             _LOG.info("%s: no %s: %s", network.name, detail, str(error).partition("\n")[0])
-    return Engine(call=_eager(module, context.threads), detail="eager")
+    if not made:
+        return Engine(call=_eager(module, context.threads), detail="eager")
+    times_ms = race(*(partial(item.call, *inputs) for item in made), device=context.device)
+    return made[times_ms.index(min(times_ms))]
 
 
 def _eager(module: nn.Module, threads: int) -> EngineCall:
@@ -141,8 +149,8 @@ def _graph(call: Callable[..., Tensors], inputs: Tensors) -> EngineCall:
                 call(*held)
         torch.cuda.current_stream(device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # The worker may launch kernels meanwhile, when another input size is made ready.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        # Frames wait meanwhile; what other threads do beside them may go on.
+        with GPU_TURNS.alone(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             made = call(*held)
 
     def replay(*inputs: torch.Tensor) -> Tensors:

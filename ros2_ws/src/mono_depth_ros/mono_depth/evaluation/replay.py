@@ -15,6 +15,7 @@ from mono_depth.models.batch import one_by_one
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthResult
 from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.system.gpu_turns import wait_for_stream
 
 
 class ReplayedModel:
@@ -85,6 +86,5 @@ def predict(model: DepthModel, frame: Frame) -> tuple[Prediction, float]:
     with torch.inference_mode():
         rgb = torch.from_numpy(frame.rgb).to(model.device)
         prediction = model.infer(rgb, frame.intrinsics)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize(model.device)
+        wait_for_stream(model.device)
     return prediction, (time.perf_counter() - start_s) * 1e3

@@ -18,6 +18,7 @@ from mono_depth.models.family_table import family_of
 from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel
 from mono_depth.models.store.registry import ModelEntry
+from mono_depth.system.gpu_turns import wait_for_stream
 
 _SEED = 1
 _WIDTH, _HEIGHT = 320, 240
@@ -68,7 +69,9 @@ def check_on_image(model: DepthModel, entry: ModelEntry, image: CheckImage) -> C
     rgb = torch.from_numpy(image.rgb).to(model.device)
     prediction = model.infer(rgb, image.intrinsics)  # the first is slower
     check_informative(prediction)
-    times_ms = [_time_ms(lambda: model.infer(rgb, image.intrinsics)) for _ in range(_RUNS)]
+    times_ms = [
+        _time_ms(lambda: model.infer(rgb, image.intrinsics), model.device) for _ in range(_RUNS)
+    ]
     values = prediction.values.float().cpu()
     finite = values[values.isfinite()]
     report = CheckReport(
@@ -119,11 +122,10 @@ def _order(values: torch.Tensor, depth_m: torch.Tensor, kind: OutputKind) -> flo
     return float(torch.corrcoef(torch.stack(ranks))[0, 1])
 
 
-def _time_ms(run: Callable[[], object]) -> float:
+def _time_ms(run: Callable[[], object], device: torch.device) -> float:
     start_s = time.perf_counter()
     run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait_for_stream(device)
     return 1e3 * (time.perf_counter() - start_s)
 
 

@@ -62,7 +62,7 @@ class DepthResult:
     )
     completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
     image_problem: str = ""  # why the image shows little, "" = it is a usual one
-    stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
+    stage_ms: Mapping[str, float] = field(default_factory=dict)  # by stage, see `StageTimes`
 
     @property
     def planner_use(self) -> PlannerUse:

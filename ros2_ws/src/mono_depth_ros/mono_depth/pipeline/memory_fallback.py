@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ import torch
 from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
 from mono_depth.models.protocol import DepthModel
+from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import free_unused_memory
 
 _LOG = logging.getLogger(__name__)
 SMALLER = 0.7  # of the side of the input: half of the memory of what the network computes
@@ -71,12 +72,11 @@ class ModelLoader:
             reason = ""
             try:
                 return self._load(step)
-            except torch.cuda.OutOfMemoryError as error:
-                reason = _first_line(error)
-            except ModelError as error:
-                if step.shrink == 1.0 or not self._steps:
+            except Exception as error:
+                reason = first_line(error)
+                has_no_other_size = isinstance(error, ModelError) and step.shrink != 1.0
+                if not is_out_of_memory(error) and not (has_no_other_size and self._steps):
                     raise
-                reason = str(error)  # this network has no other size
             self.give_up(f"{step}: {reason}")
         self.has_failed = True
         raise ModelError(self.problem)
@@ -87,10 +87,9 @@ class ModelLoader:
         following = f"; next: {self._steps[0]}" if self._steps else ""
         self.problem = told + following
         _LOG.error("%s", self.problem)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_unused_memory()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the advice that follows."""
     return str(error).partition("\n")[0]

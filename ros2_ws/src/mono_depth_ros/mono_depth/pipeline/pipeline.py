@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,21 +15,26 @@ from mono_depth.data import Frame, Mask, Prediction, ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
-from mono_depth.models.informative import check_informative
+from mono_depth.models.informative import check_range, finite_range
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.image_check import ImageCheck, check_image
-from mono_depth.pipeline.memory_fallback import ModelLoader
+from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
 from mono_depth.pipeline.output_form import output_form
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import predict
+from mono_depth.pipeline.stage_times import StageTimes
 from mono_depth.scale.held_scale import HeldScale, HeldScales, OutputForm
 from mono_depth.scale.kinds import to_relative
 from mono_depth.scale.scale_shift import METRIC_KINDS
 from mono_depth.scale.tracker import ScaleTracker
+from mono_depth.system.gpu_errors import is_out_of_memory
+from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
+
+_LOST = 1e-3  # of an output, that the engine in fp16 lost to numbers too large for it
 
 
 class DepthPipeline:
@@ -90,25 +96,53 @@ class DepthPipeline:
         """
         if self._loader is not None and self._loader.has_failed:
             raise ModelError(self._loader.problem)
+        while True:
+            try:
+                with self.turn():
+                    return self._found(frame)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = first_line(error)
+            self._step_down(reason)  # by now the failed attempt has let go of its memory
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Return a block in which a frame and its outputs are made, beside no capture of a graph.
+
+        `process` has one of its own; the maps of its result are made when they are asked for.
+        """
+        return GPU_TURNS.frame(self.model.device)
+
+    def give_way(self, error: Exception) -> bool:
+        """Load a model that needs less memory if `error`, of an output of a frame, asks for it.
+
+        Raises:
+            ModelError: there is no further way, or none works.
+        """
+        if not is_out_of_memory(error):
+            return False
+        self._step_down(first_line(error))
+        return True
+
+    def _found(self, frame: Frame) -> DepthResult:
+        """Return the depth of `frame` by the model that is loaded now."""
         check = check_image(frame.rgb, frame.is_visible)
         if check.is_blind and frame.sensor_depth_m is None:
             return self._blind(frame, check)
-        config, watch = self._config, _StopWatch(self.model.device)
+        config, times = self._config, StageTimes(self.model.device)
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
-            watch.lap("upload")
-            try:
+            times.lap("upload")
+            prediction, completed = self._predict(frame, rgb)
+            overflow = None if self._engines is None else self._engines.overflow()
+            low, high, lost = finite_range(prediction.values, overflow)
+            if self._engines is not None and lost > _LOST:
+                self._engines.give_up_fp16(lost)
                 prediction, completed = self._predict(frame, rgb)
-                reason = ""
-            except torch.cuda.OutOfMemoryError as error:
-                reason = str(error).partition("\n")[0]
-            if reason:  # by now the failed attempt has let go of its memory
-                self._step_down(reason)
-                rgb = rgb.to(self.model.device)
-                prediction, completed = self._predict(frame, rgb)
+                low, high, _ = finite_range(prediction.values)
             conflict = self._own_metres.conflict(self.model, frame, prediction)
-            watch.lap("infer")
-            check_informative(prediction)
+            times.lap("infer")
+            check_range(low, high)
             form = output_form(self.model, frame, prediction, completed, config)
             earlier = self._earlier_scale(form)
             depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier)
@@ -117,9 +151,9 @@ class DepthPipeline:
             self._last_scale = scale
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
-            watch.lap("scale")
+            times.lap("scale")
             past = self._with_past(depth_m, relative, prediction.confidence, rgb, frame)
-            watch.lap("temporal")
+            times.lap("temporal")
         return DepthResult(
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
@@ -140,7 +174,7 @@ class DepthPipeline:
             network_mask=prediction.mask,
             network_reasons=prediction.reasons,
             completed=completed,
-            stage_ms=watch.stage_ms,
+            stage_ms=times,
         )
 
     def _blind(self, frame: Frame, check: ImageCheck) -> DepthResult:
@@ -295,20 +329,3 @@ def _limits(config: PipelineConfig) -> DepthLimits:
 
 def _mask_on(mask: Mask | None, device: torch.device) -> torch.Tensor | None:
     return None if mask is None else torch.from_numpy(mask).to(device)
-
-
-class _StopWatch:
-    """Wall time between laps. Waits for the GPU, which otherwise only has its work queued."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.stage_ms: dict[str, float] = {}
-        self._device = device
-        self._last_s = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """Record the time since the lap before as `stage`."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now_s = time.perf_counter()
-        self.stage_ms[stage] = (now_s - self._last_s) * 1e3
-        self._last_s = now_s

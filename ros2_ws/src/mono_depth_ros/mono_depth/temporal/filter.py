@@ -61,7 +61,7 @@ class TemporalFilter:
 
     def __init__(self) -> None:
         self._memory: _Memory | None = None
-        self._camera: Intrinsics | None = None
+        self._camera: tuple[Intrinsics, torch.device] | None = None
         self._unit = UnitOfDepth()
 
     def reset(self) -> None:
@@ -121,8 +121,8 @@ class TemporalFilter:
         T_odom_camera: Pose | None,
     ) -> FilterInput:
         camera = working_camera(intrinsics)
-        if camera != self._camera:
-            self._camera = camera
+        if (camera, depth_m.device) != self._camera:
+            self._camera = camera, depth_m.device
             self._warper = Warper(camera, depth_m.device)
             self._ego_motion = EgoMotionEstimator(camera)
         known = T_odom_camera is not None and bool(np.isfinite(T_odom_camera).all())

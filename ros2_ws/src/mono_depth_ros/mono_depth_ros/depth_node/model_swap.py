@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from mono_depth.config import flatten, params
 from mono_depth.errors import MonoDepthError
 from mono_depth.pipeline.build import build_pipeline, warm_up
 from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.system.gpu_turns import free_unused_memory
 from mono_depth_ros.config import NodeConfig
 
 _END_S = 10.0  # a load that nobody waits for any more may take this long to end
@@ -137,6 +135,4 @@ def _discard(loading: Loading | None) -> None:
 def _release(handed_over: list[DepthPipeline]) -> None:
     """Take the pipeline out of its list, so that no caller keeps it alive."""
     handed_over.pop().close()
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free_unused_memory()

@@ -278,9 +278,10 @@ class DepthStream:
         frame = self._joined(frame, arrival, config)
         decode_ms = (time.perf_counter() - start_s) * 1e3
 
-        result = self._pipeline.process(frame)
-        host = HostResult(result)
-        publish_ms = self._outputs.publish(host, msg.header, config, wanted)
+        with self._pipeline.turn():
+            result = self._pipeline.process(frame)
+            host = HostResult(result)
+            publish_ms = self._published(host, msg.header, config, wanted)
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self._tell_scale(result.scale)
@@ -318,6 +319,17 @@ class DepthStream:
         self._scale_reporter.report(scale)
         if scale.state in ("assumed", "held") and self._once.is_due(scale.reason):
             self._logger.info(f"scale {scale.state}: {scale.reason}")
+
+    def _published(
+        self, host: HostResult, header: Header, config: NodeConfig, wanted: list[str]
+    ) -> dict[str, float]:
+        """Publish a frame, whose maps are made when they are asked for."""
+        try:
+            return self._outputs.publish(host, header, config, wanted)
+        except Exception as error:
+            if self._pipeline.give_way(error):
+                raise FrameError(self._pipeline.memory_problem) from error
+            raise
 
     def _check_age(self, msg: Image | CompressedImage, max_age_s: float) -> None:
         age_s = (self._clock.now().nanoseconds - stamp_ns(msg.header)) * 1e-9

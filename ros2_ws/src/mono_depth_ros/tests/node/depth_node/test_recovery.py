@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from mono_depth.models.families.onnx import OnnxDepth
+from mono_depth.outputs.depth_result import DepthLimits
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth.stream.back_off import BackOff
 from mono_depth_ros.depth_node import model_swap, stream
@@ -35,6 +36,10 @@ def bench(depth_bench, monkeypatch):
 
 def lose_device(*_: object) -> None:
     raise RuntimeError("CUDA error: device lost")
+
+
+def spend_memory(*_: object) -> None:
+    raise RuntimeError("CUDA out of memory")
 
 
 def shown(bench) -> np.ndarray:
@@ -110,6 +115,18 @@ def test_four_failures_and_a_good_frame_pause_nothing(bench, monkeypatch):
     stats = bench.node.stats
     assert (stats.published, stats.skipped) == (2, 8)
     assert bench.log_lines("paused for") == []
+
+
+def test_memory_that_an_output_lacks_makes_the_model_smaller_and_the_node_goes_on(
+    bench, monkeypatch
+):
+    assert shown(bench)[0, 0] == pytest.approx(4.0)
+    with monkeypatch.context() as fault:
+        fault.setattr(DepthLimits, "apply", spend_memory)
+        bench.process(bench.image(IMAGE))
+    bench.wait_for_log("frame skipped: out of memory on cpu: CUDA out of memory; next: cpu")
+    assert shown(bench)[0, 0] == pytest.approx(4.0)
+    assert bench.node.stats.published == 2
 
 
 # The end of the process

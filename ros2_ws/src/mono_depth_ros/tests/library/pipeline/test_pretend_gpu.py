@@ -1,0 +1,171 @@
+"""The whole pipeline on a device, against the same on the CPU.
+
+The device is a pretend one (`tests/helpers/pretend_gpu.py`); with it every branch of the code for
+devices runs, and what CUDA would refuse is refused. Figures of a real GPU are not among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from mono_depth.config import CloudConfig, PipelineConfig, RefineConfig, TemporalConfig
+from mono_depth.models.loading import load_model
+from mono_depth.outputs.point_cloud import CloudBuilder
+from mono_depth.pipeline.build import build_pipeline
+from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.recordings.open import open_sequence
+from pretend_gpu import pretend_gpu
+
+_SIZE = (320, 240)
+
+
+@pytest.fixture
+def gpu():
+    with pretend_gpu() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def walk():
+    """Frames of a robot that drives through a rendered office, with poses and sensor depth."""
+    sequence = open_sequence("synthetic:office/robot/1/320x240")
+    samples = [sequence[index] for index in range(3)]
+    return [replace(item.as_camera_frame(), sensor_depth_m=item.depth_m) for item in samples]
+
+
+def bare(frame):
+    return replace(frame, T_odom_camera=None, sensor_depth_m=None)
+
+
+def with_pose(frame):
+    return replace(frame, sensor_depth_m=None)
+
+
+def with_points(frame):
+    depth_m, camera = frame.sensor_depth_m, frame.intrinsics
+    rows, columns = (index.ravel()[::97] for index in np.mgrid[: _SIZE[1], : _SIZE[0]])
+    z = depth_m[rows, columns]
+    x, y = (columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z
+    points_m = np.stack((x, y, z), 1)[np.isfinite(z)].astype(np.float32)
+    down = np.array([0.0, 1.0, 0.0])
+    return replace(
+        with_pose(frame), sparse_points_m=points_m, gravity_camera=down, camera_height_m=0.4
+    )
+
+
+def with_mask(frame):
+    is_visible = np.ones((_SIZE[1], _SIZE[0]), np.bool_)
+    is_visible[:16] = False
+    return replace(with_pose(frame), is_visible=is_visible)
+
+
+CASES = {
+    "no filter": (bare, {"temporal": TemporalConfig(mode="none")}),
+    "flow": (bare, {}),
+    "static": (bare, {"temporal": TemporalConfig(mode="static")}),
+    "pose": (with_pose, {}),
+    "pose, points, ground": (with_points, {}),
+    "pose, depth of a sensor": (lambda frame: frame, {}),
+    "pose, mask, edges of the image": (with_mask, {"refine": RefineConfig(mode="guided")}),
+}
+
+
+@cache
+def nano_on(device: str):
+    return load_model("nano", device=device)
+
+
+def pipeline_on(device: str, **values) -> DepthPipeline:
+    """Return nano as it is, without engines."""
+    config = PipelineConfig(device=device, threads=1, **values)
+    return DepthPipeline(nano_on(device), config)
+
+
+def run(pipeline, frames) -> list[dict[str, np.ndarray]]:
+    """Return what is published of each frame, in the memory of the CPU."""
+    builder, found = CloudBuilder(), []
+    for frame in frames:
+        result = pipeline.process(frame)
+        cloud = builder.build(
+            result.depth_m, result.intrinsics, CloudConfig(), result.rgb_tensor
+        ).points
+        maps = {
+            "depth_m": result.depth_m,
+            "relative": result.relative,
+            "confidence": result.confidence,
+            "cloud": cloud[..., :3],
+        }
+        assert {item.device.type for item in maps.values()} == {pipeline.model.device.type}
+        found.append({name: item.cpu().numpy().copy() for name, item in maps.items()})
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_a_device_gives_what_the_cpu_gives(gpu, walk, case):
+    prepare, values = CASES[case]
+    frames = [prepare(frame) for frame in walk]
+    expected = run(pipeline_on("cpu", **values), frames)
+    check(run(pipeline_on("cuda", **values), frames), expected)
+    assert sum(gpu.kernels.values()) > 100
+
+
+@pytest.mark.slow
+def test_engines_of_a_device_give_what_the_cpu_gives(gpu, walk, tmp_path):
+    frames = [with_pose(frame) for frame in walk]
+    config = PipelineConfig(
+        model="nano", device="cuda", engine="torch", precision="fp32", weights_dir=str(tmp_path)
+    )
+    pipeline = build_pipeline(replace(config, threads=1))
+    check(run(pipeline, frames), run(pipeline_on("cpu"), frames))
+    for report in pipeline.engine_reports():
+        assert (report.detail, report.refused) == ("CUDA graph", ())
+
+
+def check(found, expected) -> None:
+    """Compare what `run` gave: rounding apart the same, and of the same pixels."""
+    for actual, true in zip(found, expected, strict=True):
+        for name, values_then in true.items():
+            known, known_there = np.isfinite(values_then), np.isfinite(actual[name])
+            assert np.mean(known != known_there) < 3e-3, name
+            both = known & known_there
+            error = np.abs(actual[name] - values_then)[both]
+            assert np.median(error) < 2e-3 * np.median(np.abs(values_then[both])), name
+
+
+def test_tensors_of_two_devices_do_not_meet(gpu):
+    there = torch.ones(3, device="cuda")
+    with pytest.raises(RuntimeError, match="on the same device"):
+        there + torch.ones(3)
+    with pytest.raises(TypeError, match=r"Use Tensor\.cpu"):
+        there.numpy()
+    assert (there + there).cpu().tolist() == [2.0, 2.0, 2.0]
+    assert sum(gpu.downloads.values()) == 1
+
+
+def test_nothing_waits_within_a_capture(gpu):
+    values = torch.ones(3, device="cuda")
+    graph = torch.cuda.CUDAGraph()
+    with (
+        pytest.raises(RuntimeError, match="not permitted when stream is capturing"),
+        torch.cuda.graph(graph),
+    ):
+        (values + 1.0).cpu()
+    assert not gpu.is_capturing
+
+
+def test_a_graph_computes_anew_in_the_same_memory(gpu):
+    values = torch.ones(3, device="cuda")
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        made = values * 2.0 + 1.0
+    values.fill_(5.0)
+    before = gpu.launched
+    graph.replay()
+    assert made.cpu().tolist() == [11.0, 11.0, 11.0]
+    assert gpu.launched == before + 1
