@@ -29,9 +29,9 @@ from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.capture import Capture
 from mono_depth.engines.protocol import (
     BuildContext,
-    EngineError,
     Network,
     Plan,
+    last_line,
 )
 from mono_depth.engines.settings import ENGINES, PRECISIONS
 from mono_depth.errors import ConfigError, MonoDepthError
@@ -250,8 +250,8 @@ def _measured(
                 else:
                     call = choice.build(network, plan, context).call
                 call(*network.inputs)  # the first call is slower
-            except EngineError as error:
-                failed.append({**_named(plan), "problem": str(error)})
+            except Exception as error:  # noqa: BLE001 - one plan's memory or compiler, not all
+                failed.append({**_named(plan), "problem": last_line(error)})
                 continue
             calls[plan] = call
             if plan == REFERENCE:

@@ -77,6 +77,13 @@ class EngineCache:
             os.utime(folder / MANIFEST)
         return folder
 
+    def shared(self, name: str) -> Path:
+        """Return the folder, maybe not there yet, of what a compiler keeps for itself.
+
+        It counts for no engine, and goes with all of them in `clear`.
+        """
+        return self.folder / name
+
     def remove(self, key: EngineKey) -> None:
         """Delete the engine that is stored under `key`, if there is one."""
         shutil.rmtree(self.folder / _folder_name(key), ignore_errors=True)

@@ -59,11 +59,7 @@ class Engines:
         self._plans = choice.plans(engine, precision, device)
         self._is_auto = engine == "auto" and precision == "auto"
         self._builder = BackgroundBuilder() if is_live else None
-        self._why_alone = (
-            "nothing faster is installed: pip install openvino"
-            if self._is_auto
-            else "as configured"
-        )
+        self._why_alone = _why_alone(device) if self._is_auto else "as configured"
         folder = None if weights_folder is None else weights_folder / "engines"
         self._context = BuildContext(
             device=device,
@@ -170,6 +166,11 @@ class Engines:
         """Wait for engines in the making."""
         if self._builder is not None:
             self._builder.close()
+
+
+def _why_alone(device: torch.device) -> str:
+    package = "openvino" if device.type == "cpu" else "onnxruntime-gpu"
+    return f"nothing faster is installed: pip install {package}"
 
 
 def _without_torch(plans: Sequence[Plan]) -> list[Plan]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mono_depth.engines import gpu_libraries
 from mono_depth.engines.export import exported
 from mono_depth.engines.protocol import (
     ONNX_FILE,
@@ -42,10 +43,16 @@ def check(precision: str, device: torch.device) -> None:
             "this ONNX Runtime has no CUDA: "
             "pip uninstall onnxruntime && pip install onnxruntime-gpu"
         )
-    if precision == "fp16" and _TENSORRT not in available:
-        raise EngineError("engine onnxruntime has fp16 with TensorRT only: pip install tensorrt")
     if precision not in ("fp32", "fp16"):
         raise EngineError(f"engine onnxruntime has no {precision} on a GPU: use fp16 or fp32")
+    missing = gpu_libraries.why_no_cuda()
+    if missing:
+        raise EngineError(f"ONNX Runtime cannot use CUDA: {missing}")
+    if precision == "fp16":
+        missing = gpu_libraries.why_no_tensorrt()
+        if missing or _TENSORRT not in available:
+            told = missing or "this ONNX Runtime was made without it"
+            raise EngineError(f"engine onnxruntime has fp16 with TensorRT only: {told}")
 
 
 def build(network: Network, plan: Plan, context: BuildContext) -> Engine:

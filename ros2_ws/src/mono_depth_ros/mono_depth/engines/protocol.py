@@ -60,6 +60,10 @@ class EngineStore(Protocol):
         """Return the folder of a stored engine; None if there is none, or it is damaged."""
         ...
 
+    def shared(self, name: str) -> Path:
+        """Return the folder, maybe not there yet, of what a compiler keeps for itself."""
+        ...
+
     def put(self, key: EngineKey, write: Callable[[Path], None]) -> Path:
         """Return the folder that `write` filled, stored whole or, if `write` fails, not at all."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -31,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _WARM_UP_RUNS = 3
+_CACHE_OF_COMPILER = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def check(precision: str, device: torch.device) -> None:
@@ -62,6 +64,8 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     if context.device.type != "cuda":
         return Engine(call=_eager(module, context.threads), detail="eager")
     inputs = tuple(tensor.to(context.device) for tensor in network.inputs)
+    # What was compiled is kept for the next start, unless the user keeps it elsewhere.
+    os.environ.setdefault(_CACHE_OF_COMPILER, str(context.store.shared("inductor")))
     candidates: tuple[tuple[str, Callable[[], EngineCall]], ...] = (
         ("compiled, CUDA graph", lambda: _graph(torch.compile(module, dynamic=False), inputs)),
         ("CUDA graph", lambda: _graph(module, inputs)),

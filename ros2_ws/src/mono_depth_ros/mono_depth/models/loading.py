@@ -22,6 +22,7 @@ from mono_depth.models.store.registry import (
     with_short_side,
 )
 from mono_depth.system.resources import weights_dir
+from mono_depth.system.true_fp32 import use_true_fp32
 
 _LOG = logging.getLogger(__name__)
 
@@ -151,4 +152,5 @@ def _usable(device: torch.device | str) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (chosen.index or 0) >= count:
             raise ModelError(f"device {chosen}: torch sees {count} CUDA devices; use cpu")
+        use_true_fp32()
     return chosen

@@ -11,6 +11,7 @@ fails here as where there is no compiler.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from sys import _getframe
+from unittest import mock
 
 import pytest
 import torch
@@ -448,7 +450,13 @@ def pretend_gpu() -> Iterator[PretendGpu]:
     gpu.full_in = ""
     gpu.reset()
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad(), _Indexed(), _Factories():
+    with (
+        mock.patch.dict(os.environ),
+        pytest.MonkeyPatch.context() as patch,
+        torch.no_grad(),
+        _Indexed(),
+        _Factories(),
+    ):
         _patch_cuda(patch, gpu)
         _patch_torch(patch)
         torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -16,6 +16,7 @@ from mono_depth.bench.network_bench import (
     read_plan,
 )
 from mono_depth.commands.main import main
+from mono_depth.engines import choice
 from mono_depth.engines.protocol import Plan
 from mono_depth.errors import ConfigError, ModelError
 from mono_depth.models.checks.pseudo_random import SHA256
@@ -58,6 +59,18 @@ def test_an_engine_that_cannot_be_had_says_why():
 
     assert [item.get("calls", 0) >= 3 for item in found["engines"]] == [True, False]
     assert "has no bf16 on a CPU" in found["engines"][1]["problem"]
+
+
+@pytest.mark.slow
+def test_an_engine_that_fails_in_its_own_way_costs_its_row_and_no_other(monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("advice\nCUDA out of memory")
+
+    monkeypatch.setattr(choice, "check", lambda *_: None)
+    monkeypatch.setattr(choice, "build", full)
+    plans = (REFERENCE, Plan(engine="torch", precision="bf16"))
+    found = measure("nano", 0, Task(plans=plans, seconds=0.05, threads=1))
+    assert [item.get("problem") for item in found["engines"]] == [None, "CUDA out of memory"]
 
 
 @pytest.fixture

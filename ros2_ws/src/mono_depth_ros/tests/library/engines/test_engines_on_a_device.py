@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ import torch
 
 from mono_depth.config import PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, OutputKind, Prediction
-from mono_depth.engines import choice, runner, torch_engine
+from mono_depth.engines import choice, gpu_libraries, runner, torch_engine
+from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import EngineError, Plan
+from mono_depth.models.loading import load_model
 from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import read_registry
 from mono_depth.pipeline.pipeline import DepthPipeline
@@ -162,3 +166,57 @@ def test_an_overflow_in_a_later_frame_is_seen_in_it_and_ends_fp16(
 
 def plans(engines: Engines) -> list[Plan]:
     return [report.plan for report in engines.reports()]
+
+
+def test_a_provider_that_was_compiled_in_but_does_not_load_costs_no_attempt(gpu, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    compiled_in = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: compiled_in)
+    for why in (gpu_libraries.why_no_cuda, gpu_libraries.why_no_tensorrt):
+        why.cache_clear()
+
+    assert {plan.engine for plan in choice.plans("auto", "auto", GPU)} == {"torch"}
+    with pytest.raises(EngineError, match="ONNX Runtime cannot use CUDA: this ONNX Runtime was"):
+        choice.plans("onnxruntime", "auto", GPU)
+    assert gpu_libraries.why_no_tensorrt().startswith("the libraries of TensorRT are not installed")
+
+
+def test_a_library_that_lacks_another_is_named(monkeypatch, tmp_path):
+    capi = tmp_path / "capi"
+    capi.mkdir()
+    (capi / "libonnxruntime_providers_cuda.so").write_bytes(b"no library")
+    monkeypatch.setattr(
+        gpu_libraries,
+        "_onnxruntime",
+        lambda: SimpleNamespace(__file__=str(tmp_path / "__init__.py")),
+    )
+    gpu_libraries.why_no_cuda.cache_clear()
+    assert "libonnxruntime_providers_cuda.so" in gpu_libraries.why_no_cuda()
+    gpu_libraries.why_no_cuda.cache_clear()
+
+
+def test_fp32_on_a_device_is_not_tf32(gpu, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    load_model("nano", device=GPU)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_what_was_compiled_is_kept_beside_the_engines(gpu, tmp_path, monkeypatch):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    model, _ = fitted(tmp_path, engine="torch", precision="fp16")
+    model.infer(torch.zeros(480, 640, 3, dtype=torch.uint8), None)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "engines" / "inductor")
+
+    (tmp_path / "engines" / "inductor").mkdir(parents=True)
+    cache = EngineCache(tmp_path / "engines")
+    assert cache.stored() == []
+    assert cache.clear()[0] == 1
+
+
+def test_on_a_device_it_is_no_engine_for_cpus_that_is_missing(gpu, tmp_path, monkeypatch):
+    monkeypatch.setattr(choice, "plans", lambda *_: [])
+    model, engines = fitted(tmp_path)
+    model.infer(torch.zeros(480, 640, 3, dtype=torch.uint8), None)
+    (report,) = engines.reports()
+    assert report.why == "nothing faster is installed: pip install onnxruntime-gpu"
