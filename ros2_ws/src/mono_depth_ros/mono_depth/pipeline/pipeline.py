@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass, replace
@@ -19,13 +20,19 @@ from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.memory_fallback import ModelLoader
 from mono_depth.pipeline.own_metres import OwnMetres
-from mono_depth.pipeline.predict import predict
+from mono_depth.pipeline.predict import could_use, predict
 from mono_depth.scale.kinds import to_relative
 from mono_depth.scale.scale_shift import METRIC_KINDS
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
+
+_LOG = logging.getLogger(__name__)
+_LEFT_OUT = (
+    "scale.source is fixed: the network gets the image alone, as it did when it was calibrated; "
+    "height and gravity, sparse points and sensor depth are left out"
+)
 
 
 class DepthPipeline:
@@ -41,6 +48,7 @@ class DepthPipeline:
         self._config = config
         self._scale = ScaleTracker()
         self._own_metres = OwnMetres()
+        self._told_left_out = False
         self._source_scale: tuple[str, float] | None = None  # of the newest frame
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
@@ -101,6 +109,7 @@ class DepthPipeline:
             check_informative(prediction)
             depth_m, scale = self._scale.update(prediction, frame, config.scale)
             scale = replace(scale, conflict=conflict or scale.conflict)
+            scale = self._with_what_was_left_out(scale, frame)
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
             watch.lap("scale")
@@ -129,8 +138,25 @@ class DepthPipeline:
         )
 
     def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
+        config = self._config
         with torch_threads(self._network_threads):
-            return predict(self.model, frame, rgb, self._config.completion)
+            return predict(
+                self.model,
+                frame,
+                rgb,
+                config.completion,
+                image_alone=config.scale.source == "fixed",
+            )
+
+    def _with_what_was_left_out(self, scale: ScaleStatus, frame: Frame) -> ScaleStatus:
+        """Say that a fixed scale keeps the network from what else is known."""
+        config = self._config
+        if config.scale.source != "fixed" or not could_use(self.model, frame, config.completion):
+            return scale
+        if not self._told_left_out:
+            _LOG.warning(_LEFT_OUT)
+            self._told_left_out = True
+        return replace(scale, last_reject=_LEFT_OUT)
 
     def _step_down(self, reason: str) -> None:
         """Load the model anew so that it needs less memory.
