@@ -54,7 +54,8 @@ class ScaleConfig:
     factor: Annotated[
         float,
         Param(
-            "With source fixed: factor on the model output. Models of depth: "
+            "With source fixed: factor on what the model makes of the image alone; it is then "
+            "given nothing else. Models of depth: "
             "depth = factor * output + shift [m]. Models of inverse depth: "
             "1 / depth = factor * output + shift [1/m].",
             1e-9,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from contextlib import AbstractContextManager
@@ -22,7 +23,7 @@ from mono_depth.pipeline.image_check import ImageCheck, check_image
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
 from mono_depth.pipeline.output_form import output_form
 from mono_depth.pipeline.own_metres import OwnMetres
-from mono_depth.pipeline.predict import predict
+from mono_depth.pipeline.predict import could_use, predict
 from mono_depth.pipeline.stage_times import StageTimes
 from mono_depth.scale.held_scale import HeldScale, HeldScales, OutputForm
 from mono_depth.scale.kinds import to_relative
@@ -34,6 +35,11 @@ from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
 
+_LOG = logging.getLogger(__name__)
+_LEFT_OUT = (
+    "scale.source is fixed: the network gets the image alone, as it did when it was calibrated; "
+    "height and gravity, sparse points and sensor depth are left out"
+)
 _LOST = 1e-3  # of an output, that the engine in fp16 lost to numbers too large for it
 
 
@@ -52,6 +58,7 @@ class DepthPipeline:
         self.held_scales: HeldScales | None = None  # of earlier runs; None = none are used
         self.measured_scale: HeldScale | None = None  # the newest that may be held by later runs
         self._own_metres = OwnMetres()
+        self._told_left_out = False
         # Of the newest frame: source, whether it is held from an earlier run, scale.
         self._source_scale: tuple[str, bool, float] | None = None
         self._last_scale: ScaleStatus | None = None
@@ -147,6 +154,7 @@ class DepthPipeline:
             earlier = self._earlier_scale(form)
             depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier)
             scale = replace(scale, conflict=conflict or scale.conflict, image_allows=check.allows)
+            scale = self._with_what_was_left_out(scale, frame)
             self._note_measured(scale, form)
             self._last_scale = scale
             self._follow_source(scale, prediction)
@@ -200,8 +208,25 @@ class DepthPipeline:
         )
 
     def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
+        config = self._config
         with torch_threads(self._network_threads):
-            return predict(self.model, frame, rgb, self._config.completion)
+            return predict(
+                self.model,
+                frame,
+                rgb,
+                config.completion,
+                image_alone=config.scale.source == "fixed",
+            )
+
+    def _with_what_was_left_out(self, scale: ScaleStatus, frame: Frame) -> ScaleStatus:
+        """Say that a fixed scale keeps the network from what else is known."""
+        config = self._config
+        if config.scale.source != "fixed" or not could_use(self.model, frame, config.completion):
+            return scale
+        if not self._told_left_out:
+            _LOG.warning(_LEFT_OUT)
+            self._told_left_out = True
+        return replace(scale, last_reject=_LEFT_OUT)
 
     def _step_down(self, reason: str) -> None:
         """Load the model anew so that it needs less memory.

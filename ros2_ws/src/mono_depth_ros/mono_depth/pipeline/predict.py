@@ -35,7 +35,12 @@ class KnownDepth:
 
 
 def predict(
-    model: DepthModel, frame: Frame, rgb: torch.Tensor, config: CompletionConfig
+    model: DepthModel,
+    frame: Frame,
+    rgb: torch.Tensor,
+    config: CompletionConfig,
+    *,
+    image_alone: bool = False,
 ) -> tuple[Prediction, str]:
     """Run `model` on a frame with all that it can use.
 
@@ -45,6 +50,7 @@ def predict(
         frame: may carry depth of a sensor, sparse points, height and gravity.
         rgb: the image of `frame` on the model's device.
         config: which depth is used.
+        image_alone: the model gets nothing but the image, as in a calibration.
 
     Returns:
         The prediction with the record of its metres, and what was completed: sensor_depth,
@@ -53,7 +59,7 @@ def predict(
     Raises:
         FrameError: the model cannot take the frame, or `config` asks for depth that it lacks.
     """
-    prediction, completed = _predicted(model, frame, rgb, config)
+    prediction, completed = _predicted(model, frame, rgb, config, image_alone=image_alone)
     # One that is merely guided by depth takes a single point, and guesses elsewhere.
     is_measured = isinstance(model, CompletionModel) and completed != "guess"
     sigma_rel = model.scale_sigma_rel
@@ -61,8 +67,15 @@ def predict(
 
 
 def _predicted(
-    model: DepthModel, frame: Frame, rgb: torch.Tensor, config: CompletionConfig
+    model: DepthModel,
+    frame: Frame,
+    rgb: torch.Tensor,
+    config: CompletionConfig,
+    *,
+    image_alone: bool,
 ) -> tuple[Prediction, str]:
+    if image_alone:
+        return model.infer(rgb, frame.intrinsics), "guess" * isinstance(model, CompletionModel)
     if isinstance(model, GuidedModel):
         return _guided(model, frame, rgb, config)
     if not isinstance(model, CompletionModel):
@@ -73,6 +86,18 @@ def _predicted(
         return model.infer(rgb, frame.intrinsics), "guess"
     depth_m = torch.from_numpy(known.depth_m).to(model.device, non_blocking=True)
     return model.complete(rgb, depth_m), known.source
+
+
+def could_use(model: DepthModel, frame: Frame, config: CompletionConfig) -> bool:
+    """Tell whether a frame brings something that `model` makes use of beside the image."""
+    if not isinstance(model, (GuidedModel, CompletionModel)):
+        return False
+    if config.source != "guess" and (
+        frame.sparse_points_m is not None or frame.sensor_depth_m is not None
+    ):
+        return True
+    has_ground = frame.camera_height_m is not None and frame.gravity_camera is not None
+    return isinstance(model, GuidedModel) and config.level_ground and has_ground
 
 
 def _guided(

@@ -177,7 +177,9 @@ def as_params_yaml(scale: FixedScale, model: str) -> str:
     return (
         f"# Fitted by `mono-depth calibrate` to {scale.samples} distances with model {model}:\n"
         f"# factor +- {scale.factor_sigma:.2g}, shift +- {scale.shift_sigma:.2g}, "
-        f"median error {100.0 * scale.error_rel:.1f} %\n"
+        f"median error {100.0 * scale.error_rel:.1f} %.\n"
+        "# It holds for what the model makes of the image alone: with source fixed the node gives\n"
+        "# it neither height and gravity nor sparse points nor sensor depth.\n"
         "/**:\n"
         "  ros__parameters:\n"
         f"    model: {model}\n"

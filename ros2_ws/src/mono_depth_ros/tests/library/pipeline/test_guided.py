@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from mono_depth.config import CompletionConfig, PipelineConfig, TemporalConfig
+from mono_depth.config import CompletionConfig, PipelineConfig, ScaleConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import FrameError
 from mono_depth.models.checks import pseudo_random
@@ -147,6 +147,29 @@ def test_depth_can_be_kept_from_it(guided_registry, pipeline):
 
     assert not_told.completed == ""
     torch.testing.assert_close(not_told.network_depth_m, alone)
+
+
+@pytest.mark.parametrize("known", ["ground", "points", "sensor_depth"])
+def test_a_fixed_factor_is_applied_to_the_image_alone_and_that_is_said_once(
+    guided_registry, pipeline, caplog, known
+):
+    hints = {
+        "ground": {"camera_height_m": 0.3, "gravity_camera": DOWN},
+        "points": {"sparse_points_m": some_points(50)},
+        "sensor_depth": {"sensor_depth_m": half_a_wall()},
+    }[known]
+    alone = pipeline.process(frame()).network_depth_m
+    fixed = replace(config(guided_registry), scale=ScaleConfig(source="fixed", factor=2.5))
+    calibrated = build_pipeline(fixed)
+    with caplog.at_level("WARNING", "mono_depth.pipeline.pipeline"):
+        results = [calibrated.process(replace(frame(**hints), stamp_ns=i)) for i in (1, 2)]
+
+    for result in results:
+        torch.testing.assert_close(result.network_depth_m, 2.5 * alone)
+        assert "the network gets the image alone" in result.scale.last_reject
+        assert result.completed == ""
+    assert sum("scale.source is fixed" in text for text in caplog.messages) == 1
+    assert calibrated.process(replace(frame(), stamp_ns=3)).scale.last_reject == ""
 
 
 def test_a_chosen_source_that_is_missing_is_an_error_of_the_frame(guided_registry, pipeline):
