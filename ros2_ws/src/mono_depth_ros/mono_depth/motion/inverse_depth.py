@@ -22,7 +22,7 @@ class InverseDepth:
     variance: Array  # (N,) of it, infinite where there is no parallax
     views: npt.NDArray[np.intp]  # (N,) that saw it, beside the newest
     misfit: Array  # (N,) root of the mean squared residual over its expected deviation
-    by_pose: Array  # (N, 6) change of rho by a shift and a turn of the newest view
+    by_pose: Array  # (N, 6) change of rho by an error of the pose, see `_by_pose`
 
 
 def triangulated(rays: Array, seen: Array, T_view_now: Array, deviation: float) -> InverseDepth:
@@ -65,35 +65,23 @@ def triangulated(rays: Array, seen: Array, T_view_now: Array, deviation: float) 
     strength = np.maximum(np.einsum("nv,nvi,nvi->n", weighted, lever, lever), _TINY)
     together = np.einsum("nv,nvi->ni", weight / (z**2 * deviation), lever)
     variance = 1.0 / strength + np.square(together).sum(-1) / strength**2
+    share = lever * (weighted / strength[:, None])[..., None]
+    pull = np.concatenate((share, -(share * known).sum(-1, keepdims=True)), axis=-1)
     views = is_seen.sum(1)
     return InverseDepth(
         rho=rho,
         variance=variance,
         views=views.astype(np.intp),
         misfit=np.sqrt(misfit2.sum(1) / np.maximum(2 * views - 1, 1)),
-        by_pose=_by_pose(ray, rho, lever * weighted[..., None], strength, T_view_now),
+        by_pose=_by_pose(ray, rho, pull, T_view_now),
     )
 
 
-def _by_pose(ray: Array, rho: Array, lever: Array, strength: Array, T_view_now: Array) -> Array:
-    """Return (N, 6) the change of rho by a shift of the newest view [m] and a turn of it [rad].
+def _by_pose(ray: Array, rho: Array, pull: Array, T_view_now: Array) -> Array:
+    """Return (N, 6) the change of rho where points of now are really shifted [m] and turned [rad].
 
-    A point is turned + rho moved in each view; a shift s of the newest view adds rho R s, and a
-    turn w adds R (w x ray). Each is seen in the image along the lever.
+    A point that lies off by d in the newest view adds `seen d_z - d_xy` to the offset, which the
+    lever turns into inverse depth: `pull` (N, V, 3) is that change by d in each view.
     """
-    # The derivative of offset and lever by the pose, to first order for small fields of view:
-    # offset - rho lever = -(displacement of the image), taken along the lever.
-    R = T_view_now[:, :3, :3]
-    pull = np.einsum("nvi,vij->nvj", lever, R[:, :2, :]) / strength[:, None, None]
-    along = pull.sum(1)  # (N, 3): change of rho by a displacement of the point
-    by_shift = -rho[:, None] * along
-    by_turn = -np.cross(ray, along)
-    return np.concatenate((by_shift, by_turn), axis=1)
-
-
-def skew(vectors: Array) -> Array:
-    """Return (..., 3, 3) the matrices of the cross product with (..., 3) vectors."""
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    rows = ((zero, -z, y), (z, zero, -x), (-y, x, zero))
-    return np.stack([np.stack(row, -1) for row in rows], -2)
+    along = np.einsum("nvi,vij->nj", pull, T_view_now[:, :3, :3])
+    return np.concatenate((rho[:, None] * along, np.cross(ray, along)), axis=1)
