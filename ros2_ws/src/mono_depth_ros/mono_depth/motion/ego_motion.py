@@ -184,6 +184,13 @@ class EgoMotionEstimator:
             misfit_px=float(np.median(np.hypot(residual_px[0], residual_px[1]))),
         )
 
+    def flow_px(self, tracks: Tracks) -> float:
+        """Return the median way of the tracks from the last image to this one."""
+        if not len(tracks.points):
+            return 0.0
+        moved_px, _ = self._project(tracks.points, tracks.pixels)
+        return float(np.median(np.hypot(moved_px[0], moved_px[1])))
+
     def tracks(
         self,
         grey: npt.NDArray[np.uint8],

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from mono_depth.camera.poses import Pose
 from mono_depth.motion.ego_motion import EgoMotion, EgoMotionEstimator, StepLength, Tracks
 
-_WORSE = 1.8  # times farther than with the image's own motion the tracks lie from their places,
-_WORSE_PX = 0.1  # and by this much: then the motion is another one
-_STILL_WORSE, _STILL_WORSE_PX = 1.25, 0.03  # the same after it was
+_WORSE = 1.5  # times farther than with the image's own motion the tracks lie from their places,
+_WORSE_PX = 0.1  # and this much,
+_WORSE_SHARE = 0.12  # and this share of their way farther: then the motion is another one
+_AFTERWARDS = 0.5  # of what is above, after it was
 _MAX_UNIT_FACTOR = 3.0  # how much the unit of depth may seem to change from frame to frame,
 _MAX_FACTOR = 8.0  # and be off as long as it is not known
 _SIGMAS = 3.0
+_STEP_NOISE_M = 0.0007  # of odometry that is right
+_MEMORY = 0.9  # of the factor, from frame to frame
 _MIN_INLIERS = 0.6  # of the image's own motion, to be a witness
 _DOUBT_FRAMES = 5  # that must fit again
 
@@ -35,6 +41,7 @@ class PoseCheck:
     def __init__(self, estimator: EgoMotionEstimator) -> None:
         self._estimator = estimator
         self._doubt = 0  # frames that must fit before odometry is believed again
+        self._precision = self._pull = 0.0  # of the factor over the last frames
 
     def judge(self, T_last_now: Pose, tracks: Tracks, unit: float | None) -> PoseVerdict:
         """Return whether a step of odometry explains the tracks about as well as any motion.
@@ -59,16 +66,32 @@ class PoseCheck:
         low, high = 1.0 / _MAX_FACTOR, _MAX_FACTOR
         if unit is not None:
             low, high = unit / _MAX_UNIT_FACTOR, unit * _MAX_UNIT_FACTOR
-        margin = _SIGMAS * step.sigma
-        is_wrong = step.factor + margin < low or step.factor - margin > high
+        step_m = float(np.linalg.norm(T_last_now[:3, 3]))
+        noise = (unit or 1.0) * _STEP_NOISE_M / max(step_m, 1e-9)
+        sigma = math.hypot(step.sigma, noise)
+        is_wrong = _is_outside(step.factor, sigma, low, high) or _is_outside(
+            *self._averaged(step.factor, sigma), low, high
+        )
         if not is_wrong:
             bounded = step
             if not low <= step.factor <= high:
                 within = self._estimator.step_length_of(T_last_now, tracks, low=low, high=high)
                 bounded = within or step
-            worse = (_STILL_WORSE, _STILL_WORSE_PX) if self._doubt else (_WORSE, _WORSE_PX)
-            is_wrong = bounded.misfit_px > worse[0] * own.misfit_px + worse[1]
+            allowed_px = (_WORSE - 1.0) * own.misfit_px + _WORSE_PX
+            allowed_px += _WORSE_SHARE * self._estimator.flow_px(tracks)
+            patience = _AFTERWARDS if self._doubt else 1.0
+            is_wrong = bounded.misfit_px - own.misfit_px > patience * allowed_px
         self._doubt = _DOUBT_FRAMES if is_wrong else max(0, self._doubt - 1)
         if is_wrong or self._doubt:
             return PoseVerdict(fits=False, reason=DOES_NOT_FIT, own=own, step=step)
         return PoseVerdict(fits=True, reason="", own=own, step=step)
+
+    def _averaged(self, factor: float, sigma: float) -> tuple[float, float]:
+        """Return the factor over some frames, and its deviation: slow wheels spin, too."""
+        self._precision = _MEMORY * self._precision + sigma**-2
+        self._pull = _MEMORY * self._pull + factor * sigma**-2
+        return self._pull / self._precision, self._precision**-0.5
+
+
+def _is_outside(factor: float, sigma: float, low: float, high: float) -> bool:
+    return factor + _SIGMAS * sigma < low or factor - _SIGMAS * sigma > high

@@ -123,7 +123,7 @@ class DepthStream:
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
-        self.temporal_mode = self.completed = ""  # of the newest frame
+        self.temporal_mode = self.temporal_doubt = self.completed = ""  # of the newest frame
         self._back_off = BackOff()
         self._last_failure = ""
         self._worker: LatestWorker[_Arrival] = LatestWorker(
@@ -280,7 +280,7 @@ class DepthStream:
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self.scale, self.temporal_mode = result.scale, result.temporal
-        self.completed = result.completed
+        self.temporal_doubt, self.completed = result.temporal_doubt, result.completed
         self._scale_reporter.report(result.scale)
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
