@@ -33,11 +33,20 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tracks:
+    """Corners of this frame, and where the last one saw them."""
+
+    points: Array  # (N, 3) in the last camera, in the unit of its depth
+    pixels: Array  # (2, N) column and row in this frame
+
+
+@dataclass(frozen=True, kw_only=True)
 class EgoMotion:
     """A rigid motion of the camera, in the unit of the depth it was found with."""
 
     T_last_now: Pose
     inliers: float  # share of the tracks that fit, 0..1
+    misfit_px: float  # median distance of the tracks from where it puts them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +54,14 @@ class StepLength:
     """How much longer a step is in the unit of depth than in that of odometry."""
 
     factor: float
-    sigma_rel: float  # relative deviation
+    sigma: float  # deviation of the factor
+    R_last_now: Array  # (3, 3) the turn of odometry, mended by the tracks
+    misfit_px: float  # median distance of the tracks from where the step puts them
+
+    @property
+    def sigma_rel(self) -> float:
+        """Relative deviation."""
+        return self.sigma / abs(self.factor) if self.factor else math.inf
 
 
 class EgoMotionEstimator:
@@ -76,11 +92,15 @@ class EgoMotionEstimator:
             last_grey: (h, w) the last one.
             last_log_depth: (h, w) of the last frame; above `_MAX_LOG_DEPTH` it is unknown.
         """
-        points, pixels = self._tracks(grey, last_grey, last_log_depth)
+        return self.motion_of(self.tracks(grey, last_grey, last_log_depth))
+
+    def motion_of(self, tracks: Tracks) -> EgoMotion | None:
+        """Return the motion that explains the most of some tracks, None where none fits."""
+        points, pixels = tracks.points, tracks.pixels
         if len(points) < _MIN_TRACKS:
             return None
         R, t = np.eye(3), np.zeros(3)
-        inliers = 0.0
+        inliers = misfit_px = 0.0
         for _ in range(_ITERATIONS):
             residual_px, jacobian = self._project(points @ R.T + t, pixels)
             length_px = np.hypot(residual_px[0], residual_px[1])
@@ -92,11 +112,12 @@ class EgoMotionEstimator:
             turn = rotation(step[3:])
             R, t = turn @ R, turn @ t + step[:3]
             inliers = float(np.mean(length_px < _INLIER_PX))
+            misfit_px = float(np.median(length_px))
         if inliers < _MIN_INLIERS:
             return None
         T_last_now = np.eye(4)
         T_last_now[:3, :3], T_last_now[:3, 3] = R.T, -R.T @ t
-        return EgoMotion(T_last_now=T_last_now, inliers=inliers)
+        return EgoMotion(T_last_now=T_last_now, inliers=inliers, misfit_px=misfit_px)
 
     def step_length(
         self,
@@ -124,12 +145,20 @@ class EgoMotionEstimator:
         Returns:
             The factor, None where there are too few tracks.
         """
-        points, pixels = self._tracks(grey, last_grey, last_log_depth)
+        tracks = self.tracks(grey, last_grey, last_log_depth)
+        low, high = 1.0 / _MAX_STEP_FACTOR, _MAX_STEP_FACTOR
+        return self.step_length_of(T_last_now, tracks, low=low, high=high)
+
+    def step_length_of(
+        self, T_last_now: Pose, tracks: Tracks, *, low: float, high: float
+    ) -> StepLength | None:
+        """Return what `step_length` does, of tracks that are there, within limits of the factor."""
+        points, pixels = tracks.points, tracks.pixels
         if len(points) < _MIN_TRACKS:
             return None
         T_now_last = np.linalg.inv(T_last_now)
         R, shift = T_now_last[:3, :3], T_now_last[:3, 3]
-        factor, turn, variance = 1.0, np.zeros(3), np.inf
+        factor, turn, variance = min(max(1.0, low), high), np.zeros(3), np.inf
         for _ in range(_ITERATIONS):
             turned = points @ (rotation(turn) @ R).T
             residual_px, jacobian = self._project(turned + factor * shift, pixels)
@@ -144,20 +173,40 @@ class EgoMotionEstimator:
             slope = np.einsum("anj,an->j", weighted, residual_px) + _TURN_PRECISION @ (0.0, *turn)
             inverse = np.linalg.inv(normal)
             step = inverse @ slope
-            factor = min(max(factor - step[0], 1.0 / _MAX_STEP_FACTOR), _MAX_STEP_FACTOR)
+            factor = min(max(factor - float(step[0]), low), high)
             turn, variance = turn - step[1:], float(inverse[0, 0])
-        return StepLength(factor=factor, sigma_rel=math.sqrt(variance) / factor)
+        R_now_last = rotation(turn) @ R
+        residual_px, _ = self._project(points @ R_now_last.T + factor * shift, pixels)
+        return StepLength(
+            factor=factor,
+            sigma=math.sqrt(variance),
+            R_last_now=R_now_last.T,
+            misfit_px=float(np.median(np.hypot(residual_px[0], residual_px[1]))),
+        )
 
-    def _tracks(
+    def flow_px(self, tracks: Tracks) -> float:
+        """Return the median way of the tracks from the last image to this one."""
+        if not len(tracks.points):
+            return 0.0
+        moved_px, _ = self._project(tracks.points, tracks.pixels)
+        return float(np.median(np.hypot(moved_px[0], moved_px[1])))
+
+    def tracks(
         self,
         grey: npt.NDArray[np.uint8],
         last_grey: npt.NDArray[np.uint8],
         last_log_depth: npt.NDArray[np.float32],
-    ) -> tuple[Array, Array]:
-        """Return (N, 3) points of the last camera and the (2, N) pixels that see them now."""
+    ) -> Tracks:
+        """Follow corners of this frame back into the last one.
+
+        Args:
+            grey: (h, w) this frame.
+            last_grey: (h, w) the last one.
+            last_log_depth: (h, w) of the last frame; above `_MAX_LOG_DEPTH` it is unknown.
+        """
         K, corners = self._K, _corners(grey)
         if len(corners) < _MIN_TRACKS:
-            return np.empty((0, 3)), np.empty((2, 0))
+            return Tracks(points=np.empty((0, 3)), pixels=np.empty((2, 0)))
         found, is_found = _track(grey, last_grey, corners, corners, _PYRAMID_LEVELS)
         back, is_back = _track(last_grey, grey, found, corners, 0)
         loop_px = np.hypot(*(back - corners).T)
@@ -169,7 +218,7 @@ class EgoMotionEstimator:
         known = log_depth < _MAX_LOG_DEPTH
         depth, x, y = np.exp(log_depth[known], dtype=np.float64), x[known], y[known]
         points = np.stack(((x - K.cx) / K.fx * depth, (y - K.cy) / K.fy * depth, depth), axis=1)
-        return points, corners[good][known].T.astype(np.float64)
+        return Tracks(points=points, pixels=corners[good][known].T.astype(np.float64))
 
     def _project(self, points: Array, pixels: Array) -> tuple[Array, Array]:
         """Return (2, N) residuals and their (2, N, 6) Jacobian by translation and rotation."""

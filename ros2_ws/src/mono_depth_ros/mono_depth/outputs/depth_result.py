@@ -52,6 +52,7 @@ class DepthResult:
     is_visible: torch.Tensor | None = None  # (H, W) bool, False = no image there
     temporal: str = "none"  # where the camera's motion came from: "pose", "flow", "static"
     temporal_reset: str = ""  # why the temporal filter forgot its past with this frame
+    temporal_doubt: str = ""  # why the temporal filter did not use the odometry of this frame
     is_guided: bool = False  # edges of larger maps follow those of the image
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32

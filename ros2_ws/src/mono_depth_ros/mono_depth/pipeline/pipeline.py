@@ -174,6 +174,7 @@ class DepthPipeline:
             is_visible=_mask_on(frame.is_visible, self.model.device),
             temporal=past.mode,
             temporal_reset=past.reset,
+            temporal_doubt=past.doubt,
             is_guided=config.refine.mode == "guided",
             network_depth_m=past.depth_m,
             network_relative=past.relative,
@@ -324,6 +325,7 @@ class DepthPipeline:
             confidence=rating,
             mode=filtered.mode,
             reset=filtered.reset,
+            doubt=filtered.doubt,
         )
 
 
@@ -336,6 +338,7 @@ class _Past:
     confidence: torch.Tensor | None
     mode: str
     reset: str
+    doubt: str = ""
 
 
 def _dimmed(

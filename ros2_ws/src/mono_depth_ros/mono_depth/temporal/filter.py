@@ -17,7 +17,8 @@ import torch
 from mono_depth.camera.poses import Pose
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
-from mono_depth.motion.ego_motion import EgoMotionEstimator
+from mono_depth.motion.ego_motion import EgoMotionEstimator, Tracks
+from mono_depth.motion.pose_check import PoseCheck
 from mono_depth.outputs.upsampling import resized
 from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.fusion import (
@@ -40,8 +41,8 @@ _MIN_LIKENESS = 0.6  # correlation of two images; true motion gave 0.93 and more
 _MIN_CONTRAST = 4.0  # standard deviation of brightness below which an image is mostly noise, of 255
 _PHOTO_SPREAD = 40.0  # difference of brightness that is another surface, of 255
 _MIN_STEP_M = 0.002  # of odometry; a shorter one is noise
-_UNIT_EVERY = 3  # frames; the unit changes slowly, and to look costs as much as the rest
-_UNIT_FRAMES = 15  # at the start, each of which is looked at
+_MAX_STEP_FACTOR = 10.0  # of the unit of depth; a larger one is no measurement
+_KNOWN_UNIT = 0.5  # certainty of the unit from which on odometry is held to it
 _MIN_ALIGN = 50
 _HUBER = 1.345
 
@@ -63,6 +64,7 @@ class TemporalFilter:
         self._memory: _Memory | None = None
         self._camera: tuple[Intrinsics, torch.device] | None = None
         self._unit = UnitOfDepth()
+        self._doubt = ""  # why odometry is not used for this frame
 
     def reset(self) -> None:
         """Forget the past."""
@@ -98,6 +100,7 @@ class TemporalFilter:
             longest_gap_s: see `Frame`.
         """
         view = self._view(depth_m, rgb, intrinsics, stamp_ns, T_odom_camera)
+        self._doubt = ""
         memory, mode, reset = self._with_past(view, config, longest_gap_s)
         if memory is None:
             self._unit = UnitOfDepth()
@@ -110,6 +113,7 @@ class TemporalFilter:
             confidence=confidence(memory.history).mul_(view.values < 0.5 * _UNKNOWN),
             mode=mode,
             reset=reset,
+            doubt=self._doubt,
         )
 
     def _view(
@@ -125,6 +129,7 @@ class TemporalFilter:
             self._camera = camera, depth_m.device
             self._warper = Warper(camera, depth_m.device)
             self._ego_motion = EgoMotionEstimator(camera)
+            self._pose_check = PoseCheck(self._ego_motion)
         known = T_odom_camera is not None and bool(np.isfinite(T_odom_camera).all())
         log_depth = resized(depth_m, (camera.height, camera.width)).log()
         return FilterInput(
@@ -149,7 +154,7 @@ class TemporalFilter:
         gap_s = step_s if longest_gap_s is None else longest_gap_s
         if step_s <= 0.0 or gap_s > config.max_gap_s:
             return None, mode, f"{step_s:.3f} s between two frames"
-        T_last_now = self._motion(mode, last, view)
+        T_last_now, mode = self._motion(mode, last, view)
         if T_last_now is None:
             return None, mode, "no rigid motion of the camera explains the image"
         memory = self._moved(last, view, T_last_now, step_s, config)
@@ -207,30 +212,40 @@ class TemporalFilter:
         memory.history.values.add_(change)
         return replace(memory, log_scale=memory.log_scale + change)
 
-    def _motion(self, mode: str, last: _Memory, view: FilterInput) -> Pose | None:
+    def _motion(self, mode: str, last: _Memory, view: FilterInput) -> tuple[Pose | None, str]:
+        """Return the motion of the camera, None = not known, and where it is from."""
         if mode == "static":
-            return np.eye(4)
+            return np.eye(4), mode
+        log_depth = last.history.values.cpu().numpy()
+        tracks = self._ego_motion.tracks(view.host_grey, last.view.host_grey, log_depth)
         T_odom_last, T_odom_now = last.view.T_odom_camera, view.T_odom_camera
         if mode == "pose" and T_odom_last is not None and T_odom_now is not None:
             T_last_now = np.asarray(np.linalg.inv(T_odom_last) @ T_odom_now)
-            return self._in_unit_of_depth(T_last_now, last, view)
-        log_depth = last.history.values.cpu().numpy()
-        found = self._ego_motion.estimate(view.host_grey, last.view.host_grey, log_depth)
-        return None if found is None else found.T_last_now
+            return self._checked(T_last_now, tracks, view.stamp_ns - last.view.stamp_ns)
+        found = self._ego_motion.motion_of(tracks)
+        return None if found is None else found.T_last_now, mode
 
-    def _in_unit_of_depth(self, T_last_now: Pose, last: _Memory, view: FilterInput) -> Pose:
-        """Return a motion of odometry with its step in the unit that depth has now."""
-        self._unit.predict((view.stamp_ns - last.view.stamp_ns) * 1e-9)
-        is_turn = last.frames < _UNIT_FRAMES or last.frames % _UNIT_EVERY == 0
-        if is_turn and float(np.linalg.norm(T_last_now[:3, 3])) > _MIN_STEP_M:
-            log_depth = last.history.values.cpu().numpy()
-            step = self._ego_motion.step_length(
-                T_last_now, view.host_grey, last.view.host_grey, log_depth
-            )
-            if step is not None:
-                self._unit.correct(step.factor, step.sigma_rel)
-        T_last_now[:3, 3] *= math.exp(self._unit.log_unit)
-        return T_last_now
+    def _checked(self, T_last_now: Pose, tracks: Tracks, step_ns: int) -> tuple[Pose, str]:
+        """Return a motion of odometry in the unit that depth has now, or the image's own.
+
+        The image's own where odometry does not fit it: on a mount that turns, late, or on wheels
+        that spin. Depth that is moved by a wrong pose would be worse than none of the past.
+        """
+        self._unit.predict(step_ns * 1e-9)
+        unit = math.exp(self._unit.log_unit) if self._unit.certainty > _KNOWN_UNIT else None
+        verdict = self._pose_check.judge(T_last_now, tracks, unit)
+        if verdict.fits is False and verdict.own is not None:
+            self._doubt = verdict.reason
+            return verdict.own.T_last_now, "flow"
+        step, T = verdict.step, T_last_now.copy()
+        if step is not None:
+            T[:3, :3] = step.R_last_now
+            T[:3, 3] = step.R_last_now @ T_last_now[:3, :3].T @ T_last_now[:3, 3]
+            if float(np.linalg.norm(T[:3, 3])) > _MIN_STEP_M:
+                factor = min(max(step.factor, 1.0 / _MAX_STEP_FACTOR), _MAX_STEP_FACTOR)
+                self._unit.correct(factor, step.sigma / factor)
+        T[:3, 3] *= math.exp(self._unit.log_unit)
+        return T, "pose"
 
 
 def _mode(view: FilterInput, last: _Memory | None, wanted: str) -> str:

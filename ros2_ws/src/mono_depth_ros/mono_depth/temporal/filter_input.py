@@ -41,6 +41,7 @@ class Filtered:
     confidence: torch.Tensor  # (h', w') float32, 0..1
     mode: str  # where the motion came from: "pose", "flow", "static"
     reset: str  # why the past was forgotten with this frame, "" = it was not
+    doubt: str = ""  # why odometry was not used for this frame, "" = it was, or there is none
 
 
 def working_camera(intrinsics: Intrinsics) -> Intrinsics:

@@ -61,6 +61,7 @@ class NodeState:
     model: ModelFacts | None
     scale: ScaleStatus | None  # None until a frame went through
     temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
+    temporal_doubt: str = ""  # why odometry was not used for it, "" = it was, or there is none
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
     image_doubt: str = ""  # why depth may be wrong although images can be read, "" = no reason
     unended_jpegs: int = 0  # images that were whole but for the marker of their end
@@ -95,7 +96,7 @@ def _judge(state: NodeState) -> tuple[bytes, str]:
     is_quiet = state.stats.silent_s > _SILENCE_S or state.lifecycle != "active"
     if level == DiagnosticStatus.ERROR or is_quiet:
         return level, message
-    said = dict.fromkeys([state.frame_problem, *warnings_of(state.inputs)])
+    said = dict.fromkeys([state.frame_problem, state.temporal_doubt, *warnings_of(state.inputs)])
     voices = [voice for voice in said if voice and voice not in message]
     if not voices:
         return level, message
@@ -204,6 +205,7 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         **_sensor_depth_values(state.sensor_depth),
         **values_of(state.inputs),
         "temporal_mode": state.temporal_mode,
+        "temporal_doubt": state.temporal_doubt,
         "completed": state.completed,
         "image_doubt": state.image_doubt,
         **({"jpegs_without_end": state.unended_jpegs} if state.unended_jpegs else {}),

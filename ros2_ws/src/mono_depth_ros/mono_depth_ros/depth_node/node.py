@@ -329,6 +329,7 @@ class DepthNode(GuardedNode, LifecycleNode):
             model=None if pipeline is None else ModelFacts.of(pipeline),
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
+            temporal_doubt="" if self._stream is None else self._stream.temporal_doubt,
             completed="" if self._stream is None else self._stream.completed,
             image_doubt="" if self._stream is None else self._stream.image_doubt,
             unended_jpegs=0 if self._stream is None else self._stream.unended_jpegs,

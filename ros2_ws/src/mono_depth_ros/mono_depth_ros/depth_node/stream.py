@@ -124,7 +124,7 @@ class DepthStream:
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
-        self.temporal_mode = self.completed = ""  # of the newest frame
+        self.temporal_mode = self.temporal_doubt = self.completed = ""  # of the newest frame
         self._image_problem = ""
         self._back_off = BackOff()
         self._last_failure = ""
@@ -286,7 +286,8 @@ class DepthStream:
 
         self._tell_scale(result.scale)
         self.temporal_mode, self.completed = result.temporal, result.completed
-        self._image_problem, infer_ms = result.image_problem, result.stage_ms.get("infer", 0.0)
+        self.temporal_doubt, self._image_problem = result.temporal_doubt, result.image_problem
+        infer_ms = result.stage_ms.get("infer", 0.0)
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:
