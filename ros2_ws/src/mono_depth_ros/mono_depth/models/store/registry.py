@@ -19,6 +19,8 @@ from mono_depth.errors import ConfigError, ModelError
 from mono_depth.models.input_spec import InputSpec
 from mono_depth.system import resources
 
+UNKNOWN_SCALE_SIGMA = 0.5  # of the metres of networks whose error nobody has measured here
+
 _FAST_GFLOP, _MEDIUM_GFLOP = 30.0, 400.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -60,9 +62,6 @@ class PublishedScore:
     dataset: str
     value: float
     source: str  # address
-
-
-UNKNOWN_SCALE_SIGMA = 0.5  # of the metres of networks whose error nobody has measured here
 
 
 @dataclass(frozen=True, kw_only=True)
