@@ -21,6 +21,7 @@ from mono_depth.models.protocol import (
     GuidedModel,
     Hints,
 )
+from mono_depth.system.transfers import uploaded
 
 _MIN_Z_M = 1e-3
 _ANY_POINTS = 1
@@ -60,8 +61,7 @@ def predict(
     known = known_depth(frame, model.depth_size(width, height), config)
     if known is None:
         return model.infer(rgb, frame.intrinsics), "guess"
-    depth_m = torch.from_numpy(known.depth_m).to(model.device, non_blocking=True)
-    return model.complete(rgb, depth_m), known.source
+    return model.complete(rgb, uploaded(known.depth_m, model.device)), known.source
 
 
 def _guided(
@@ -78,7 +78,7 @@ def _guided(
         return model.infer_guided(rgb, frame.intrinsics, ground), ""
     hints = replace(
         ground,
-        depth_m=torch.from_numpy(known.depth_m),
+        depth_m=uploaded(known.depth_m, model.device),
         keeps_depth=known.source == "sensor_depth",
     )
     return model.infer_guided(rgb, frame.intrinsics, hints), known.source
