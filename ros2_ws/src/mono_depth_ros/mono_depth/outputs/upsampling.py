@@ -10,6 +10,8 @@ Source: He, Sun and Tang, Guided Image Filtering, TPAMI 2013; He and Sun, Fast G
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import torch
@@ -96,8 +98,14 @@ def _brightness(
         grey = cv2.cvtColor(rgb.numpy(), cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, small_size[::-1], interpolation=cv2.INTER_AREA)
         return torch.from_numpy(grey) * (1 / 255), torch.from_numpy(small) * (1 / 255)
-    large = (rgb.float() @ torch.tensor([0.299, 0.587, 0.114], device=rgb.device)) * (1 / 255)
+    large = (rgb.float() @ luma(rgb.device)) * (1 / 255)
     return large, functional.interpolate(large[None, None], small_size, mode="area")[0, 0]
+
+
+@lru_cache(maxsize=8)
+def luma(device: torch.device) -> torch.Tensor:
+    """Return the (3,) shares of red, green and blue in brightness. Source: ITU-R BT.601."""
+    return torch.tensor([0.299, 0.587, 0.114], device=device)
 
 
 def _mean(values: torch.Tensor) -> torch.Tensor:

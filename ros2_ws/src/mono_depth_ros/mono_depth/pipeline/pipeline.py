@@ -32,6 +32,7 @@ from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.system.gpu_errors import is_out_of_memory
 from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
+from mono_depth.system.transfers import uploaded
 from mono_depth.temporal.filter import TemporalFilter
 from mono_depth.temporal.relative import RelativeFilter
 
@@ -62,6 +63,7 @@ class DepthPipeline:
         # Of the newest frame: source, whether it is held from an earlier run, scale.
         self._source_scale: tuple[str, bool, float] | None = None
         self._last_scale: ScaleStatus | None = None
+        self._mask: tuple[Mask, torch.Tensor] | None = None  # of the newest frame with one
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         # Engines have threads of their own; what is before and after them is small.
@@ -138,7 +140,7 @@ class DepthPipeline:
             return self._blind(frame, check)
         config, times = self._config, StageTimes(self.model.device)
         with torch.inference_mode():
-            rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
+            rgb = uploaded(frame.rgb, self.model.device)
             times.lap("upload")
             prediction, completed = self._predict(frame, rgb)
             overflow = None if self._engines is None else self._engines.overflow()
@@ -171,7 +173,7 @@ class DepthPipeline:
             scale=scale,
             limits=_limits(config),
             kind=prediction.kind,
-            is_visible=_mask_on(frame.is_visible, self.model.device),
+            is_visible=self._mask_there(frame.is_visible),
             temporal=past.mode,
             temporal_reset=past.reset,
             temporal_doubt=past.doubt,
@@ -276,6 +278,16 @@ class DepthPipeline:
         if self._config.scale.keep:
             self.measured_scale = HeldScale.of(scale, form, time.time()) or self.measured_scale
 
+    def _mask_there(self, mask: Mask | None) -> torch.Tensor | None:
+        """Return a mask on the device; that of a rectified camera is the same in each frame."""
+        if mask is None:
+            return None
+        known = self._mask
+        if known is None or known[0] is not mask or known[1].device.type != self.model.device.type:
+            known = mask, uploaded(mask, self.model.device)
+            self._mask = known
+        return known[1]
+
     def _with_past(
         self,
         depth_m: torch.Tensor | None,
@@ -353,7 +365,3 @@ def _dimmed(
 def _limits(config: PipelineConfig) -> DepthLimits:
     beyond = math.inf if config.out_of_range == "inf" else math.nan
     return DepthLimits(min_m=config.min_depth_m, max_m=config.max_depth_m, beyond=beyond)
-
-
-def _mask_on(mask: Mask | None, device: torch.device) -> torch.Tensor | None:
-    return None if mask is None else torch.from_numpy(mask).to(device)

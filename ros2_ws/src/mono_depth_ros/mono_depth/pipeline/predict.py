@@ -21,6 +21,7 @@ from mono_depth.models.protocol import (
     GuidedModel,
     Hints,
 )
+from mono_depth.system.transfers import uploaded
 
 _MIN_Z_M = 1e-3
 _ANY_POINTS = 1
@@ -84,8 +85,7 @@ def _predicted(
     known = known_depth(frame, model.depth_size(width, height), config)
     if known is None:
         return model.infer(rgb, frame.intrinsics), "guess"
-    depth_m = torch.from_numpy(known.depth_m).to(model.device, non_blocking=True)
-    return model.complete(rgb, depth_m), known.source
+    return model.complete(rgb, uploaded(known.depth_m, model.device)), known.source
 
 
 def could_use(model: DepthModel, frame: Frame, config: CompletionConfig) -> bool:
@@ -114,7 +114,7 @@ def _guided(
         return model.infer_guided(rgb, frame.intrinsics, ground), ""
     hints = replace(
         ground,
-        depth_m=torch.from_numpy(known.depth_m),
+        depth_m=uploaded(known.depth_m, model.device),
         keeps_depth=known.source == "sensor_depth",
     )
     return model.infer_guided(rgb, frame.intrinsics, hints), known.source

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
 from mono_depth.scale.fit import Points
 from mono_depth.scale.scale_shift import METRIC_KINDS, Floats, regressor, target
+from mono_depth.system.transfers import uploaded
 
 _MAX_ROWS = 60
 _MAX_EDGE = 0.1  # change within 3x3 pixels that is the edge of an object
@@ -88,7 +88,7 @@ def _smooth_x(u: Floats, v: Floats, size: tuple[int, int], of: Prediction) -> Fl
     near_rows = (row[:, None] + by).clip(0, height - 1)
     near_columns = (column[:, None] + by).clip(0, width - 1)
     index = (near_rows[:, :, None] * width + near_columns[:, None, :]).reshape(-1, 9)
-    picked = values.reshape(-1)[torch.from_numpy(index.reshape(-1)).to(values.device)]
+    picked = values.reshape(-1)[uploaded(index.reshape(-1), values.device)]
     x = regressor(picked.cpu().numpy().astype(np.float64).reshape(-1, 9), of.kind)
     if not x.size:
         return np.empty(0)

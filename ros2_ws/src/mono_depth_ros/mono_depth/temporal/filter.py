@@ -20,6 +20,7 @@ from mono_depth.data import Intrinsics
 from mono_depth.motion.ego_motion import EgoMotionEstimator, Tracks
 from mono_depth.motion.pose_check import PoseCheck
 from mono_depth.outputs.upsampling import resized
+from mono_depth.system.transfers import uploaded
 from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
@@ -173,7 +174,7 @@ class TemporalFilter:
         config: TemporalConfig,
     ) -> _Memory | None:
         """Return the new memory, None where the image does not show what is remembered."""
-        motion = torch.from_numpy(T_last_now).to(view.values)
+        motion = uploaded(T_last_now.astype(np.float32), view.values.device)
         warped = self._warper.warp(last.history, view.values + last.log_scale, motion)
         lighter = view.grey - warped.grey
         surprise = view.values - warped.values

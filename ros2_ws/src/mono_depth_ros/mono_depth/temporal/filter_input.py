@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from mono_depth.camera.poses import Pose
 from mono_depth.data import Intrinsics
+from mono_depth.outputs.upsampling import luma
 
 _LONG_SIDE = 320  # of the maps [pixels]
 
@@ -58,6 +59,5 @@ def grey_of(rgb: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
     if rgb.device.type == "cpu":
         grey = cv2.cvtColor(rgb.numpy(), cv2.COLOR_RGB2GRAY)
         return torch.from_numpy(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA))
-    luma = torch.tensor([0.299, 0.587, 0.114], device=rgb.device)
-    bright = (rgb.float() @ luma)[None, None]
+    bright = (rgb.float() @ luma(rgb.device))[None, None]
     return functional.interpolate(bright, size, mode="area")[0, 0].round().to(torch.uint8)

@@ -18,6 +18,7 @@ from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
 from mono_depth.motion.dense_flow import DenseFlow, DenseFlowEstimator, no_flow
 from mono_depth.outputs.upsampling import resized
+from mono_depth.system.transfers import uploaded
 from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.forward_motion import STILL, ForwardMotion, forward_motion_of
 from mono_depth.temporal.fusion import (
@@ -134,7 +135,7 @@ def _carried(
     last: _Memory, view: FilterInput, flow: DenseFlow, step_s: float, config: TemporalConfig
 ) -> _Memory | None:
     """Return the new memory, None where flow does not find the last frame in this one."""
-    grid = torch.from_numpy(flow.grid()).to(view.values.device)
+    grid = uploaded(flow.grid(), view.values.device)
     warped = _looked_up(last.history, grid, flow)
     lighter = view.grey - warped.grey
     pairs = _pairs(view, warped, lighter)
@@ -171,7 +172,7 @@ def _looked_up(history: History, grid: torch.Tensor, flow: DenseFlow) -> Warped:
         count=maps[1],
         variance=maps[2],
         grey=maps[3],
-        valid=inside(grid) & torch.from_numpy(flow.is_good).to(grid.device),
+        valid=inside(grid) & uploaded(flow.is_good, grid.device),
     )
 
 

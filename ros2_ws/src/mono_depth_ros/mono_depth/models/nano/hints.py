@@ -57,16 +57,25 @@ def ground_log(
     return (depth_m / focal_factor[:, None, None]).log()
 
 
-def follow(log_depth: torch.Tensor, known_log: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
+def follow(
+    log_depth: torch.Tensor,
+    known_log: torch.Tensor,
+    ground: torch.Tensor,
+    *,
+    has_known: bool | None = None,
+) -> torch.Tensor:
     """Make a prediction agree with all that is known, by rule.
 
     Args:
         log_depth: (B, h, w) of the network.
         known_log: (B, h, w) log depth where it is known.
         ground: (B, h, w) as `ground_log` gives it.
+        has_known: whether any depth is known; None = look, which waits for a GPU.
     """
     kept = above_ground(log_depth, ground)
-    return anchored(kept, known_log) if known_log.isfinite().any() else kept
+    if has_known is None:
+        has_known = bool(known_log.isfinite().any())
+    return anchored(kept, known_log) if has_known else kept
 
 
 def evidence(
@@ -256,7 +265,8 @@ def _likely_error(
     coarse = places.reshape(*error.shape, -1)[:, ::2, ::2].flatten(1, 2)
     everywhere = torch.exp(-torch.cdist(coarse, at))
     known = torch.where(noise < _ABSENT, error.flatten(1).gather(1, chosen), middle[:, :, 0])
-    share = torch.linalg.solve(near, (known - middle[:, :, 0])[..., None])
+    # regular, for there is noise; to be told so a GPU would be waited for
+    share = torch.linalg.solve_ex(near, (known - middle[:, :, 0])[..., None]).result
     off = (everywhere @ share)[..., 0]
     off = off.reshape(-1, error.shape[1] // 2, error.shape[2] // 2)
     return middle + F.interpolate(off[:, None], scale_factor=2.0, mode="bilinear")[:, 0]

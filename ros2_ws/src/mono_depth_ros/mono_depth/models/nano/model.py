@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -30,6 +31,7 @@ from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
 from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import UNKNOWN_SCALE_SIGMA
+from mono_depth.system.transfers import uploaded
 
 CANONICAL_FOCAL_PX = 200.0
 SIZE_MULTIPLE = 32
@@ -147,16 +149,18 @@ class Nano:
             return self.infer(rgb, intrinsics)
         image, camera = self._prepared(rgb, intrinsics)
         rays = self._rays_of(camera)
-        factor = image.new_tensor([focal_factor(camera)])
+        factor = image.new_full((1,), focal_factor(camera))
         nothing = image.new_full((1, camera.height, camera.width), torch.nan)
         ground = nothing
-        if has_ground:
-            height_m = image.new_tensor([hints.camera_height_m])
-            down = torch.as_tensor(hints.gravity_camera, dtype=image.dtype, device=self.device)
+        if has_ground and hints.camera_height_m is not None:
+            height_m = image.new_full((1,), hints.camera_height_m)
+            down = uploaded(np.asarray(hints.gravity_camera, np.float32), self.device)
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         predicted = self.net(image, rays)
-        log_depth = follow(predicted[:, 0], known_log, ground)
+        # a GPU is not asked: it would be waited for
+        has_known = None if self.device.type == "cpu" else hints.depth_m is not None
+        log_depth = follow(predicted[:, 0], known_log, ground, has_known=has_known)
         log_spread = predicted[:, 1]
         if self.hint_net is not None:
             seen = evidence(predicted, log_depth, known_log, ground)

@@ -39,11 +39,11 @@ def walk():
 
 
 def bare(frame):
-    return replace(frame, T_odom_camera=None, sensor_depth_m=None)
+    return replace(with_pose(frame), T_odom_camera=None)
 
 
 def with_pose(frame):
-    return replace(frame, sensor_depth_m=None)
+    return replace(frame, sensor_depth_m=None, sparse_points_m=None)
 
 
 def with_points(frame):
@@ -113,6 +113,45 @@ def test_a_device_gives_what_the_cpu_gives(gpu, walk, case):
     expected = run(pipeline_on("cpu", **values), frames)
     check(run(pipeline_on("cuda", **values), frames), expected)
     assert sum(gpu.kernels.values()) > 100
+
+
+# What the host waits for in a frame beside its outputs, depth and cloud. Each is a download that
+# the next step on the CPU needs: the range of the network's output, its grid, and what it says at
+# sparse points; then samples of the filter, and for flow and odometry the last image and memory.
+_WAITS = {"no filter": 1, "static": 2, "flow": 4, "pose": 5, "pose, mask, edges of the image": 5}
+_MOST_WAITS = 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_a_frame_waits_for_downloads_and_for_nothing_else(gpu, walk, case):
+    prepare, values = CASES[case]
+    pipeline, builder = pipeline_on("cuda", **values), CloudBuilder()
+    for frame in map(prepare, walk):
+        gpu.reset()
+        result = pipeline.process(frame)
+        cloud = builder.build(
+            result.depth_m, result.intrinsics, CloudConfig(), result.rgb_tensor
+        ).points
+        outputs = [result.depth_m.cpu(), cloud.cpu()]
+        assert result.stage_ms["infer"] > 0.0
+
+    assert all(what.startswith("download ") for what in gpu.stalls), gpu.stalls
+    assert sum(gpu.stalls.values()) <= _WAITS.get(case, _MOST_WAITS) + len(outputs), gpu.stalls
+    given = (frame.rgb, frame.sensor_depth_m, frame.is_visible)
+    small = 170_000  # the map of sparse points at the network's size, the pose
+    assert gpu.bytes_up <= sum(item.nbytes for item in given if item is not None) + small
+    published = sum(item.numel() * item.element_size() for item in outputs)
+    assert gpu.bytes_down <= published + 6 * _SIZE[0] * _SIZE[1]
+
+
+def test_a_mask_that_stays_is_uploaded_once(gpu, walk):
+    pipeline = pipeline_on("cuda", temporal=TemporalConfig(mode="none"))
+    masked = with_mask(walk[0])
+    results = [pipeline.process(masked), pipeline.process(masked)]
+    assert results[0].is_visible is results[1].is_visible
+    other = np.ones((_SIZE[1], _SIZE[0]), np.bool_)
+    assert pipeline.process(replace(masked, is_visible=other)).is_visible.cpu().all()
 
 
 @pytest.mark.slow
