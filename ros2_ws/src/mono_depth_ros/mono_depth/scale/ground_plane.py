@@ -19,6 +19,12 @@ _BASELINE = 2  # grid cells between the points that a normal is made from
 _TRIALS = 100
 _SCORED = 300
 _INLIER = 0.02  # of the camera's height over the plane: distances of points from it
+_FOOT = 0.05  # of the rows: where the ground is nearest
+_LEAST_FOOT_ROWS = 3
+_FOOT_OFF = (-0.2, 0.05)  # of the camera's height, above and below: below is unsafe
+_FOOT_SHARE = 0.3  # of what is seen there; the rest may stand on the ground
+_RISE = 1.05  # times
+_SAME = 0.05  # log distance
 _ON_PLANE = 0.1  # of the camera's height
 _TUKEY = 4.685
 _ITERATIONS = 6
@@ -49,6 +55,7 @@ def measure(
     height_m: float,
     gravity_camera: Floats | None,
     now: OutputGrid | None = None,
+    believed: float | None = None,
 ) -> Fit | Rejection:
     """Measure the level of scale of a model of metres.
 
@@ -60,6 +67,8 @@ def measure(
             about level is assumed.
         now: what hints have made of `grid`; then the plane is sought in `grid`, and measured where
             it is now. None = they have not changed it.
+        believed: distance of the ground in the model's own metres that was measured before; a plane
+            at that distance need not reach the robot. None = there was none.
     """
     gates, down = (_ASSUMED, _LEVEL_CAMERA) if gravity_camera is None else (_KNOWN, gravity_camera)
     points = _points(1.0 / grid.x, grid.camera)
@@ -76,6 +85,11 @@ def measure(
     normal, sigma, inliers = plane
     if inliers < needed:
         return Rejection(reason=f"the ground covers only {inliers} cells of the view")
+    distance = 1.0 / float(np.linalg.norm(normal))
+    if believed is None or abs(np.log(distance / believed)) > _SAME:
+        short = _falls_short(points, normal, down if gravity_camera is not None else None)
+        if short:
+            return Rejection(reason=short)
     beneath = float((candidates @ normal > 1.25).mean())
     if beneath > _MAX_BELOW:
         return Rejection(reason="the widest plane is not the lowest: a table, or stairs")
@@ -96,6 +110,35 @@ def measure(
         spread=_INLIER,
         follows=False,
     )
+
+
+def _falls_short(points: Floats, plane: Floats, down: Floats | None) -> str:
+    """Return why a plane is not what the robot stands on, "" = nothing speaks against it.
+
+    What is seen nearest to the robot must lie on it. A ramp meets the floor there, and would
+    lead under it: with gravity its height under the camera is compared with that of its foot.
+
+    A network that sees the foot too near is common, and errs to the safe side.
+
+    Args:
+        points: (h, w, 3) of the model.
+        plane: m of `_plane`.
+        down: gravity in the optical frame, None = not known.
+    """
+    height = len(points)
+    foot = points[height - max(_LEAST_FOOT_ROWS, round(_FOOT * height)) :].reshape(-1, 3)
+    off = foot @ plane - 1.0
+    off, foot = off[np.isfinite(off)], foot[np.isfinite(off)]
+    if not off.size:
+        return "nothing is seen at the foot of the image"
+    is_on = (off > _FOOT_OFF[0]) & (off < _FOOT_OFF[1])
+    if is_on.mean() < _FOOT_SHARE:
+        return "the widest plane does not reach the robot: a table, a platform, a ramp or stairs"
+    if down is not None:
+        under = 1.0 / float(plane @ down)
+        if float(np.median(foot[is_on] @ down)) > _RISE * under:
+            return "the ground rises in front of the robot: a ramp"
+    return ""
 
 
 def _points(depth: Floats, camera: Intrinsics) -> Floats:

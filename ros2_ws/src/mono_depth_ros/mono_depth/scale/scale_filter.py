@@ -22,6 +22,7 @@ _GATE_LEVEL = 10.8  # with 1 degree
 _JUMP_FRAMES = 5  # refused in a row that agree are a jump of scale, not errors
 _FARTHER_FRAMES = 8  # the same of a jump that puts all farther away: what is wrong then is unsafe
 _LEAP = 0.22  # log depth; farther by more is a jump, and needs points that follow near and far
+_LEAP_OF_A_PLANE = 0.1  # the same of a source that sees one number: another plane is as flat
 _WINDOW = 10  # measurements that trust is judged by
 _SPREAD_GROWTH = 1.1  # of the usual spread of points, lest what is hidden passes for noise
 _MOST_HIDDEN = 0.5  # of the points; of more the few others are followed, but in doubt
@@ -41,6 +42,7 @@ class ScaleFilter:
     def __init__(self, *, is_metric: bool, sees_slope: bool, y_is_depth: bool) -> None:
         self._is_metric, self.sees_slope = is_metric, sees_slope
         self._y_is_depth = y_is_depth
+        self._leap = _LEAP if sees_slope else _LEAP_OF_A_PLANE
         self.reset()
 
     def reset(self) -> None:
@@ -185,7 +187,7 @@ class ScaleFilter:
         expected = self._covariance[:rows, :rows] + fit.covariance[:rows, :rows]
         surprise = float(innovation @ np.linalg.solve(expected, innovation))
         farther = innovation[0] if self._y_is_depth else -innovation[0]
-        is_leap = not is_first and farther > _LEAP
+        is_leap = not is_first and farther > self._leap
         limit = _GATE if rows == 2 else _GATE_LEVEL
         if surprise > limit or (is_leap and self._is_trusted):
             return self._jump(fit, surprise, farther=farther)
@@ -212,7 +214,7 @@ class ScaleFilter:
             f"contradicts the scale so far: {np.sqrt(surprise):.1f} deviations, "
             f"factor {np.exp(fit.level - self._mean[0]):.2f}"
         )
-        is_leap = farther > _LEAP and not fit.follows
+        is_leap = farther > self._leap and not fit.follows
         if is_leap and self._is_trusted:
             self._jumped.clear()
             return False

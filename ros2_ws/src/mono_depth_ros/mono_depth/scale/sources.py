@@ -82,7 +82,7 @@ class Sources:
             free_slope: False = always keep it.
         """
         if source == "ground_plane":
-            found: Fit | Points | Rejection = _ground(view, config)
+            found: Fit | Points | Rejection = _ground(view, config, belief)
         elif source == "odometry":
             found = self._triangulation.collect(view.frame, view.intrinsics, view.prediction)
         else:
@@ -110,7 +110,7 @@ def _sparse(view: ScaleInput) -> Points | Rejection:
     return sparse_points.collect(view.frame, view.intrinsics, view.prediction)
 
 
-def _ground(view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
+def _ground(view: ScaleInput, config: ScaleConfig, belief: Belief | None) -> Fit | Rejection:
     kind, height = view.prediction.kind, height_m(view.frame, config)
     if kind not in METRIC_KINDS:
         reason = f"one plane cannot tell the scale of {kind.value}: use sparse_points"
@@ -125,8 +125,17 @@ def _ground(view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
         view.pivot,
         height_m=height,
         gravity_camera=down,
+        believed=_believed_m(view, belief, height),
         now=None if view.image_only is view.grid else view.grid,
     )
+
+
+def _believed_m(view: ScaleInput, belief: Belief | None, height: float) -> float | None:
+    """Return how far the ground is in metres of the image alone, None = it was not measured."""
+    if belief is None or np.isnan(belief.spread):
+        return None
+    y = belief.law.gain * view.pivot.middle + belief.law.shift
+    return height * y / view.pivot.middle / math.exp(view.moved) if y > 0.0 else None
 
 
 def _plausible(found: Fit | Rejection, view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
