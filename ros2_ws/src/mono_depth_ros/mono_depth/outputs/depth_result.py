@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch.nn.functional import interpolate
 
-from mono_depth.data import Intrinsics, OutputKind, RgbImage, ScaleStatus
+from mono_depth.data import Intrinsics, MotionPoints, OutputKind, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
 from mono_depth.outputs.upsampling import image_detail, resized
 from mono_depth.system.threads import on_one_thread
@@ -61,7 +61,8 @@ class DepthResult:
     network_reasons: torch.Tensor | None = (
         None  # (h, w) uint8 of `HoleReason`, None = all are holes
     )
-    completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
+    completed: str = ""  # sensor_depth, sparse_points, motion or guess was; "" = nothing
+    motion: MotionPoints | None = None  # what the way of the camera has shown, None = not asked
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # wall time by stage
 
     @cached_property

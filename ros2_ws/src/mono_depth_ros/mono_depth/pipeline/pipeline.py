@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from mono_depth.config import PipelineConfig
-from mono_depth.data import Frame, Mask, Prediction, ScaleStatus
+from mono_depth.data import Frame, Mask, MotionPoints, Prediction, ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
@@ -18,6 +18,7 @@ from mono_depth.models.informative import check_informative
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.memory_fallback import ModelLoader
+from mono_depth.pipeline.motion_stage import MotionStage
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import predict
 from mono_depth.scale.kinds import to_relative
@@ -41,6 +42,7 @@ class DepthPipeline:
         self._config = config
         self._scale = ScaleTracker()
         self._own_metres = OwnMetres()
+        self._motion = MotionStage()
         self._source_scale: tuple[str, float] | None = None  # of the newest frame
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
@@ -87,20 +89,22 @@ class DepthPipeline:
         with torch.inference_mode():
             rgb = torch.from_numpy(frame.rgb).to(self.model.device, non_blocking=True)
             watch.lap("upload")
+            motion = self._motion.points(frame, config)
+            watch.lap("motion")
             try:
-                prediction, completed = self._predict(frame, rgb)
+                prediction, completed = self._predict(frame, rgb, motion)
                 reason = ""
             except torch.cuda.OutOfMemoryError as error:
                 reason = str(error).partition("\n")[0]
             if reason:  # by now the failed attempt has let go of its memory
                 self._step_down(reason)
                 rgb = rgb.to(self.model.device)
-                prediction, completed = self._predict(frame, rgb)
+                prediction, completed = self._predict(frame, rgb, motion)
             with torch_threads(self._network_threads):
                 conflict = self._own_metres.conflict(self.model, frame, rgb, prediction)
             watch.lap("infer")
             check_informative(prediction)
-            depth_m, scale = self._scale.update(prediction, frame, config.scale)
+            depth_m, scale = self._scale.update(prediction, frame, config.scale, motion)
             scale = replace(scale, conflict=conflict or scale.conflict)
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
@@ -127,12 +131,15 @@ class DepthPipeline:
             network_mask=prediction.mask,
             network_reasons=prediction.reasons,
             completed=completed,
+            motion=motion,
             stage_ms=watch.stage_ms,
         )
 
-    def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
+    def _predict(
+        self, frame: Frame, rgb: torch.Tensor, motion: MotionPoints | None
+    ) -> tuple[Prediction, str]:
         with torch_threads(self._network_threads):
-            return predict(self.model, frame, rgb, self._config.completion)
+            return predict(self.model, frame, rgb, self._config.completion, motion)
 
     def _step_down(self, reason: str) -> None:
         """Load the model anew so that it needs less memory.
@@ -154,6 +161,7 @@ class DepthPipeline:
         """Forget earlier frames."""
         self._scale.reset()
         self._own_metres.reset()
+        self._motion.reset()
         self._source_scale = None
         self._metric_past.reset()
         self._relative_past.reset()

@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass
 
 from mono_depth.config import ScaleConfig
-from mono_depth.data import Frame, Intrinsics, Prediction
+from mono_depth.data import Frame, Intrinsics, MotionPoints, Prediction
+from mono_depth.motion.pose_check import DOES_NOT_FIT
 from mono_depth.scale import ground_plane, sparse_points
 from mono_depth.scale.fit import Fit, Points, Rejection, fit_points
-from mono_depth.scale.grid import OutputGrid
+from mono_depth.scale.grid import OutputGrid, points_at
 from mono_depth.scale.odometry import BaselineTriangulation
 from mono_depth.scale.scale_shift import METRIC_KINDS, Pivot, ScaleShift
+
+_MIN_MOTION_POINTS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +26,28 @@ class ScaleInput:
     intrinsics: Intrinsics
     grid: OutputGrid
     pivot: Pivot
+    motion: MotionPoints | None = None  # None = odometry triangulates by itself
 
     @classmethod
-    def of(cls, prediction: Prediction, frame: Frame, intrinsics: Intrinsics) -> ScaleInput | None:
+    def of(
+        cls,
+        prediction: Prediction,
+        frame: Frame,
+        intrinsics: Intrinsics,
+        motion: MotionPoints | None = None,
+    ) -> ScaleInput | None:
         """Return the view, None if the network says nothing."""
         grid = OutputGrid.of(prediction, intrinsics)
         pivot = Pivot.of(grid.x)
         if pivot is None:
             return None
         return cls(
-            prediction=prediction, frame=frame, intrinsics=intrinsics, grid=grid, pivot=pivot
+            prediction=prediction,
+            frame=frame,
+            intrinsics=intrinsics,
+            grid=grid,
+            pivot=pivot,
+            motion=motion,
         )
 
 
@@ -62,6 +77,8 @@ class Sources:
         """
         if source == "ground_plane":
             found: Fit | Points | Rejection = _ground(view, config)
+        elif source == "odometry" and view.motion is not None:
+            found = _by_motion(view, view.motion)
         elif source == "odometry":
             found = self._triangulation.collect(view.frame, view.intrinsics, view.prediction)
         else:
@@ -86,6 +103,16 @@ def _sparse(view: ScaleInput) -> Points | Rejection:
     if not sparse_points.has_any(view.frame):
         return Rejection(reason="no sparse points at the stamp of the image", is_doubt=False)
     return sparse_points.collect(view.frame, view.intrinsics, view.prediction)
+
+
+def _by_motion(view: ScaleInput, motion: MotionPoints) -> Points | Rejection:
+    if len(motion) < _MIN_MOTION_POINTS:
+        is_doubt = motion.reason == DOES_NOT_FIT
+        return Rejection(reason=motion.reason or "too few points", is_doubt=is_doubt)
+    columns, rows = motion.pixels.T
+    return points_at(
+        columns, rows, motion.depth_m, motion.sigma_rel, frame=view.frame, of=view.prediction
+    )
 
 
 def _ground(view: ScaleInput, config: ScaleConfig) -> Fit | Rejection:
