@@ -265,6 +265,25 @@ class TemporalConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MotionConfig:
+    """How the way of the camera makes points of known depth."""
+
+    mode: Annotated[
+        str,
+        Param(
+            "auto = with odometry, corners that a moving camera sees from several places become "
+            "points in metres: for the scale, and for models that complete depth or are guided by "
+            "it; sparse points and sensor depth go first. off = they do not.",
+            choices=("auto", "off"),
+            live=True,
+        ),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefineConfig:
     """How maps of the network become maps of the image's size."""
 
@@ -417,6 +436,7 @@ class PipelineConfig:
     completion: CompletionConfig = field(default_factory=CompletionConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
 
     def __post_init__(self) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth.camera.poses import Pose, rotation_vector
-from mono_depth.data import Intrinsics, RgbImage
+from mono_depth.data import Intrinsics, MotionPoints, RgbImage
 from mono_depth.motion.inverse_depth import Array
 from mono_depth.motion.landmarks import LandmarkMap
-from mono_depth.motion.motion_points import MotionPoints
+from mono_depth.motion.pose_check import DOES_NOT_FIT
 from mono_depth.motion.present_view import OdometryNoise, PresentView, refined
 from mono_depth.motion.track_table import TrackTable, homogeneous
 from mono_depth.motion.tracker import Grey, follow, grey_of, new_corners, working_camera
@@ -49,6 +49,8 @@ class DepthFromMotion:
         self._tracks: TrackTable | None = None
         self._grey: Grey | None = None
         self._last: tuple[int, Pose] | None = None  # stamp and pose by odometry
+        self._T_odom_key: Pose = np.eye(4)  # the newest key view by odometry
+        self._T_map_last: Pose = np.eye(4)  # the last view, mended
         self._landmarks.clear()
         self._way_m = 0.0
 
@@ -88,7 +90,7 @@ class DepthFromMotion:
             noise=self._noise,
         )
         if view.fits < _MIN_FITS or view.surprise > _MAX_SURPRISE:
-            return self._begin(grey, camera, T_odom_camera, "the odometry does not fit the image")
+            return self._begin(grey, camera, T_odom_camera, DOES_NOT_FIT)
         self._T_map_last = tracks.T_map_view[-1] @ np.linalg.inv(view.T_now_key)
         self._tell(tracks, view)
         parallax_px = _parallax_px(tracks, view.T_now_key)
@@ -97,7 +99,9 @@ class DepthFromMotion:
         turn_rad = float(np.linalg.norm(rotation_vector(view.T_now_key[:3, :3])))
         is_lost = len(tracks) < (1.0 - _KEY_LOST) * tracks.count_at_key
         if parallax_px > _KEY_PARALLAX_PX or turn_rad > _KEY_TURN_RAD or is_lost:
-            tracks.add_view(np.linalg.inv(view.T_now_key), view.covariance, _TRACK_PX / camera.fx)
+            tracks.add_view(
+                np.asarray(np.linalg.inv(view.T_now_key)), view.covariance, _TRACK_PX / camera.fx
+            )
             tracks.replenish(new_corners(grey, tracks.pixels))
             self._T_odom_key = T_odom_camera.copy()
         return points

@@ -144,7 +144,7 @@ class LandmarkMap:
             depth_m=z[index][chosen],
             sigma_rel=sigma[chosen],
             views=self._views[index][chosen],
-            age_s=(stamp_ns - self._stamp_ns[index][chosen]) * 1e-9,
+            age_s=np.asarray((stamp_ns - self._stamp_ns[index][chosen]) * 1e-9, np.float64),
         )
         self._keep(self._misses <= _MAX_MISSES)
         return found

@@ -22,7 +22,7 @@ _MEMORY = 0.9  # of the factor, from frame to frame
 _MIN_INLIERS = 0.6  # of the image's own motion, to be a witness
 _DOUBT_FRAMES = 5  # that must fit again
 
-DOES_NOT_FIT = "odometry does not fit the image"
+DOES_NOT_FIT = "the odometry does not fit the image"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,4 +137,4 @@ def _inverse_covariance(by_rho: Array, variance: Array, deviation: float) -> Arr
     length2 = np.square(by_rho).sum(1)
     share = variance / (own * (own + variance * length2))
     outer = by_rho[:, :, None] * by_rho[:, None, :]
-    return np.eye(2) / own - share[:, None, None] * outer
+    return np.asarray(np.eye(2) / own - share[:, None, None] * outer)

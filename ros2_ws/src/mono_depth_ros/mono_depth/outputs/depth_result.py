@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch.nn.functional import interpolate
 
-from mono_depth.data import Intrinsics, OutputKind, PlannerUse, RgbImage, ScaleStatus
+from mono_depth.data import Intrinsics, MotionPoints, OutputKind, PlannerUse, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
 from mono_depth.outputs.upsampling import image_detail, resized, resized_unmixed
 from mono_depth.system.threads import on_one_thread
@@ -61,7 +61,8 @@ class DepthResult:
     network_reasons: torch.Tensor | None = (
         None  # (h, w) uint8 of `HoleReason`, None = all are holes
     )
-    completed: str = ""  # what was completed: sensor_depth, sparse_points, guess; "" = nothing
+    completed: str = ""  # sensor_depth, sparse_points, motion or guess was; "" = nothing
+    motion: MotionPoints | None = None  # what the way of the camera has shown, None = not asked
     image_problem: str = ""  # why the image shows little, "" = it is a usual one
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # by stage, see `StageTimes`
 

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 _RADIUS_PX = 2  # of the window, in pixels of the network
-_JUMP = 0.1  # share by which depth of neighbours in the network's map differs at an edge
+_JUMP = 0.25  # share by which depth of neighbours in the network's map differs at an edge
 _SOFTENING = 0.003  # variance of brightness (0..1) below which a window counts as untextured
 
 

@@ -14,7 +14,7 @@ from mono_depth.data import Mask, PlannerUse, RgbImage
 _WIDTH_PX = 160  # at which an image is judged: noise of single pixels is averaged away
 _LEAST_SIDE_PX = 64  # a smaller image is not judged
 _BLIND, _DIM, _CLEAR = 4.0, 8.0, 28.0  # contrast, of 255: bare noise; night and fog; any scene
-_STRONGEST = 0.99  # share of the gradients that are weaker than those that count
+_STRONGEST = 0.995  # share of the gradients that are weaker than those that count
 _NOISE_REACH = 5.0  # noise has no edge above so many of its deviations
 _MAX_NOISE = 5.0  # of any sensor; what differs more from pixel to pixel is texture
 _DARK, _BRIGHT = 40.0, 215.0  # brightness that 95 % of the pixels stay below, or above
@@ -42,7 +42,7 @@ class ImageCheck:
 def check_image(rgb: RgbImage, is_visible: Mask | None = None) -> ImageCheck:
     """Return what an image is worth, by its strongest edges over its noise.
 
-    A network gives plausible depth for a covered lens, too. Edges of usual images, the 99th
+    A network gives plausible depth for a covered lens, too. Edges of usual images, the 99.5th
     percentile of the gradient at 160 pixels a row, have 30 to 120 of 255; those of a lens under a
     finger or of a white image 0 to 3, at night 5 to 14, in dense fog 8 to 11.
 

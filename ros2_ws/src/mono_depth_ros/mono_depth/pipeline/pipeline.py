@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from mono_depth.config import PipelineConfig
-from mono_depth.data import Frame, Mask, Prediction, ScaleStatus
+from mono_depth.data import Frame, Mask, MotionPoints, Prediction, ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
 from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
@@ -21,6 +21,7 @@ from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.image_check import ImageCheck, check_image
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
+from mono_depth.pipeline.motion_stage import MotionStage
 from mono_depth.pipeline.output_form import output_form
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import could_use, predict
@@ -60,6 +61,7 @@ class DepthPipeline:
         self.measured_scale: HeldScale | None = None  # the newest that may be held by later runs
         self._own_metres = OwnMetres()
         self._told_left_out = False
+        self._motion = MotionStage()
         # Of the newest frame: source, whether it is held from an earlier run, scale.
         self._source_scale: tuple[str, bool, float] | None = None
         self._last_scale: ScaleStatus | None = None
@@ -142,19 +144,21 @@ class DepthPipeline:
         with torch.inference_mode():
             rgb = uploaded(frame.rgb, self.model.device)
             times.lap("upload")
-            prediction, completed = self._predict(frame, rgb)
+            motion = self._motion.points(frame, config)
+            times.lap("motion")
+            prediction, completed = self._predict(frame, rgb, motion)
             overflow = None if self._engines is None else self._engines.overflow()
             low, high, lost = finite_range(prediction.values, overflow)
             if self._engines is not None and lost > _LOST:
                 self._engines.give_up_fp16(lost)
-                prediction, completed = self._predict(frame, rgb)
+                prediction, completed = self._predict(frame, rgb, motion)
                 low, high, _ = finite_range(prediction.values)
             conflict = self._own_metres.conflict(self.model, frame, prediction)
             times.lap("infer")
             check_range(low, high)
             form = output_form(self.model, frame, prediction, completed, config)
             earlier = self._earlier_scale(form)
-            depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier)
+            depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier, motion)
             scale = replace(scale, conflict=conflict or scale.conflict, image_allows=check.allows)
             scale = self._with_what_was_left_out(scale, frame)
             self._note_measured(scale, form)
@@ -185,6 +189,7 @@ class DepthPipeline:
             network_mask=prediction.mask,
             network_reasons=prediction.reasons,
             completed=completed,
+            motion=motion,
             stage_ms=times,
         )
 
@@ -192,6 +197,7 @@ class DepthPipeline:
         """Return that nothing is known; what a network says of a covered lens is a guess."""
         self._metric_past.reset()
         self._relative_past.reset()
+        self._motion.reset()
         nothing = ScaleStatus(source="none", state="uninitialised", reason=check.problem)
         scale = replace(self._last_scale or nothing, image_allows=check.allows)
         unknown = torch.full((1, 1), torch.nan, device=self.model.device)
@@ -210,7 +216,9 @@ class DepthPipeline:
             image_problem=check.problem,
         )
 
-    def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
+    def _predict(
+        self, frame: Frame, rgb: torch.Tensor, motion: MotionPoints | None
+    ) -> tuple[Prediction, str]:
         config = self._config
         with torch_threads(self._network_threads):
             return predict(
@@ -218,6 +226,7 @@ class DepthPipeline:
                 frame,
                 rgb,
                 config.completion,
+                motion,
                 image_alone=config.scale.source == "fixed",
             )
 
@@ -251,6 +260,7 @@ class DepthPipeline:
         """Forget earlier frames."""
         self._scale.reset()
         self._own_metres.reset()
+        self._motion.reset()
         self._source_scale = self._last_scale = None
         self._metric_past.reset()
         self._relative_past.reset()

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mono_depth.config import ScaleConfig
-from mono_depth.data import Frame, Intrinsics, Prediction
+from mono_depth.data import Frame, Intrinsics, MotionPoints, Prediction
+from mono_depth.motion.pose_check import DOES_NOT_FIT
 from mono_depth.scale import ground_plane, sparse_points
 from mono_depth.scale.fit import Fit, Points, Rejection
-from mono_depth.scale.grid import OutputGrid
+from mono_depth.scale.grid import OutputGrid, points_at
 from mono_depth.scale.odometry import BaselineTriangulation
 from mono_depth.scale.scale_shift import METRIC_KINDS, Pivot, ScaleShift
 from mono_depth.scale.visible_points import Belief, fit_visible
+
+_MIN_MOTION_POINTS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class ScaleInput:
     grid: OutputGrid
     image_only: OutputGrid  # the same before hints moved the network
     pivot: Pivot
+    motion: MotionPoints | None = None  # None = odometry triangulates by itself
 
     @property
     def moved(self) -> float:
@@ -36,7 +40,13 @@ class ScaleInput:
         return float(np.nanmedian(moved)) if np.isfinite(moved).any() else 0.0
 
     @classmethod
-    def of(cls, prediction: Prediction, frame: Frame, intrinsics: Intrinsics) -> ScaleInput | None:
+    def of(
+        cls,
+        prediction: Prediction,
+        frame: Frame,
+        intrinsics: Intrinsics,
+        motion: MotionPoints | None = None,
+    ) -> ScaleInput | None:
         """Return the view, None if the network says nothing."""
         grid = OutputGrid.of(prediction, intrinsics)
         pivot = Pivot.of(grid.x)
@@ -52,6 +62,7 @@ class ScaleInput:
             grid=grid,
             image_only=own,
             pivot=pivot,
+            motion=motion,
         )
 
 
@@ -83,6 +94,8 @@ class Sources:
         """
         if source == "ground_plane":
             found: Fit | Points | Rejection = _ground(view, config, belief)
+        elif source == "odometry" and view.motion is not None:
+            found = _by_motion(view, view.motion)
         elif source == "odometry":
             found = self._triangulation.collect(view.frame, view.intrinsics, view.prediction)
         else:
@@ -108,6 +121,16 @@ def _sparse(view: ScaleInput) -> Points | Rejection:
     if not sparse_points.has_any(view.frame):
         return Rejection(reason="no sparse points at the stamp of the image", is_doubt=False)
     return sparse_points.collect(view.frame, view.intrinsics, view.prediction)
+
+
+def _by_motion(view: ScaleInput, motion: MotionPoints) -> Points | Rejection:
+    if len(motion) < _MIN_MOTION_POINTS:
+        is_doubt = motion.reason == DOES_NOT_FIT
+        return Rejection(reason=motion.reason or "too few points", is_doubt=is_doubt)
+    columns, rows = motion.pixels.T
+    return points_at(
+        columns, rows, motion.depth_m, motion.sigma_rel, frame=view.frame, of=view.prediction
+    )
 
 
 def _ground(view: ScaleInput, config: ScaleConfig, belief: Belief | None) -> Fit | Rejection:

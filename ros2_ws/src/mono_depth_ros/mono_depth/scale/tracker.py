@@ -9,7 +9,14 @@ from itertools import combinations
 import torch
 
 from mono_depth.config import ScaleConfig
-from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction, ScaleStatus
+from mono_depth.data import (
+    Frame,
+    Intrinsics,
+    MotionPoints,
+    OutputKind,
+    Prediction,
+    ScaleStatus,
+)
 from mono_depth.errors import FrameError
 from mono_depth.scale import sparse_points
 from mono_depth.scale.contradiction import contradiction
@@ -59,11 +66,19 @@ class ScaleTracker:
         frame: Frame,
         config: ScaleConfig,
         earlier: HeldScale | None = None,
+        motion: MotionPoints | None = None,
     ) -> tuple[torch.Tensor | None, ScaleStatus]:
         """Measure the scale with what is known of `frame` and return its depth.
 
-        A stamp that is not newer than the last one measures nothing. `earlier` is what an earlier
-        run measured for this form of output; it is held until a source is trusted.
+        A stamp that is not newer than the last one measures nothing.
+
+        Args:
+            prediction: of the network.
+            frame: what it was made of.
+            config: which source, and its limits.
+            earlier: what an earlier run measured for this form of output; it is held until a
+                source is trusted.
+            motion: points for the source odometry; None = it makes its own.
 
         Returns:
             (h, w) float32 metres, NaN = unknown, or None where there is no metric scale; and
@@ -82,7 +97,7 @@ class ScaleTracker:
         if prediction.kind is not self._kind or self._went_back(frame.stamp_ns, config):
             self.reset()
             self._kind = prediction.kind
-        self._measure(prediction, frame, intrinsics, config)
+        self._measure(prediction, frame, intrinsics, config, motion)
         depth_m, status = self._chosen(prediction, frame, config, earlier)
         conflict = self._conflict(config, frame.stamp_ns)
         is_grave = bool(conflict) and "model" not in conflict
@@ -126,7 +141,12 @@ class ScaleTracker:
         return self._stamp_ns is not None and (self._stamp_ns - stamp_ns) * 1e-9 > config.lost_s
 
     def _measure(
-        self, prediction: Prediction, frame: Frame, intrinsics: Intrinsics, config: ScaleConfig
+        self,
+        prediction: Prediction,
+        frame: Frame,
+        intrinsics: Intrinsics,
+        config: ScaleConfig,
+        motion: MotionPoints | None,
     ) -> None:
         if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
             return
@@ -134,7 +154,7 @@ class ScaleTracker:
         if not asked and not self._filters:
             return
         self._stamp_ns = frame.stamp_ns
-        view = ScaleInput.of(prediction, frame, intrinsics)
+        view = ScaleInput.of(prediction, frame, intrinsics, motion)
         self._pivot = None if view is None else view.pivot
         if view is None:
             return

@@ -102,7 +102,7 @@ def test_limits_keep_what_lies_within(beyond, expected):
     [((6, 8), (12, 16)), ((6, 8), (480, 640)), ((7, 9), (20, 31)), ((9, 9), (4, 3))],
 )
 def test_depth_is_interpolated_without_a_half_pixel_shift(network, image):
-    values = np.random.default_rng(0).uniform(1.0, 9.0, network).astype(np.float32)
+    values = np.random.default_rng(0).uniform(4.0, 4.9, network).astype(np.float32)
 
     depth_m = result(torch.from_numpy(values), image).depth_m
 
@@ -112,24 +112,24 @@ def test_depth_is_interpolated_without_a_half_pixel_shift(network, image):
 
 
 def test_a_slope_stays_where_it_is():
-    # Column centres at 0.5, 1.5, ... of 8 become 0.25, 0.75, ... of 16: depth = 1 + centre.
-    slope = (1.5 + torch.arange(8.0)).repeat(6, 1)
+    # Column centres at 0.5, 1.5, ... of 8 become 0.25, 0.75, ... of 16: depth = 5 + centre.
+    slope = (5.5 + torch.arange(8.0)).repeat(6, 1)
 
     depth_m = result(slope, (12, 16)).depth_m
 
-    expected = 1.0 + (torch.arange(16.0) + 0.5) / 2.0
+    expected = 5.0 + (torch.arange(16.0) + 0.5) / 2.0
     torch.testing.assert_close(depth_m[5, 1:-1], expected[1:-1])
 
 
 def test_inverse_depth_is_interpolated_as_inverse_depth():
-    network_m = torch.tensor([[1.0, 4.0]])
+    network_m = torch.tensor([[4.0, 4.8]])
 
     inverse = result(network_m, (1, 4), kind=OutputKind.INVERSE_AFFINE).depth_m
     plain = result(network_m, (1, 4), kind=OutputKind.METRIC).depth_m
 
-    # a quarter and three quarters of the way, between 1 and 1/4, or between 1 and 4
-    torch.testing.assert_close(inverse, torch.tensor([[1.0, 1 / 0.8125, 1 / 0.4375, 4.0]]))
-    torch.testing.assert_close(plain, torch.tensor([[1.0, 1.75, 3.25, 4.0]]))
+    # a quarter and three quarters of the way, between 1/4 and 1/4.8, or between 4 and 4.8
+    torch.testing.assert_close(inverse, torch.tensor([[4.0, 4.8 / 1.15, 4.8 / 1.05, 4.8]]))
+    torch.testing.assert_close(plain, torch.tensor([[4.0, 4.2, 4.6, 4.8]]))
 
 
 def test_a_map_of_the_size_of_the_image_is_not_touched():
@@ -141,9 +141,9 @@ def test_a_map_of_the_size_of_the_image_is_not_touched():
 
 
 def test_limits_hold_after_interpolation():
-    depth_m = result(torch.tensor([[1.0, 20.0]]), (1, 4)).depth_m  # 1, 5.75, 15.25, 20
+    depth_m = result(torch.tensor([[9.0, 11.0]]), (1, 4)).depth_m  # 9, 9.5, 10.5, 11
 
-    torch.testing.assert_close(depth_m, torch.tensor([[1.0, 5.75, NAN, NAN]]), equal_nan=True)
+    torch.testing.assert_close(depth_m, torch.tensor([[9.0, 9.5, NAN, NAN]]), equal_nan=True)
 
 
 def test_confidence_is_zero_where_there_is_no_depth():

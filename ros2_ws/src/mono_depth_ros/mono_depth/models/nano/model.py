@@ -25,7 +25,14 @@ from torch import nn
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError
 from mono_depth.models.batch import check_batch
-from mono_depth.models.nano.hints import evidence, follow, ground_log, unmoved, with_hints
+from mono_depth.models.nano.hints import (
+    evidence,
+    follow,
+    ground_log,
+    supported,
+    unmoved,
+    with_hints,
+)
 from mono_depth.models.nano.net import NanoNet, fold_batch_norm
 from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
@@ -158,6 +165,8 @@ class Nano:
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         predicted = self.net(image, rays)
+        if hints.needs_support:
+            known_log = supported(known_log, predicted[:, 0])
         # a GPU is not asked: it would be waited for
         has_known = None if self.device.type == "cpu" else hints.depth_m is not None
         log_depth = follow(predicted[:, 0], known_log, ground, has_known=has_known)

@@ -1,6 +1,7 @@
 """Points that a moving camera makes, against the true depth of rendered scenes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def drifting(frames, turn_deg, slip):
     """Return poses that turn away by some degrees over twenty frames and go too far."""
     axis = np.array([0.6, -0.64, 0.48])
     poses = [frames[0].T_odom_camera]
-    for last, now in zip(frames, frames[1:], strict=False):
+    for last, now in pairwise(frames):
         step = np.linalg.inv(last.T_odom_camera) @ now.T_odom_camera
         step[:3, 3] *= 1.0 + slip
         step[:3, :3] = step[:3, :3] @ rotation(np.radians(turn_deg / 20.0) * axis)
@@ -87,13 +88,12 @@ def test_depth_stays_while_the_camera_stands_for_ten_seconds(walk):
 def test_depth_is_there_again_after_a_look_to_the_side_and_back(walk):
     camera = SyntheticCamera(1, "room", "handheld", width=320, height=240)
     effects, place = SensorEffects(), walk[-1]
-    found, motion = run(walk)
-    rng, count = np.random.default_rng(0), 0
-    for angle_deg in (*range(8, 90, 8), *range(80, -1, -8)):
+    _found, motion = run(walk)
+    rng, angles_deg = np.random.default_rng(0), (*range(8, 90, 8), *range(80, -1, -8))
+    for count, angle_deg in enumerate(angles_deg, 1):
         pose = place.T_odom_camera.copy()
         pose[:3, :3] = pose[:3, :3] @ rotation(np.array([0.0, np.radians(angle_deg), 0.0]))
         image = camera.render(pose, place.stamp_ns * 1e-9)
-        count += 1
         points = motion.update(
             effects.apply(image.rgb_linear, rng, camera._gain),
             place.intrinsics,
@@ -181,7 +181,7 @@ def test_the_map_of_landmarks_is_bounded_and_forgets():
     landmarks = LandmarkMap()
     for count in range(4):
         pixels = rng.uniform(20, 200, (600, 2)).astype(np.float32)
-        points = rng.normal(size=(600, 3)) + (0.0, 0.0, 4.0)
+        points = rng.normal((0.0, 0.0, 4.0), 1.0, (600, 3))
         few = np.full(600, 0.03)
         views = np.full(600, 3, np.intp)
         landmarks.add(

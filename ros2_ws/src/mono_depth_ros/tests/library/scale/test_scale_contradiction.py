@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mono_depth.config import PipelineConfig, ScaleConfig, TemporalConfig
-from mono_depth.data import Frame, Intrinsics, OutputKind, Prediction
+from mono_depth.data import Frame, Intrinsics, OutputKind, PlannerUse, Prediction
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.synthetic.camera import SyntheticCamera
@@ -91,10 +91,11 @@ def test_two_sources_that_agree_are_believed_against_the_network():
 def test_hints_that_moved_a_network_by_a_factor_degrade_metres_that_nothing_measured():
     moved = metric(2.0 * floor(), image_only=floor())
     _, status = last_of(moved)
-    assert (status.source, status.state) == ("model", "degraded")
+    assert (status.source, status.state) == ("model", "assumed")
+    assert status.planner_use is PlannerUse.MARK
     assert "hints and model differ by 100 %" in status.conflict
     _, status = last_of(metric(1.3 * floor(), image_only=floor()))
-    assert (status.state, status.conflict) == ("valid", "")
+    assert (status.state, status.conflict) == ("assumed", "")
 
 
 def test_the_ground_is_not_measured_on_what_hints_have_drawn():

@@ -72,7 +72,8 @@ def test_an_empty_cloud_is_no_points_in_silence(bench):
 
     assert_goes_on(bench)
     assert bench.node.guard.report().total == 0
-    assert bench.log_lines("sparse_points") == []
+    said = [line for line in bench.log_lines("sparse_points") if "scale assumed" not in line]
+    assert said == []
 
 
 def test_an_odd_cloud_is_skipped_counted_and_named(bench):

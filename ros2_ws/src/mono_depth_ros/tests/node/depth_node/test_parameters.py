@@ -435,7 +435,8 @@ def test_guided_edges_of_depth_lie_on_those_of_the_image(depth_bench):
 
     guided = jump()
     assert bench.set_parameters(**{"refine.mode": "none"}) == ""
-    assert guided > 1.3 * jump() > 0.0
+    assert guided > 1.3 * jump()
+    assert guided > 0.5
 
 
 # Temporal filter. The camera stands still, and the network flickers.
@@ -516,7 +517,7 @@ def test_pixels_between_two_surfaces_give_no_point(bench):
     with live(bench, **{"cloud.max_jump": 0.0183}):
         z = points(bench)[..., 2]  # from column to column depth grows by 2 % down to 1.7 %
     jumps = DEPTH_M[:, 1:] > 1.0183 * DEPTH_M[:, :-1]
-    expected = np.pad(jumps, ((0, 0), (0, 1))) | np.pad(jumps, ((0, 0), (1, 0)))
+    expected = np.pad(jumps, ((0, 0), (1, 0)))  # the near side stays
     assert 0 < expected.sum() < 48
     np.testing.assert_array_equal(np.isnan(z), expected)
     assert not np.isnan(points(bench)[..., 2]).any()
