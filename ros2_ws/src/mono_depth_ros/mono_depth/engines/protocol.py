@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from mono_depth.engines.copies import copied
 from mono_depth.errors import ModelError
 from mono_depth.models.family_table import family_of
 from mono_depth.models.replaceable_net import DEPTH, OnnxFile, ReplaceableNet
@@ -163,7 +163,7 @@ class Network:
         module, inputs = self.module, self.inputs
         with torch.inference_mode(False):
             if any(tensor.device.type != "cpu" for tensor in inputs):
-                module = copy.deepcopy(module).cpu()
+                module = copied(module, torch.Tensor.cpu)
             return module.eval(), tuple(tensor.detach().cpu().clone() for tensor in inputs)
 
     def key(self, plan: Plan, device: str, versions: dict[str, str]) -> EngineKey:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from mono_depth.engines.copies import copied
 from mono_depth.engines.protocol import (
     BuildContext,
     Engine,
@@ -119,13 +119,24 @@ def in_lower_precision(
         dtype: of the others.
         device: of the network.
     """
-    made = copy.deepcopy(module)
-    output_structure = re.compile(rf"net\.({fp32_layers})(\..*)?") if fp32_layers else None
+    islands = re.compile(rf"net\.({fp32_layers})(\..*)?") if fp32_layers else None
+
+    def is_island(name: str) -> bool:
+        return islands is not None and islands.fullmatch(name) is not None
+
+    rounded = {
+        weight.data_ptr()
+        for name, part in module.named_modules()
+        if isinstance(part, _WEIGHTED) and not is_island(name)
+        for weight in part.parameters()
+    }
+    # What is not rounded is shared with the network, which stays for other shapes of its input.
+    made = copied(
+        module, lambda weight: weight.to(dtype) if weight.data_ptr() in rounded else weight
+    )
     for name, part in made.named_modules():
-        if output_structure is not None and output_structure.fullmatch(name):
+        if is_island(name):
             _make_island(part, device)
-        elif isinstance(part, _WEIGHTED):
-            part.to(dtype)
     return _Lowered(made, dtype, device)
 
 

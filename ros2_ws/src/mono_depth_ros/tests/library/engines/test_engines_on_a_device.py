@@ -15,8 +15,9 @@ from mono_depth.config import PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, OutputKind, Prediction
 from mono_depth.engines import choice, gpu_libraries, runner, torch_engine
 from mono_depth.engines.cache import EngineCache
+from mono_depth.engines.copies import copied
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.protocol import EngineError, Plan
+from mono_depth.engines.protocol import EngineError, Network, Plan
 from mono_depth.models.loading import load_model
 from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import read_registry
@@ -107,9 +108,7 @@ def test_the_fastest_engine_wins_on_a_device(gpu, speeds, tmp_path, times_ms, wi
 
 def test_a_network_of_a_few_ms_is_worth_an_engine_on_a_device(gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "timed", lambda run, device: (_REFERENCE_MS, run()))
-    monkeypatch.setattr(
-        runner, "race", lambda *runs, device: [_REFERENCE_MS, 0.2, 0.3][: len(runs)]
-    )
+    monkeypatch.setattr(runner, "race", lambda *_, device: [_REFERENCE_MS, 0.2])
     model, engines = fitted(tmp_path)
     rgb = torch.zeros(480, 640, 3, dtype=torch.uint8)
     model.infer(rgb, None)
@@ -220,3 +219,25 @@ def test_on_a_device_it_is_no_engine_for_cpus_that_is_missing(gpu, tmp_path, mon
     model.infer(torch.zeros(480, 640, 3, dtype=torch.uint8), None)
     (report,) = engines.reports()
     assert report.why == "nothing faster is installed: pip install onnxruntime-gpu"
+
+
+def test_a_copy_in_a_shorter_format_shares_what_is_not_rounded(gpu):
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).to(GPU).eval()
+    short = copied(net, lambda weight: weight.half() if weight.ndim == 4 else weight)
+    assert short[0].weight.dtype == torch.float16
+    assert net[0].weight.dtype == torch.float32
+    assert short[1].weight is net[1].weight
+    assert short[1].running_mean is net[1].running_mean
+
+
+def test_a_network_is_copied_to_the_cpu_without_a_second_one_on_the_device(gpu):
+    arguments = (torch.ones(1, 3, 8, 8, device=GPU),)
+    network = Network(
+        name="net", sha256="0" * 64, arguments=arguments, net=torch.nn.Conv2d(3, 4, 3).to(GPU)
+    )
+    gpu.reset()
+    module, (image,) = network.on_cpu()
+    assert gpu.launched == 0  # a clone on the device would be one
+    assert {item.device.type for item in (image, *module.parameters())} == {"cpu"}
+    expected = network.net(*arguments)
+    torch.testing.assert_close(module(image)[0], expected.cpu())
