@@ -10,6 +10,7 @@ import numpy as np
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, Prediction
 from mono_depth.scale import ground_plane, sparse_points
+from mono_depth.scale.climb import Climb
 from mono_depth.scale.fit import Fit, Points, Rejection
 from mono_depth.scale.grid import OutputGrid
 from mono_depth.scale.odometry import BaselineTriangulation
@@ -60,6 +61,7 @@ class Sources:
 
     def __init__(self) -> None:
         self._triangulation = BaselineTriangulation()
+        self._climb = Climb()
 
     def ask(
         self,
@@ -83,6 +85,13 @@ class Sources:
         """
         if source == "ground_plane":
             found: Fit | Points | Rejection = _ground(view, config, belief)
+            if isinstance(found, Fit) and config.camera_height_m:  # else TF follows it
+                found = self._climb.check(
+                    found,
+                    middle=view.pivot.middle,
+                    height_m=config.camera_height_m,
+                    T_odom_camera=view.frame.T_odom_camera,
+                )
         elif source == "odometry":
             found = self._triangulation.collect(view.frame, view.intrinsics, view.prediction)
         else:
