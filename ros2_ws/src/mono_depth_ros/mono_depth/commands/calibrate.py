@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
+_MOST = 4.0  # times, as scale.max_correction
+_UNITS = ((250.0, " (millimetres?)"), (25.0, " (centimetres?)"))
+_MISFIT = 0.4  # of the larger of two distances
+
 
 def add_command(commands: Subparsers) -> None:
     """Add `calibrate`."""
@@ -73,6 +77,8 @@ def _calibrate(args: argparse.Namespace) -> int:
         _add_recording(samples, model, args)
     scale = samples.fitted()
     sys.stderr.write(_summary(scale) + "\n")
+    for doubt in _doubts(samples, scale):
+        sys.stderr.write(f"warning: {doubt}\n")
     text = as_params_yaml(scale, model.name)
     if args.out is None:
         sys.stdout.write(text)
@@ -82,8 +88,13 @@ def _calibrate(args: argparse.Namespace) -> int:
 
 
 def _add_distances(samples: Samples, model: DepthModel, args: argparse.Namespace) -> None:
+    from mono_depth.data import OutputKind
     from mono_depth.recordings.images import read_image
 
+    if args.distance and args.camera is None and samples.kind is OutputKind.METRIC_FOCAL:
+        raise ConfigError(
+            f"the metres of {model.name} depend on the focal length: give --camera FX FY CX CY"
+        )
     picks: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for image, *numbers in args.distance:
         try:
@@ -95,7 +106,8 @@ def _add_distances(samples: Samples, model: DepthModel, args: argparse.Namespace
         picks[image].append((column, row, metres))
     for image, chosen in picks.items():
         rgb = read_image(Path(image))
-        samples.add_pixel(model, rgb, _camera(args.camera, rgb.shape[1], rgb.shape[0]), chosen)
+        camera = _camera(args.camera, rgb.shape[1], rgb.shape[0])
+        samples.add_pixel(model, rgb, camera, chosen, image)
 
 
 def _camera(values: list[float] | None, width: int, height: int) -> Intrinsics | None:
@@ -116,6 +128,26 @@ def _add_recording(samples: Samples, model: DepthModel, args: argparse.Namespace
     sequence = sequence.thinned(max(1, len(sequence) // max(1, args.frames)), args.frames)
     for frame in tqdm(sequence, desc=sequence.name, unit="frame", file=sys.stderr):
         samples.add_frame(model, frame.rgb, frame.intrinsics, frame.depth_m)
+
+
+def _doubts(samples: Samples, scale: FixedScale) -> list[str]:
+    """Return what about a calibration looks like a mistake."""
+    from mono_depth.scale.scale_shift import METRIC_KINDS
+
+    doubts = []
+    if samples.kind in METRIC_KINDS and not 1.0 / _MOST <= scale.factor <= _MOST:
+        unit = next((text for least, text in _UNITS if scale.factor >= least), "")
+        doubts.append(
+            f"a model of metres is seldom wrong by a factor of {scale.factor:.3g}{unit}: "
+            "METRES must be metres along the optical axis"
+        )
+    worst = samples.worst(scale)
+    if worst is not None and worst.error_rel > _MISFIT:
+        doubts.append(
+            f"{worst.place} was measured at {worst.measured_m:.3g} m, and the others put it at "
+            f"{worst.fitted_m:.3g} m: measure it again"
+        )
+    return doubts
 
 
 def _summary(scale: FixedScale) -> str:

@@ -34,6 +34,20 @@ class FixedScale:
     error_rel: float  # median |relative error of depth| that is left
 
 
+@dataclass(frozen=True, kw_only=True)
+class Misfit:
+    """A measured distance and what the fitted scale makes of it."""
+
+    place: str
+    measured_m: float
+    fitted_m: float
+
+    @property
+    def error_rel(self) -> float:
+        """How far apart the two are, as a share of the larger."""
+        return 1.0 - min(self.measured_m, self.fitted_m) / max(self.measured_m, self.fitted_m)
+
+
 class Samples:
     """Collects output of a network beside known depth."""
 
@@ -42,6 +56,7 @@ class Samples:
         self._with_shift = with_shift
         self._outputs: list[Floats] = []
         self._depths_m: list[Floats] = []
+        self._places: list[tuple[str, float, float]] = []  # of picks: place, output, depth
 
     def add_pixel(
         self,
@@ -49,6 +64,7 @@ class Samples:
         rgb: RgbImage,
         intrinsics: Intrinsics | None,
         picks: list[tuple[float, float, float]],
+        name: str = "",
     ) -> None:
         """Add distances that were measured along the optical axis.
 
@@ -57,6 +73,7 @@ class Samples:
             rgb: (H, W, 3) uint8, rectified.
             intrinsics: of the image, None if unknown.
             picks: column and row in pixels of the image, depth in metres.
+            name: of the image, for messages.
 
         Raises:
             ConfigError: a pixel is outside the image, or shows no depth.
@@ -71,6 +88,7 @@ class Samples:
                     f"pixel ({column:g}, {row:g}) at {depth_m:g} m: the model says {value:g} "
                     "there, or the distance is not positive; choose another pixel"
                 )
+            self._places.append((f"{name} ({column:g}, {row:g})", float(value), depth_m))
             self._outputs.append(np.array([value]))
             self._depths_m.append(np.array([depth_m]))
 
@@ -112,6 +130,18 @@ class Samples:
             factor_sigma=float(np.std([other.factor for other in redrawn])),
             shift_sigma=float(np.std([other.shift for other in redrawn])),
         )
+
+    def worst(self, scale: FixedScale) -> Misfit | None:
+        """Return the picked distance that a scale fits worst, None = none were picked."""
+        misfits = [
+            Misfit(place=place, measured_m=depth_m, fitted_m=self._metres(output, scale))
+            for place, output, depth_m in self._places
+        ]
+        return max(misfits, key=lambda misfit: misfit.error_rel, default=None)
+
+    def _metres(self, output: float, scale: FixedScale) -> float:
+        y = max(output * scale.factor + scale.shift, 1e-9)
+        return 1.0 / y if self.kind is OutputKind.INVERSE_AFFINE else y
 
     def _fitted(self, chosen: Iterable[int]) -> FixedScale:
         indices = list(chosen)

@@ -11,6 +11,7 @@ from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, MotionPoints, Prediction
 from mono_depth.motion.pose_check import DOES_NOT_FIT
 from mono_depth.scale import ground_plane, sparse_points
+from mono_depth.scale.climb import Climb
 from mono_depth.scale.fit import Fit, Points, Rejection
 from mono_depth.scale.grid import OutputGrid, points_at
 from mono_depth.scale.odometry import BaselineTriangulation
@@ -71,6 +72,7 @@ class Sources:
 
     def __init__(self) -> None:
         self._triangulation = BaselineTriangulation()
+        self._climb = Climb()
 
     def ask(
         self,
@@ -94,6 +96,13 @@ class Sources:
         """
         if source == "ground_plane":
             found: Fit | Points | Rejection = _ground(view, config, belief)
+            if isinstance(found, Fit) and config.camera_height_m:  # else TF follows it
+                found = self._climb.check(
+                    found,
+                    middle=view.pivot.middle,
+                    height_m=config.camera_height_m,
+                    T_odom_camera=view.frame.T_odom_camera,
+                )
         elif source == "odometry" and view.motion is not None:
             found = _by_motion(view, view.motion)
         elif source == "odometry":

@@ -95,6 +95,37 @@ def test_distances_in_images_become_a_parameter_file(tiny_models, tmp_path, caps
 
 
 @pytest.mark.parametrize(
+    ("metres", "warning"),
+    [
+        (("2.0", "4.0", "4.0"), None),
+        (("200", "400", "400"), "wrong by a factor of 50 (centimetres?)"),
+        (("2000", "4000", "4000"), "wrong by a factor of 500 (millimetres?)"),
+        (("0.2", "0.4", "0.4"), "wrong by a factor of 0.05: METRES must be metres"),
+        (("2.0", "4.0", "400"), "wall.png (7, 1) was measured at 400 m, and the others put it at"),
+    ],
+)
+def test_distances_in_another_unit_are_told(tiny_models, tmp_path, capsys, metres, warning):
+    """The network says 4 m on the left and 8 m on the right."""
+    image = np.zeros((6, 8, 3), np.uint8)
+    image[:, :4], image[:, 4:] = 100, 200
+    cv2.imwrite(str(tmp_path / "wall.png"), image)
+    argv = ["calibrate", "--registry", str(tiny_models), "--model", "tiny_metric"]
+    for place, distance in zip((("1", "3"), ("6", "3"), ("7", "1")), metres, strict=True):
+        argv += ["--distance", str(tmp_path / "wall.png"), *place, distance]
+    assert main(argv) == 0
+    said = capsys.readouterr().err
+    assert ("warning" in said) == (warning is not None)
+    assert warning is None or warning in said
+
+
+def test_a_model_with_a_focal_rule_needs_the_camera(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((48, 64, 3), 100, np.uint8))
+    argv = ["calibrate", "--model", "nano", "--distance", str(tmp_path / "wall.png")]
+    assert main([*argv, "9", "9", "1.0"]) == 1
+    assert "give --camera FX FY CX CY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("numbers", "message"),
     [
         (["99", "3", "1.0"], "column 99 lies outside the image of 8 columns"),

@@ -49,7 +49,15 @@ def foot_m(height_m, pitch_deg):
     return height_m / np.tan(below)
 
 
-def told_about(views_m, height_m, pitch_deg, rng, *, is_known=True, scale=1.0, noise=0.02):
+def risen_to(height_m):
+    T = np.eye(4)
+    T[2, 3] = height_m
+    return T
+
+
+def told_about(
+    views_m, height_m, pitch_deg, rng, *, is_known=True, scale=1.0, noise=0.02, risen_m=None
+):
     """Return M / T and the status for each view that a network shows a robot.
 
     Args:
@@ -60,9 +68,11 @@ def told_about(views_m, height_m, pitch_deg, rng, *, is_known=True, scale=1.0, n
         is_known: the direction of gravity is.
         scale: what the network says / what is true.
         noise: of the network, relative.
+        risen_m: how high the camera is by odometry, of each frame; then its height is a parameter.
     """
     pitch, tracker = np.radians(pitch_deg), ScaleTracker()
     down = np.array([0.0, np.cos(pitch), np.sin(pitch)]) if is_known else None
+    config = AUTO if risen_m is None else ScaleConfig(camera_height_m=height_m)
     for index, depth_m in enumerate(views_m):
         coarse = rng.standard_normal((6, 8)).astype(np.float32)
         said = scale * depth_m * np.exp(noise * cv2.resize(coarse, (96, 72)))
@@ -73,10 +83,11 @@ def told_about(views_m, height_m, pitch_deg, rng, *, is_known=True, scale=1.0, n
             intrinsics=CAMERA,
             camera_height_m=height_m,
             gravity_camera=down,
+            T_odom_camera=None if risen_m is None else risen_to(risen_m[index]),
         )
         values = torch.from_numpy(said.astype(np.float32))
         prediction = Prediction(values=values, kind=OutputKind.METRIC)
-        metres, status = tracker.update(prediction, given, AUTO)
+        metres, status = tracker.update(prediction, given, config)
         yield float(np.nanmedian(metres.numpy() / depth_m)), status
 
 
@@ -131,3 +142,30 @@ def test_what_a_robot_drives_up_to_does_not_become_its_ground(thing, seed):
         views_m.append(depth_of(ground_m, height_m, pitch_deg))
     for ratio, status in told_about(views_m, height_m, pitch_deg, rng):
         assert status.state != "valid" or ratio < 1.05
+
+
+@pytest.mark.parametrize("ends_m", [3.0, 0.4], ids=["climbs", "descends"])
+@pytest.mark.parametrize("with_odometry", [True, False])
+def test_a_height_that_is_not_constant_is_noticed(ends_m, with_odometry):
+    """A drone with scale.camera_height_m: by odometry early, else by the network's own metres."""
+    heights_m = np.append(np.full(10, 1.0), np.linspace(1.0, ends_m, 60))
+    views_m = [depth_of(np.zeros_like(ALONG_M), height_m, 30.0) for height_m in heights_m]
+    risen_m = heights_m - 1.0 if with_odometry else np.zeros_like(heights_m)
+    limit = 1.1 if with_odometry else 1.65
+    told = list(told_about(views_m, 1.0, 30.0, np.random.default_rng(0), risen_m=risen_m))
+    assert told[9][1].state == "valid"
+    for ratio, status in told:
+        assert status.state != "valid" or ratio < limit
+    if with_odometry:
+        assert "1 m is not constant" in told[-1][1].last_reject
+        assert all(status.state != "valid" for _, status in told[40:])
+
+
+def test_a_robot_that_climbs_a_ramp_keeps_its_scale():
+    """It rises, and stays as high over what it drives on."""
+    view_m = depth_of(np.zeros_like(ALONG_M), 0.5, 20.0)
+    risen_m = np.linspace(0.0, 2.0, 30)
+    told = told_about([view_m] * 30, 0.5, 20.0, np.random.default_rng(0), risen_m=risen_m)
+    *_, (ratio, status) = told
+    assert (status.source, status.state) == ("ground_plane", "valid")
+    assert ratio == pytest.approx(1.0, abs=0.03)

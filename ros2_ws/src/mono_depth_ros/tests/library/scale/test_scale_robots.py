@@ -204,3 +204,18 @@ def test_the_built_in_network_follows_the_focal_length():
             metres.append(float(values[torch.from_numpy((x < half) & (y < 0.75 * half))].median()))
         ratios.append(metres[0] / metres[1])
     assert np.median(ratios) == pytest.approx(1.0, abs=0.2)
+
+
+def test_odometry_that_is_twice_too_long_is_no_valid_scale_of_a_right_network(drive):
+    """Wheels that slip, or a wrong radius: depth is 1.9 times too far, and the network says so."""
+    rng, tracker, told = np.random.default_rng(0), ScaleTracker(), []
+    for recorded in drive:
+        T = recorded.T_odom_camera.copy()
+        T[:3, 3] *= 2.0
+        prediction = as_network(recorded.depth_m, 1.0, rng)
+        metres, status = tracker.update(prediction, seen_by(recorded, T_odom_camera=T), ODOMETRY)
+        if metres is not None:
+            told.append((float(np.nanmedian(metres.numpy() / recorded.depth_m)), status))
+    assert np.median([ratio for ratio, _ in told]) > 1.7
+    assert all(status.state != "valid" for ratio, status in told if ratio > 1.65)
+    assert "odometry and model differ by" in told[-1][1].conflict
