@@ -16,7 +16,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from mono_depth.data import DepthImage, Frame, ScaleStatus
+from mono_depth.data import DepthImage, Frame, MotionPoints, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
 from mono_depth.messages.frame_names import frame_name
 from mono_depth.pipeline.pipeline import DepthPipeline
@@ -123,6 +123,7 @@ class DepthStream:
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
+        self.motion: MotionPoints | None = None  # of the newest frame
         self.temporal_mode = self.temporal_doubt = self.completed = ""  # of the newest frame
         self._back_off = BackOff()
         self._last_failure = ""
@@ -280,6 +281,7 @@ class DepthStream:
         total_ms = (time.perf_counter() - start_s) * 1e3
 
         self.scale, self.temporal_mode = result.scale, result.temporal
+        self.motion = result.motion
         self.temporal_doubt, self.completed = result.temporal_doubt, result.completed
         self._scale_reporter.report(result.scale)
         if result.temporal_reset:
