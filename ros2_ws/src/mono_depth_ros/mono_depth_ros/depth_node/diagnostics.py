@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from mono_depth.data import ScaleStatus
+from mono_depth.data import MotionPoints, ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth_ros.depth_node.frame_stats import StatsReport
@@ -62,6 +63,7 @@ class NodeState:
     scale: ScaleStatus | None  # None until a frame went through
     temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
     temporal_doubt: str = ""  # why odometry was not used for it, "" = it was, or there is none
+    motion: MotionPoints | None = None  # of the newest frame, None = not asked for
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
     image_doubt: str = ""  # why depth may be wrong although images can be read, "" = no reason
     unended_jpegs: int = 0  # images that were whole but for the marker of their end
@@ -206,6 +208,7 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         **values_of(state.inputs),
         "temporal_mode": state.temporal_mode,
         "temporal_doubt": state.temporal_doubt,
+        **_motion_values(state.motion),
         "completed": state.completed,
         "image_doubt": state.image_doubt,
         **({"jpegs_without_end": state.unended_jpegs} if state.unended_jpegs else {}),
@@ -216,6 +219,20 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         **_callback_values(state.callbacks),
     }
     return values | _stage_values(stats.stage_p50_ms, stats.stage_p99_ms)
+
+
+def _motion_values(motion: MotionPoints | None) -> dict[str, object]:
+    if motion is None:
+        return {"motion": ""}
+    if not len(motion):
+        return {"motion": motion.reason}
+    return {
+        "motion": f"{len(motion)} points",
+        "motion_landmarks": int((motion.age_s > 0.0).sum()),
+        "motion_sigma_rel": f"{np.median(motion.sigma_rel):.3f}",
+        "motion_refused": f"{motion.refused:.2f}",
+        "motion_parallax_px": f"{motion.parallax_px:.1f}",
+    }
 
 
 def _gravity_values(gravity: ImuGravity | None) -> dict[str, object]:

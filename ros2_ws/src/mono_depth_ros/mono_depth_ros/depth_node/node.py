@@ -330,6 +330,7 @@ class DepthNode(GuardedNode, LifecycleNode):
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
             temporal_doubt="" if self._stream is None else self._stream.temporal_doubt,
+            motion=None if self._stream is None else self._stream.motion,
             completed="" if self._stream is None else self._stream.completed,
             image_doubt="" if self._stream is None else self._stream.image_doubt,
             unended_jpegs=0 if self._stream is None else self._stream.unended_jpegs,

@@ -16,7 +16,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from mono_depth.data import DepthImage, Frame, ScaleStatus
+from mono_depth.data import DepthImage, Frame, MotionPoints, ScaleStatus
 from mono_depth.errors import FrameError, MonoDepthError
 from mono_depth.messages.frame_names import frame_name
 from mono_depth.pipeline.pipeline import DepthPipeline
@@ -124,6 +124,7 @@ class DepthStream:
         self._reset_reason = "activated"
         self.stats = FrameStats()
         self.scale: ScaleStatus | None = None
+        self.motion: MotionPoints | None = None  # of the newest frame
         self.temporal_mode = self.temporal_doubt = self.completed = ""  # of the newest frame
         self._image_problem = ""
         self._back_off = BackOff()
@@ -288,6 +289,7 @@ class DepthStream:
         self.temporal_mode, self.completed = result.temporal, result.completed
         self.temporal_doubt, self._image_problem = result.temporal_doubt, result.image_problem
         infer_ms = result.stage_ms.get("infer", 0.0)
+        self.motion = result.motion
         if result.temporal_reset:
             self.stats.on_reset(result.temporal_reset)
         if not publish_ms and not self._snapshots.is_wanted:

@@ -821,6 +821,28 @@ def test_poses_come_from_odometry_and_the_place_of_the_camera(depth_bench):
     bench.ros.wait_until(frame_with_pose, what="poses for the temporal filter")
 
 
+@proves("motion.mode")
+def test_points_of_the_camera_s_motion_are_made_or_not(depth_bench):
+    bench = depth_bench(**{"odometry.camera_in_body": "0 0 0 0 0 0"})
+    bench.listen("depth/image")
+    bench.calibrate()
+    odometry = bench.peer.create_publisher(Odometry, "odom", 5)
+    bench.ros.wait_until(odometry.get_subscription_count)
+
+    def motion() -> str:
+        image = bench.image(IMAGE, step_s=0.05)
+        message = Odometry(header=Header(frame_id="odom", stamp=image.header.stamp))
+        message.child_frame_id = "base"
+        message.pose.pose.orientation.w = 1.0
+        odometry.publish(message)
+        bench.process(image)
+        return bench.stream_values()["motion"]
+
+    bench.ros.wait_until(motion, what="a word about motion")
+    assert bench.set_parameters(**{"motion.mode": "off"}) == ""
+    assert motion() == ""
+
+
 def stack_of_frames(**parameters: str) -> CameraPoses:
     """Return poses in which map, odom, base_footprint and camera stand on one another."""
     poses = CameraPoses(camera_in_body=None, **parameters)
