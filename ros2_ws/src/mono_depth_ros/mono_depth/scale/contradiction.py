@@ -40,7 +40,8 @@ def contradiction(
     if prediction.kind not in METRIC_KINDS or completes or own_m.shape != depth_m.shape:
         return ""
     step = max(1, round(math.sqrt(depth_m.numel() / _CELLS)))
-    given, own = (part[::step, ::step].reshape(-1).cpu() for part in (depth_m, own_m))
+    parts = torch.stack([part[::step, ::step] for part in (depth_m, own_m)])
+    given, own = parts.reshape(2, -1).cpu()  # one download
     known = given.isfinite() & own.isfinite() & (own > 0.0)
     if not bool(known.any()):
         return ""

@@ -112,12 +112,12 @@ def test_depth_is_interpolated_without_a_half_pixel_shift(network, image):
 
 
 def test_a_slope_stays_where_it_is():
-    # Column centres at 0.5, 1.5, ... of 8 become 0.25, 0.75, ... of 16: depth = 5 + centre.
-    slope = (5.5 + torch.arange(8.0)).repeat(6, 1)
+    # Column centres at 0.5, 1.5, ... of 8 become 0.25, 0.75, ... of 16: depth = 2.25 + centre / 2.
+    slope = (2.5 + torch.arange(8.0) / 2.0).repeat(6, 1)
 
     depth_m = result(slope, (12, 16)).depth_m
 
-    expected = 5.0 + (torch.arange(16.0) + 0.5) / 2.0
+    expected = 2.25 + (torch.arange(16.0) + 0.5) / 4.0
     torch.testing.assert_close(depth_m[5, 1:-1], expected[1:-1])
 
 

@@ -46,6 +46,7 @@ class Constant:
     """A model without a network: a ramp of depth."""
 
     name, kind, device, weights_sha256 = "ramp", OutputKind.METRIC, GPU, ""
+    scale_sigma_rel = 0.5
 
     def infer(self, rgb, intrinsics):
         del intrinsics
@@ -101,6 +102,6 @@ def test_no_frame_waits_for_the_whole_device(gpu):
 
     result.relative.cpu()
     waited = sum(gpu.stalls.values())
-    assert {"upload", "infer", "scale", "temporal"} == result.stage_ms.keys()
+    assert {"upload", "motion", "infer", "scale", "temporal"} == result.stage_ms.keys()
     assert all(value >= 0.0 for value in result.stage_ms.values())
     assert sum(gpu.stalls.values()) == waited  # events that had passed by then

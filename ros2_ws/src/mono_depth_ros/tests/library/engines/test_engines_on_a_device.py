@@ -39,6 +39,7 @@ class Blur:
     """A model whose network is one convolution; `gain` is that of its camera."""
 
     name, kind, device, weights_sha256 = "blur", OutputKind.INVERSE_AFFINE, GPU, "0" * 64
+    scale_sigma_rel = 0.5
 
     def __init__(self) -> None:
         blur = torch.nn.Conv2d(3, 1, 5, padding=2)

@@ -9,7 +9,7 @@ from mono_depth.data import Frame, Intrinsics
 from mono_depth.pipeline.build import build_pipeline
 
 CAMERA = Intrinsics(width=96, height=72, fx=90.0, fy=90.0, cx=47.5, cy=35.5)
-RAMP = np.repeat(np.array([60, 95, 130, 165], np.uint8), 24)
+RAMP = np.repeat(np.array([60, 95, 130, 185], np.uint8), 24)
 IMAGE = np.repeat(np.repeat(RAMP[None, :, None], 72, axis=0), 3, axis=2)
 
 
