@@ -811,7 +811,7 @@ def test_points_of_the_camera_s_motion_are_made_or_not(depth_bench):
 
     bench.ros.wait_until(motion, what="a word about motion")
     assert bench.set_parameters(**{"motion.mode": "off"}) == ""
-    assert motion() == ""
+    bench.ros.wait_until(lambda: motion() == "", what="no word about motion")
 
 
 def stack_of_frames(**parameters: str) -> CameraPoses:
