@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mono_depth.camera.poses import Pose
+from mono_depth.camera.poses import Pose, rotation_vector
 from mono_depth.motion.ego_motion import EgoMotion, EgoMotionEstimator, StepLength, Tracks
 
 _WORSE = 1.5  # times farther than with the image's own motion the tracks lie from their places,
@@ -17,7 +17,8 @@ _AFTERWARDS = 0.5  # of what is above, after it was
 _MAX_UNIT_FACTOR = 3.0  # how much the unit of depth may seem to change from frame to frame,
 _MAX_FACTOR = 8.0  # and be off as long as it is not known
 _SIGMAS = 3.0
-_STEP_NOISE_M = 0.0007  # of odometry that is right
+_STEP_NOISE_M = 0.0007  # of odometry that is right,
+_LEVER_M = 0.02  # and times the turn: so well is the place of the camera on the body known
 _MEMORY = 0.9  # of the factor, from frame to frame
 _MIN_INLIERS = 0.6  # of the image's own motion, to be a witness
 _DOUBT_FRAMES = 5  # that must fit again
@@ -67,7 +68,9 @@ class PoseCheck:
         if unit is not None:
             low, high = unit / _MAX_UNIT_FACTOR, unit * _MAX_UNIT_FACTOR
         step_m = float(np.linalg.norm(T_last_now[:3, 3]))
-        noise = (unit or 1.0) * _STEP_NOISE_M / max(step_m, 1e-9)
+        turn_rad = float(np.linalg.norm(rotation_vector(T_last_now[:3, :3])))
+        noise_m = _STEP_NOISE_M + _LEVER_M * turn_rad
+        noise = (unit or 1.0) * noise_m / max(step_m, 1e-9)
         sigma = math.hypot(step.sigma, noise)
         is_wrong = _is_outside(step.factor, sigma, low, high) or _is_outside(
             *self._averaged(step.factor, sigma), low, high
