@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from mono_depth.camera.poses import Pose, rotation
 from mono_depth.data import Intrinsics
+from mono_depth.motion.lucas_kanade import found_in
 
 _CELLS = 192  # at most; the best corner of each is tracked
 _MIN_CELL_PX = 16
 _MIN_CORNER = 1e-5  # smallest eigenvalue of the gradient matrix that counts as a corner
 _WINDOW_PX = 11
 _PYRAMID_LEVELS = 3
+_TRACK_ITERATIONS = 10
 _LOOP_PX = 0.5  # a track that does not lead back to its start is wrong
 _ITERATIONS = 5
 _MIN_TRACKS = 40
@@ -207,8 +209,9 @@ class EgoMotionEstimator:
         K, corners = self._K, _corners(grey)
         if len(corners) < _MIN_TRACKS:
             return Tracks(points=np.empty((0, 3)), pixels=np.empty((2, 0)))
-        found, is_found = _track(grey, last_grey, corners, corners, _PYRAMID_LEVELS)
-        back, is_back = _track(last_grey, grey, found, corners, 0)
+        how = {"window_px": _WINDOW_PX, "iterations": _TRACK_ITERATIONS}
+        found, is_found = found_in(last_grey, grey, corners, corners, levels=_PYRAMID_LEVELS, **how)
+        back, is_back = found_in(grey, last_grey, found, corners, levels=0, **how)
         loop_px = np.hypot(*(back - corners).T)
         x, y = found.astype(np.float64).T
         good = is_found & is_back & (loop_px < _LOOP_PX)
@@ -246,27 +249,6 @@ def _corners(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     row, column = np.divmod(best[cell_row, cell_column], cell)
     corners = (cell_column * cell + column, cell_row * cell + row)
     return np.stack(corners, axis=1).astype(np.float32)
-
-
-def _track(
-    first: npt.NDArray[np.uint8],
-    second: npt.NDArray[np.uint8],
-    points: npt.NDArray[np.float32],
-    guess: npt.NDArray[np.float32],
-    levels: int,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Follow (N, 2) points of one image into another, starting at a guess."""
-    found, status, _ = cv2.calcOpticalFlowPyrLK(
-        first,
-        second,
-        points,
-        guess.copy(),
-        winSize=(_WINDOW_PX, _WINDOW_PX),
-        maxLevel=levels,
-        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.02),
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-    )
-    return np.asarray(found, np.float32), np.asarray(status).ravel() > 0
 
 
 def _solve(jacobian: Array, residual: Array, weight: Array) -> Array | None:

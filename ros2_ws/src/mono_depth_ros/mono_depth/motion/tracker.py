@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth.data import Intrinsics
+from mono_depth.motion.lucas_kanade import found_in
 
 LONG_SIDE_PX = 640  # of the image that corners are followed in
 _CELLS = 300  # at most; one corner each is followed
@@ -18,6 +19,7 @@ _MIN_CORNER = 2e-5  # smallest eigenvalue of the gradient matrix that counts as 
 _BLOCK_PX = 5
 _WINDOW_PX = 15
 _PYRAMID_LEVELS = 3
+_ITERATIONS = 15
 _LOOP_PX = 0.5  # a track that does not lead back to its start is wrong
 _EDGE_PX = 8  # from the edge of the image part of the window is missing
 _MIN_KEPT = 0.5  # of the tracks; if fewer arrive, the guess of where they are may be to blame
@@ -103,27 +105,12 @@ def new_corners(grey: Grey, pixels: Pixels) -> Pixels:
 def _there_and_back(last: Grey, grey: Grey, pixels: Pixels, guess: Pixels) -> Followed:
     if not len(pixels):
         return Followed(pixels=pixels, kept=np.empty(0, np.intp))
-    now, is_found = _track(last, grey, pixels, guess, _PYRAMID_LEVELS)
-    back, is_back = _track(grey, last, now, pixels, 0)
+    how = {"window_px": _WINDOW_PX, "iterations": _ITERATIONS}
+    now, is_found = found_in(grey, last, pixels, guess, levels=_PYRAMID_LEVELS, **how)
+    back, is_back = found_in(last, grey, now, pixels, levels=0, **how)
     height, width = grey.shape
     good = is_found & is_back & (np.hypot(*(back - pixels).T) < _LOOP_PX)
     good &= (now > _EDGE_PX).all(1)
     good &= (now[:, 0] < width - 1 - _EDGE_PX) & (now[:, 1] < height - 1 - _EDGE_PX)
     kept = np.flatnonzero(good)
     return Followed(pixels=now[kept], kept=kept)
-
-
-def _track(
-    first: Grey, second: Grey, points: Pixels, guess: Pixels, levels: int
-) -> tuple[Pixels, npt.NDArray[np.bool_]]:
-    found, status, _ = cv2.calcOpticalFlowPyrLK(
-        first,
-        second,
-        points,
-        guess.copy(),
-        winSize=(_WINDOW_PX, _WINDOW_PX),
-        maxLevel=levels,
-        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.02),
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-    )
-    return np.asarray(found, np.float32), np.asarray(status).ravel() > 0

@@ -205,7 +205,7 @@ class DepthPipeline:
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
             rgb=frame.rgb,
-            rgb_tensor=torch.from_numpy(frame.rgb).to(self.model.device),
+            rgb_tensor=uploaded(frame.rgb, self.model.device),
             intrinsics=frame.intrinsics,
             scale=scale,
             limits=_limits(self._config),

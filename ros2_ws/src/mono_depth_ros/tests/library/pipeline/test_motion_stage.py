@@ -10,6 +10,7 @@ from mono_depth.models.nano.hints import supported
 from mono_depth.pipeline.motion_stage import MotionStage, drawn_points
 
 CAMERA = Intrinsics.of_view(64, 48, 70.0)
+AUTO = {"motion.mode": "auto"}
 
 
 def frame(**more):
@@ -33,12 +34,16 @@ def points(pixels, depth_m):
 @pytest.mark.parametrize(
     ("setting", "more", "is_made"),
     [
-        ({}, {}, True),
-        ({"motion.mode": "off"}, {}, False),
-        ({"scale.source": "fixed"}, {}, False),
-        ({}, {"sparse_points_m": np.ones((5, 3), np.float32)}, False),
-        ({}, {"sensor_depth_m": np.ones((48, 64), np.float32)}, False),
-        ({"scale.source": "odometry"}, {"sparse_points_m": np.ones((5, 3), np.float32)}, True),
+        (AUTO, {}, True),
+        ({}, {}, False),
+        (AUTO | {"scale.source": "fixed"}, {}, False),
+        (AUTO, {"sparse_points_m": np.ones((5, 3), np.float32)}, False),
+        (AUTO, {"sensor_depth_m": np.ones((48, 64), np.float32)}, False),
+        (
+            AUTO | {"scale.source": "odometry"},
+            {"sparse_points_m": np.ones((5, 3), np.float32)},
+            True,
+        ),
     ],
 )
 def test_points_are_made_where_nothing_better_is_there(setting, more, is_made):

@@ -801,43 +801,46 @@ def test_odometry_source_chooses_the_inputs(depth_bench, source, listens):
     assert ("/odom" in {item.topic_name for item in bench.node.subscriptions}) is listens
 
 
-@proves("odometry.camera_in_body")
-def test_poses_come_from_odometry_and_the_place_of_the_camera(depth_bench):
-    bench = depth_bench(**{"odometry.camera_in_body": "0 0 0 0 0 0", "temporal.mode": "pose"})
+def frame_with_pose(bench, odometry):
+    """Process an image whose pose is told; the body stands."""
+    image = bench.image(IMAGE, step_s=0.05)
+    message = Odometry(header=Header(frame_id="odom", stamp=image.header.stamp))
+    message.child_frame_id = "base"
+    message.pose.pose.orientation.w = 1.0
+    odometry.publish(message)
+    bench.process(image)
+    return bench.stream_values()
+
+
+def with_odometry(depth_bench, **parameters):
+    """Start a node whose camera is the body, and who tells its odometry."""
+    bench = depth_bench(**{"odometry.camera_in_body": "0 0 0 0 0 0", **parameters})
     bench.listen("depth/image")
     bench.calibrate()
     odometry = bench.peer.create_publisher(Odometry, "odom", 5)
     bench.ros.wait_until(odometry.get_subscription_count)
+    return bench, odometry
 
-    def frame_with_pose() -> bool:
-        image = bench.image(IMAGE, step_s=0.05)
-        message = Odometry(header=Header(frame_id="odom", stamp=image.header.stamp))
-        message.child_frame_id = "base"
-        message.pose.pose.orientation.w = 1.0
-        odometry.publish(message)
-        bench.process(image)
-        return bench.stream_values()["temporal_mode"] == "pose"
 
-    bench.ros.wait_until(frame_with_pose, what="poses for the temporal filter")
+@proves("odometry.camera_in_body")
+def test_poses_come_from_odometry_and_the_place_of_the_camera(depth_bench):
+    bench, odometry = with_odometry(depth_bench, **{"temporal.mode": "pose"})
+
+    bench.ros.wait_until(
+        lambda: frame_with_pose(bench, odometry)["temporal_mode"] == "pose",
+        what="poses for the temporal filter",
+    )
 
 
 @proves("motion.mode")
 def test_points_of_the_camera_s_motion_are_made_or_not(depth_bench):
-    bench = depth_bench(**{"odometry.camera_in_body": "0 0 0 0 0 0"})
-    bench.listen("depth/image")
-    bench.calibrate()
-    odometry = bench.peer.create_publisher(Odometry, "odom", 5)
-    bench.ros.wait_until(odometry.get_subscription_count)
+    bench, odometry = with_odometry(depth_bench)
 
     def motion() -> str:
-        image = bench.image(IMAGE, step_s=0.05)
-        message = Odometry(header=Header(frame_id="odom", stamp=image.header.stamp))
-        message.child_frame_id = "base"
-        message.pose.pose.orientation.w = 1.0
-        odometry.publish(message)
-        bench.process(image)
-        return bench.stream_values()["motion"]
+        return frame_with_pose(bench, odometry)["motion"]
 
+    assert motion() == ""
+    assert bench.set_parameters(**{"motion.mode": "auto"}) == ""
     bench.ros.wait_until(motion, what="a word about motion")
     assert bench.set_parameters(**{"motion.mode": "off"}) == ""
     bench.ros.wait_until(lambda: motion() == "", what="no word about motion")
