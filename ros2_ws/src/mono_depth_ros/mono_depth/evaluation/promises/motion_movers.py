@@ -1,12 +1,11 @@
 """Measure how far things that move are reported with and without points of the camera's motion.
 
-`python -m mono_depth.evaluation.promises.motion_movers` drives straight on behind, past and towards
-a mover of synthetic scenes, with `nano`, odometry and nothing else, and no temporal filter.
+The camera drives straight on behind, past and towards a mover of synthetic scenes, with `nano`,
+odometry and nothing else, and no temporal filter.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -117,8 +116,8 @@ def mover_error(kind: str, seed: int, way: Way) -> MoverError:
     return MoverError(off=found["off"], on=found["auto"])
 
 
-def main() -> int:
-    """Write a table of all scenes and ways."""
+def markdown() -> str:
+    """Return the table of all scenes and ways."""
     rows = [
         "| scene | mover | frames | off | on | over the limit | worst |",
         "|---|---|---|---|---|---|---|",
@@ -130,9 +129,4 @@ def main() -> int:
             f"{np.median(error.on):.2f} | {100.0 * (error.over > 1.0).mean():.0f} % | "
             f"x{error.over.max():.2f} |"
         )
-    sys.stdout.write("\n".join(rows) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return "\n".join(rows)
