@@ -72,14 +72,15 @@ def _contrast(image: Grey, is_visible: Mask | None) -> tuple[float, Grey]:
     shrink = min(1.0, _WIDTH_PX / width)
     size = (max(2, round(width * shrink)), max(2, round(height * shrink)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    signed = small.astype(np.int16)
-    across = np.abs(np.diff(signed, axis=1)[:-1])
-    strongest = np.maximum(across, np.abs(np.diff(signed, axis=0)[:, :-1]))
+    across = cv2.absdiff(small[:-1, 1:], small[:-1, :-1])
+    gradient = np.maximum(across, cv2.absdiff(small[1:, :-1], small[:-1, :-1]))
     if is_visible is not None:
-        strongest *= _is_inside(is_visible, size)
-    strongest = strongest.ravel()
-    place = int(_STRONGEST * strongest.size)
-    edge = float(np.partition(strongest, place)[place])
+        gradient *= _is_inside(is_visible, size)
+    surely = math.hypot(_CLEAR, _NOISE_REACH * _MAX_NOISE * shrink)  # whatever the noise
+    rest = int(_STRONGEST * gradient.size)
+    if np.count_nonzero(gradient >= surely) >= gradient.size - rest:
+        return _CLEAR, small
+    edge = float(np.partition(gradient.ravel(), rest)[rest])
     noise = min(_noise(image), _MAX_NOISE) * shrink
     return math.sqrt(max(edge**2 - (_NOISE_REACH * noise) ** 2, 0.0)), small
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from mono_depth.data import OutputKind, Prediction
@@ -41,12 +42,13 @@ def contradiction(
         return ""
     step = max(1, round(math.sqrt(depth_m.numel() / _CELLS)))
     parts = torch.stack([part[::step, ::step] for part in (depth_m, own_m)])
-    given, own = parts.reshape(2, -1).cpu()  # one download
-    known = given.isfinite() & own.isfinite() & (own > 0.0)
-    if not bool(known.any()):
+    given, own = parts.reshape(2, -1).cpu().numpy()  # one download
+    known = np.isfinite(given) & np.isfinite(own) & (own > 0.0)
+    if not known.any():
         return ""
-    off, own = (given[known] / own[known]).log(), own[known]
-    shifts = float(off.median()), float(off[own <= own.quantile(_NEAR_SHARE)].median())
+    off, own = np.log(given[known] / own[known]), own[known]
+    near = own <= np.quantile(own, _NEAR_SHARE)
+    shifts = float(np.median(off)), float(np.median(off[near]))
     most = _MOST_FARTHER_OF_POINTS if by == "sparse_points" else _MOST_FARTHER
     ease = math.log(_EASE) if already else 0.0
     if max(shifts) > math.log(most) - ease:

@@ -118,8 +118,8 @@ class ScaleTracker:
     ) -> str:
         """Return how the metres contradict the network, "" = not, or two sources agree on them."""
         already, self._is_contradicted = self._is_contradicted, False
-        if depth_m is None:
-            return ""
+        if depth_m is None or (source not in MEASURED and prediction.image_only is None):
+            return ""  # they are the network's own
         has_points = sparse_points.has_any(frame) and source != "ground_plane"
         by = "sparse_points" if has_points else source
         name = source if source in MEASURED else "hints"
