@@ -9,7 +9,7 @@ to the full one, so no detail of the network is lost and no frame of latency is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,15 @@ from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
 from mono_depth.motion.ego_motion import EgoMotionEstimator
 from mono_depth.outputs.upsampling import resized
+from mono_depth.temporal.approach import (
+    MIN_STEADY,
+    SignedSurprise,
+    first_noise,
+    followed,
+    not_jumped,
+    stillness,
+)
+from mono_depth.temporal.common_scale import CommonScale, least_moved
 from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
@@ -44,6 +53,7 @@ _UNIT_EVERY = 3  # frames; the unit changes slowly, and to look costs as much as
 _UNIT_FRAMES = 15  # at the start, each of which is looked at
 _MIN_ALIGN = 50
 _HUBER = 1.345
+_ONE_SIDED = 1.5  # times the spread on the far side, for the most that noise is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,9 @@ class _Memory:
     history: History
     log_scale: float  # added to the log depth of the network to fit the past
     frames: int  # since the past was last forgotten
+    still: float = 0.0  # how surely the camera stands still, 0..1
+    common_scale: CommonScale = field(default_factory=CommonScale)
+    noise: tuple[float, ...] = field(default_factory=first_noise)  # see `SignedSurprise`
 
 
 class TemporalFilter:
@@ -183,27 +196,45 @@ class TemporalFilter:
         # Exposure may change from frame to frame, so the median difference is taken out.
         exposure = float(np.median(change[seen]))
         same = seen & (np.abs(change - exposure) < _PHOTO_SPREAD)
-        log_scale = last.log_scale
+        agrees = matches_in_brightness(lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD)
+        signed = SignedSurprise(-surprise, warped, agrees)
+        still = stillness(T_last_now, view.camera, math.exp(float(np.median(now[seen]))))
+        log_scale, common_scale = last.log_scale, last.common_scale
         if same.sum() >= _MIN_ALIGN:
             patience = 1.0 + (PATIENCE - 1.0) * self._unit.certainty
             forget = leak(step_s, config.scale_time_constant_s * patience, last.frames)
-            log_scale = (1.0 - forget) * _robust_mean(-jump[same])
+            forget = max(forget, still / config.memory_frames)
+            found, common_scale = _common(-jump[same], signed.of_steady(), still, common_scale)
+            log_scale = (1.0 - forget) * found
+        common_scale, taken = common_scale.watch(log_scale, still)
+        surprise.add_(log_scale)
+        approach = signed.approach(log_scale, still, last.noise)
+        past = warped.values - (approach.nearer + taken)
+        is_same = agrees & not_jumped(approach, -surprise, still)
         history = fuse(
-            view.values + log_scale,
-            warped,
-            surprise.add_(log_scale),
-            agrees=matches_in_brightness(
-                lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD
-            ),
-            noise=spread(jump[same] + log_scale),
+            view.values + (log_scale - taken),
+            followed(warped, past, approach, -surprise, agrees),
+            surprise.add_(approach.nearer),
+            agrees=is_same,
+            noise=_noise(jump[same] + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,
         )
-        return _Memory(view=view, history=history, log_scale=log_scale, frames=last.frames + 1)
+        return _Memory(
+            view=view,
+            history=history,
+            log_scale=log_scale - taken,
+            frames=last.frames + 1,
+            still=still,
+            common_scale=common_scale,
+            noise=approach.noise,
+        )
 
     def _held(self, memory: _Memory, step_s: float, config: TemporalConfig) -> _Memory:
         """Return the memory nearer to the unit that it should be in, by odometry."""
         change = self._unit.pull(memory.log_scale, step_s, config.scale_time_constant_s)
+        # A camera that stands still shows no unit, and nothing may be pushed away without cause.
+        change = min(change, (1.0 - memory.still) * abs(change))
         memory.history.values.add_(change)
         return replace(memory, log_scale=memory.log_scale + change)
 
@@ -247,6 +278,26 @@ def _differ(now: Samples, then: Samples) -> bool:
     if min(float(now.std()), float(then.std())) < _MIN_CONTRAST:
         return False
     return float(np.corrcoef(now, then)[0, 1]) < _MIN_LIKENESS
+
+
+def _common(
+    farther: Samples, steady: Samples, still: float, state: CommonScale
+) -> tuple[float, CommonScale]:
+    """Return by how much the past is farther than the present in all of the frame.
+
+    Where the camera stands still it is what moved least that tells, for the rest may approach.
+    """
+    found = _robust_mean(farther)
+    if still > 0.0 and steady.size >= MIN_STEADY:
+        level, blur = least_moved(steady, state.blur)
+        found += still * (level - found)
+        state = replace(state, blur=blur)
+    return found, state
+
+
+def _noise(surprise: Samples) -> float:
+    """Return the noise of the network in a frame, which an approach does not change."""
+    return min(spread(surprise), _ONE_SIDED * spread(surprise[surprise > 0.0]))
 
 
 def _robust_mean(values: Samples) -> float:

@@ -55,6 +55,7 @@ class Warper:
             count=maps[1],
             variance=maps[2],
             grey=maps[3],
+            trend=maps[4],
             valid=inside(grid) & known,
         )
 
