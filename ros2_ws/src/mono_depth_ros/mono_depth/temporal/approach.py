@@ -3,13 +3,15 @@
 Noise of a network is now nearer and now farther than the past. What approaches is nearer, frame
 after frame, and so are the pixels around it. A mean of the signed surprise over some frames and
 over windows of several sizes tells both apart long before a mean of depth has followed; where it
-does, the past is brought to the level of the present and stands for few frames from then on. Only
-towards the camera: what recedes may trail.
+does, the past is brought to the level of the present and stands for few frames from then on. What
+recedes may trail, which is the safe side, until that is plain to see.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -34,7 +36,8 @@ _GAIN = 0.3  # of the present frame in the mean over frames
 _NOISE_RATIO = 0.42  # of the mean over frames to one frame, for this gain
 _NOISE_GAIN = 0.05
 _NOISES = (0.003, 0.03)  # limits
-_SURE = (3.0, 4.0)  # deviations by noise: from where on it may be an approach, and surely is
+_SURE = (3.3, 4.3)  # deviations by noise: from where on it may be an approach, and surely is
+_GONE = (6.0, 8.0)  # deviations: from where on it may have gone away, and surely has
 _FOLLOWED_COUNT = 10.0  # frames; what was just followed needs less to be followed on,
 _LEAST_SURE = 0.4  # down to this share
 _COUNT = 2.0  # frames that the past stands for where it was followed
@@ -47,40 +50,73 @@ _MOVING_AREA = 0.33  # of its image; where more seems to come nearer, it is the 
 
 
 @dataclass(frozen=True, kw_only=True)
+class Signs:
+    """What is remembered of the signs of surprises."""
+
+    trend: torch.Tensor | None = None  # (h', w') mean over frames of how much nearer they were
+    noise: tuple[float, ...] = (_FIRST_NOISE,) * len(_WINDOWS)  # of it, for each window
+
+
+@dataclass(frozen=True, kw_only=True)
 class Approach:
     """By how much the past has to come nearer. Maps are (h, w)."""
 
-    nearer: torch.Tensor  # as a fraction, at least 0
+    nearer: torch.Tensor  # as a fraction, negative = farther
     count: torch.Tensor  # frames that the past stands for then
-    noise: tuple[float, ...]  # of the means over frames, for each window
+    signs: Signs
+    jump: float  # nearer by more than this fraction is another surface where the past followed
+    nearer_sign: float
+
+    def without_jumps(self, agrees: torch.Tensor, surprise: torch.Tensor) -> torch.Tensor:
+        """Return (h, w) bool: where present and past are of one surface.
+
+        Args:
+            agrees: (h, w) bool, where the images may show the same surface.
+            surprise: (h, w) of the present, before the past followed.
+        """
+        if math.isinf(self.jump):
+            return agrees
+        jumped = surprise * self.nearer_sign > self.jump
+        return agrees & ~(jumped & (self.nearer >= _FOLLOWED))
 
 
 class SignedSurprise:
     """Means of how much nearer the present is than the past, over windows of an image."""
 
-    def __init__(self, nearer: torch.Tensor, warped: Warped, agrees: torch.Tensor) -> None:
+    def __init__(
+        self,
+        surprise: torch.Tensor,
+        signs: Signs,
+        warped: Warped,
+        agrees: torch.Tensor,
+        *,
+        nearer_sign: float,
+    ) -> None:
         """Take the means.
 
         Args:
-            nearer: (h, w) by what fraction the present is nearer than the past, signed.
+            surprise: (h, w) by what fraction the present differs from the past.
+            signs: of the last frame.
             warped: the past.
             agrees: (h, w) bool, where the images may show the same surface.
+            nearer_sign: of the surprise where the present is nearer, 1 or -1.
         """
-        self._warped = warped
-        height, width = nearer.shape
+        self._warped, self._signs, self._sign = warped, signs, nearer_sign
+        height, width = surprise.shape
         shrink = min(1.0, _LONG_SIDE / max(height, width))
         size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
         known = agrees.float()
         self._known = _shrunk(known, size)
         self._count = _shrunk(warped.count, size)
-        now = _shrunk(nearer.clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known), size)
-        then = _shrunk(warped.trend * known, size)
-        self._now, self._then = [], []
-        for window in _WINDOWS:
-            side = 2 * round(0.5 * window * max(size)) + 1
-            share = mean_around(self._known, side).clamp_min_(1e-3)
-            self._now.append(mean_around(now, side).div_(share))
-            self._then.append(mean_around(then, side).div_(share))
+        bounded = surprise.clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known)
+        self._sum = _shrunk(bounded, size).mul_(nearer_sign)
+        self._trend = _carried(signs.trend, warped.grid, self._known)
+        self._sides = [2 * round(0.5 * window * max(size)) + 1 for window in _WINDOWS]
+        self._shares = [mean_around(self._known, side).clamp_min_(1e-3) for side in self._sides]
+        self._now = [
+            mean_around(self._sum, side).div_(share)
+            for side, share in zip(self._sides, self._shares, strict=True)
+        ]
 
     def of_steady(self) -> Samples:
         """Return samples of the present surprise, of surfaces that did not come nearer lately."""
@@ -91,71 +127,59 @@ class SignedSurprise:
         steady = seen & (count >= 0.5 * min(float(count[seen].max()), _STEADY_COUNT))
         return now[steady if steady.sum() >= MIN_STEADY else seen]
 
-    def approach(self, common: float, still: float, noise: tuple[float, ...]) -> Approach:
+    def approach(self, common: float, still: float) -> Approach:
         """Tell where the present is nearer than the past, and not by noise.
 
         Args:
-            common: surprise of all of the image that is no approach, as a fraction.
+            common: surprise of all of the image that is no approach, as a fraction, nearer = +.
             still: 0..1, how surely the camera stands still.
-            noise: of the means over frames, in the frame before.
         """
         demand = (self._count / _FOLLOWED_COUNT).clamp_(_LEAST_SURE, 1.0)
-        most, noises = torch.zeros_like(self._known), []
-        for now, then, last in zip(self._now, self._then, noise, strict=True):
-            now = now - common
-            trend = torch.lerp(then, now, _GAIN)
-            known, samples = _sampled(self._known, trend)
-            noises.append(last + _NOISE_GAIN * (_noise(samples[known > 0.5]) - last))
-            unit = noises[-1] * (still + (1.0 - still) * _MOVING_NOISES)
-            sure = (trend / demand).div_(unit).sub_(_SURE[0]).div_(_SURE[1] - _SURE[0])
+        total = self._sum.sub_(self._known * common)
+        # A mean over frames of sums, so that the mean over a window weighs each pixel alike.
+        total = self._trend.mul_(self._known).lerp_(total, _GAIN)
+        trends = [
+            mean_around(total, side).div_(share)
+            for side, share in zip(self._sides, self._shares, strict=True)
+        ]
+        noise = self._noise(trends)
+        unit = [each * (still + (1.0 - still) * _MOVING_NOISES) for each in noise]
+        most = torch.zeros_like(total)
+        for window, trend in enumerate(trends):
+            now = self._now[window].sub_(common)
+            sure = (trend / demand).sub_(_SURE[0] * unit[window])
+            sure.mul_(1.0 / (unit[window] * (_SURE[1] - _SURE[0]))).clamp_(0.0, 1.0)
             # By its trend where that is slow, to the present less its noise where it is fast.
-            change = torch.maximum(trend, now - noises[-1] / _NOISE_RATIO)
-            change = torch.minimum(change, now).clamp_min_(0.0).mul_(sure.clamp_(0.0, 1.0))
-            most = torch.maximum(most, change)
+            change = torch.maximum(trend, now - noise[window] / _NOISE_RATIO)
+            most = torch.maximum(most, torch.minimum(change, now).mul_(sure))
         if still < 1.0:
             area = float((most > 0.5 * _FOLLOWED).float().mean())
             most.mul_(still + (1.0 - still) * max(0.0, 1.0 - area / _MOVING_AREA))
-        count = self._warped.count
-        nearer = resized(most, (count.shape[0], count.shape[1]))
-        lost = (nearer * (1.0 / _FOLLOWED)).clamp_max_(1.0).mul_((count - _COUNT).clamp_min_(0.0))
-        return Approach(nearer=nearer, count=count - lost, noise=tuple(noises))
+        gone = trends[1].mul(-1.0 / unit[1]).sub_(_GONE[0]).div_(_GONE[1] - _GONE[0])
+        most.add_(gone.clamp_(0.0, still).mul_(self._now[1].clamp_max(0.0)))
+        signs = Signs(trend=total.div_(self._known.clamp_min(1e-3)), noise=noise)
+        return self._followed(most, still, signs)
 
+    def _noise(self, trends: Sequence[torch.Tensor]) -> tuple[float, ...]:
+        known, *samples = _sampled(self._known, *trends)
+        seen = known > 0.5
+        return tuple(
+            last + _NOISE_GAIN * (_deviation(values[seen]) - last)
+            for values, last in zip(samples, self._signs.noise, strict=True)
+        )
 
-def followed(
-    warped: Warped,
-    past: torch.Tensor,
-    approach: Approach,
-    nearer: torch.Tensor,
-    agrees: torch.Tensor,
-) -> Warped:
-    """Return the past after an approach.
-
-    Args:
-        warped: the past.
-        past: (h, w) its values, brought nearer.
-        approach: by which they were.
-        nearer: (h, w) by what fraction the present is nearer than the past was, signed.
-        agrees: (h, w) bool, where the images may show the same surface.
-    """
-    bounded = nearer.clamp(-_MAX_SURPRISE, _MAX_SURPRISE)
-    trend = torch.lerp(warped.trend, bounded, _GAIN).mul_(agrees)
-    return replace(warped, values=past, count=approach.count, trend=trend)
-
-
-def not_jumped(approach: Approach, nearer: torch.Tensor, still: float) -> torch.Tensor:
-    """Return (h, w) bool: False where the past had to follow so far that it is another surface.
-
-    Args:
-        approach: by which the past came nearer.
-        nearer: (h, w) by what fraction the present is nearer than the past was, signed.
-        still: 0..1, how surely the camera stands still.
-    """
-    return (nearer < _JUMP / max(still, 1e-3)) | (approach.nearer < _FOLLOWED)
-
-
-def first_noise() -> tuple[float, ...]:
-    """Return the noise for each window, before any was seen."""
-    return (_FIRST_NOISE,) * len(_WINDOWS)
+    def _followed(self, most: torch.Tensor, still: float, signs: Signs) -> Approach:
+        size = (self._warped.count.shape[0], self._warped.count.shape[1])
+        lost = (most.abs() * (1.0 / _FOLLOWED)).clamp_max_(1.0)
+        kept = lost.mul_((_COUNT / self._count.clamp_min(_COUNT)).sub_(1.0)).add_(1.0)
+        jumped = still > 0.0 and float(most.max()) >= _FOLLOWED
+        return Approach(
+            nearer=resized(most, size),
+            count=resized(kept, size).mul_(self._warped.count),
+            signs=signs,
+            jump=_JUMP / still if jumped else math.inf,
+            nearer_sign=self._sign,
+        )
 
 
 def stillness(T_last_now: Pose, camera: Intrinsics, depth_m: float) -> float:
@@ -177,9 +201,24 @@ def stillness_of(moved_px: float, camera: Intrinsics) -> float:
     return min(max((_MOVING_PX - moved_px) / (_MOVING_PX - _STILL_PX), 0.0), 1.0)
 
 
-def _noise(trends: Samples) -> float:
-    """Return the deviation by noise: of what goes away from the camera, as no approach does."""
-    return min(max(spread(trends[trends < 0.0]), _NOISES[0]), _NOISES[1])
+def _deviation(trends: Samples) -> float:
+    """Return the deviation by noise: noise has two signs, what comes or goes has one."""
+    found = min(spread(trends[trends < 0.0]), spread(trends[trends > 0.0]))
+    return min(max(found, _NOISES[0]), _NOISES[1])
+
+
+def _carried(trend: torch.Tensor | None, grid: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return a map of the last frame where its surfaces are now."""
+    if trend is None:
+        return torch.zeros_like(like)
+    row, column = (
+        ((torch.arange(small, device=grid.device) + 0.5) * (large / small)).long()
+        for small, large in zip(like.shape, grid.shape[:2], strict=True)
+    )
+    there = grid[row[:, None], column[None, :]]
+    return functional.grid_sample(
+        trend[None, None], there[None], padding_mode="border", align_corners=False
+    )[0, 0]
 
 
 def _sampled(*maps: torch.Tensor) -> list[Samples]:

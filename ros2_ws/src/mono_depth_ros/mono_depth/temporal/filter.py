@@ -22,12 +22,10 @@ from mono_depth.outputs.upsampling import resized
 from mono_depth.temporal.approach import (
     MIN_STEADY,
     SignedSurprise,
-    first_noise,
-    followed,
-    not_jumped,
+    Signs,
     stillness,
 )
-from mono_depth.temporal.common_scale import CommonScale, least_moved
+from mono_depth.temporal.common_scale import CommonScale, level_of_still
 from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
@@ -66,7 +64,7 @@ class _Memory:
     frames: int  # since the past was last forgotten
     still: float = 0.0  # how surely the camera stands still, 0..1
     common_scale: CommonScale = field(default_factory=CommonScale)
-    noise: tuple[float, ...] = field(default_factory=first_noise)  # see `SignedSurprise`
+    signs: Signs = field(default_factory=Signs)  # of the surprises so far
 
 
 class TemporalFilter:
@@ -197,8 +195,8 @@ class TemporalFilter:
         exposure = float(np.median(change[seen]))
         same = seen & (np.abs(change - exposure) < _PHOTO_SPREAD)
         agrees = matches_in_brightness(lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD)
-        signed = SignedSurprise(-surprise, warped, agrees)
         still = stillness(T_last_now, view.camera, math.exp(float(np.median(now[seen]))))
+        signed = SignedSurprise(surprise, last.signs, warped, agrees, nearer_sign=-1.0)
         log_scale, common_scale = last.log_scale, last.common_scale
         if same.sum() >= _MIN_ALIGN:
             patience = 1.0 + (PATIENCE - 1.0) * self._unit.certainty
@@ -208,14 +206,16 @@ class TemporalFilter:
             log_scale = (1.0 - forget) * found
         common_scale, taken = common_scale.watch(log_scale, still)
         surprise.add_(log_scale)
-        approach = signed.approach(log_scale, still, last.noise)
-        past = warped.values - (approach.nearer + taken)
-        is_same = agrees & not_jumped(approach, -surprise, still)
+        approach = signed.approach(log_scale, still)
         history = fuse(
             view.values + (log_scale - taken),
-            followed(warped, past, approach, -surprise, agrees),
-            surprise.add_(approach.nearer),
-            agrees=is_same,
+            replace(
+                warped,
+                values=warped.values - (approach.nearer + taken),
+                count=approach.count,
+            ),
+            surprise + approach.nearer,
+            agrees=approach.without_jumps(agrees, surprise),
             noise=_noise(jump[same] + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,
@@ -227,7 +227,7 @@ class TemporalFilter:
             frames=last.frames + 1,
             still=still,
             common_scale=common_scale,
-            noise=approach.noise,
+            signs=approach.signs,
         )
 
     def _held(self, memory: _Memory, step_s: float, config: TemporalConfig) -> _Memory:
@@ -285,11 +285,11 @@ def _common(
 ) -> tuple[float, CommonScale]:
     """Return by how much the past is farther than the present in all of the frame.
 
-    Where the camera stands still it is what moved least that tells, for the rest may approach.
+    Where the camera stands still it is what stands still that tells, for the rest may approach.
     """
     found = _robust_mean(farther)
     if still > 0.0 and steady.size >= MIN_STEADY:
-        level, blur = least_moved(steady, state.blur)
+        level, blur = level_of_still(steady, state.blur, state.expected)
         found += still * (level - found)
         state = replace(state, blur=blur)
     return found, state

@@ -35,7 +35,7 @@ Samples = npt.NDArray[np.float64]  # (N,)
 class History:
     """What is remembered of one frame."""
 
-    maps: torch.Tensor  # (5, h, w) float32: the properties below
+    maps: torch.Tensor  # (4, h, w) float32: the properties below
 
     @property
     def values(self) -> torch.Tensor:
@@ -57,11 +57,6 @@ class History:
         """(h, w), brightness, 0..255."""
         return self.maps[3]
 
-    @property
-    def trend(self) -> torch.Tensor:
-        """(h, w), mean of how much nearer a frame is than its past, signed, as a fraction."""
-        return self.maps[4]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Warped:
@@ -71,14 +66,14 @@ class Warped:
     count: torch.Tensor
     variance: torch.Tensor
     grey: torch.Tensor
-    trend: torch.Tensor
     valid: torch.Tensor  # bool, False where the last frame did not see the pixel
+    grid: torch.Tensor  # (h, w, 2) where it was in the last frame, as `grid_sample` takes it
 
 
 def alone(values: torch.Tensor, grey: torch.Tensor) -> History:
     """Return the history of a frame without a past."""
-    maps = torch.empty((5, *values.shape), device=values.device)
-    maps[0], maps[1], maps[2], maps[3], maps[4] = values, 1.0, FIRST_SPREAD**2, grey, 0.0
+    maps = torch.empty((4, *values.shape), device=values.device)
+    maps[0], maps[1], maps[2], maps[3] = values, 1.0, FIRST_SPREAD**2, grey
     return History(maps=maps)
 
 
@@ -115,7 +110,7 @@ def fuse(
     near = (agrees & (relative < 4.0) & (surprise.abs() < _MAX_SURPRISE)).float()
     support = relative.mul_(-0.5).exp_().mul_(near).mul_(warped.count)
     weight = support.clamp_max(memory_frames)
-    maps = torch.empty((5, *present.shape), device=present.device)
+    maps = torch.empty((4, *present.shape), device=present.device)
     torch.mul(weight, warped.values, out=maps[0])
     maps[0].add_(present).div_(weight.add_(1.0))
     torch.clamp(support.add_(1.0), max=_MAX_COUNT, out=maps[1])
@@ -123,7 +118,7 @@ def fuse(
     # Where the past was left out its variance stays: the network is as noisy there as it was.
     kept = warped.variance.clamp_min(FIRST_SPREAD**2)
     torch.lerp(kept, agreed.clamp_(_LEAST_SPREAD**2, 1.0), near, out=maps[2])
-    maps[3], maps[4] = grey, warped.trend
+    maps[3] = grey
     return History(maps=maps)
 
 

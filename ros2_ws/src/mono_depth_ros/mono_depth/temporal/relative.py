@@ -21,9 +21,7 @@ from mono_depth.outputs.upsampling import resized
 from mono_depth.temporal.approach import (
     MIN_STEADY,
     SignedSurprise,
-    first_noise,
-    followed,
-    not_jumped,
+    Signs,
     stillness_of,
 )
 from mono_depth.temporal.common_scale import CommonScale
@@ -66,7 +64,7 @@ class _Memory:
     scale_shift: ScaleShift  # brings the network's output to the level of the history
     frames: int  # since the past was last forgotten
     common_scale: CommonScale = field(default_factory=CommonScale)
-    noise: tuple[float, ...] = field(default_factory=first_noise)  # see `SignedSurprise`
+    signs: Signs = field(default_factory=Signs)  # of the surprises so far
 
 
 class RelativeFilter:
@@ -170,18 +168,18 @@ def _carried(
     # Noise is alike at every distance only as a part of the whole range.
     even = replace(measure, floor=measure.floor / RANGE_SHARE)
     nearer = even.fraction(present, past)
-    approach = SignedSurprise(nearer, warped, agrees).approach(0.0, still, last.noise)
+    signed = SignedSurprise(nearer, last.signs, warped, agrees, nearer_sign=1.0)
+    approach = signed.approach(0.0, still)
     past = past + approach.nearer * even.whole(present, past)
     if taken > 0.0:
         scale_shift = scale_shift.nearer_own(min(taken / farther, 1.0))
         past = past + (scale_shift.of(view.values) - present)
         present = scale_shift.of(view.values)
-    warped = followed(warped, past, approach, nearer, agrees)
     history = fuse(
         present,
-        warped,
+        replace(warped, values=past, count=approach.count),
         measure.fraction(present, past),
-        agrees=agrees & not_jumped(approach, nearer, still),
+        agrees=approach.without_jumps(agrees, nearer),
         noise=spread(measure.fraction(now, then)),
         grey=view.grey,
         memory_frames=min(config.memory_frames, _MEMORY_FRAMES),
@@ -192,7 +190,7 @@ def _carried(
         scale_shift=scale_shift,
         frames=last.frames + 1,
         common_scale=common_scale,
-        noise=approach.noise,
+        signs=approach.signs,
     )
 
 
@@ -209,8 +207,8 @@ def _looked_up(history: History, grid: torch.Tensor, flow: DenseFlow) -> Warped:
         count=maps[1],
         variance=maps[2],
         grey=maps[3],
-        trend=maps[4],
         valid=inside(grid) & torch.from_numpy(flow.is_good).to(grid.device),
+        grid=grid,
     )
 
 

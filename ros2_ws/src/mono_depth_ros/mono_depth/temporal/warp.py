@@ -55,8 +55,8 @@ class Warper:
             count=maps[1],
             variance=maps[2],
             grey=maps[3],
-            trend=maps[4],
             valid=inside(grid) & known,
+            grid=grid,
         )
 
     def _turned(self, row: torch.Tensor) -> torch.Tensor:
