@@ -21,7 +21,7 @@ from torch.nn import functional
 from mono_depth.camera.poses import Pose
 from mono_depth.data import Intrinsics
 from mono_depth.outputs.upsampling import resized
-from mono_depth.temporal.fusion import Samples, Warped, spread
+from mono_depth.temporal.fusion import Samples, Warped
 from mono_depth.temporal.photometric_match import mean_around
 
 MIN_STEADY = 20  # samples, for what holds for the whole image
@@ -76,8 +76,8 @@ class Approach:
         """
         if math.isinf(self.jump):
             return agrees
-        jumped = surprise * self.nearer_sign > self.jump
-        return agrees & ~(jumped & (self.nearer >= _FOLLOWED))
+        within = surprise < self.jump if self.nearer_sign > 0.0 else surprise > -self.jump
+        return agrees & (within | (self.nearer < _FOLLOWED))
 
 
 class SignedSurprise:
@@ -105,10 +105,13 @@ class SignedSurprise:
         height, width = surprise.shape
         shrink = min(1.0, _LONG_SIDE / max(height, width))
         size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-        known = agrees.float()
+        # Noise lies in blobs, so every second pixel of a large map tells as much as all of them.
+        step = max(1, max(height, width) // (2 * _LONG_SIDE))
+        every = (slice(step // 2, None, step),) * 2
+        known = agrees[every].float()
+        bounded = surprise[every].clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known)
         self._known = _shrunk(known, size)
-        self._count = _shrunk(warped.count, size)
-        bounded = surprise.clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known)
+        self._count = _shrunk(warped.count[every].contiguous(), size)
         self._sum = _shrunk(bounded, size).mul_(nearer_sign)
         self._trend = _carried(signs.trend, warped.grid, self._known)
         self._sides = [2 * round(0.5 * window * max(size)) + 1 for window in _WINDOWS]
@@ -203,19 +206,30 @@ def stillness_of(moved_px: float, camera: Intrinsics) -> float:
 
 def _deviation(trends: Samples) -> float:
     """Return the deviation by noise: noise has two signs, what comes or goes has one."""
-    found = min(spread(trends[trends < 0.0]), spread(trends[trends > 0.0]))
-    return min(max(found, _NOISES[0]), _NOISES[1])
+    ordered = np.sort(trends)
+    below, size = int(np.searchsorted(ordered, 0.0)), len(ordered)
+    if not 0 < below < size:
+        return _NOISES[0]
+    middle = min(-ordered[below // 2], ordered[(below + size) // 2])
+    return min(max(1.4826 * float(middle), _NOISES[0]), _NOISES[1])
 
 
-def _carried(trend: torch.Tensor | None, grid: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def _carried(
+    trend: torch.Tensor | None, grid: torch.Tensor | None, like: torch.Tensor
+) -> torch.Tensor:
     """Return a map of the last frame where its surfaces are now."""
     if trend is None:
         return torch.zeros_like(like)
-    row, column = (
-        ((torch.arange(small, device=grid.device) + 0.5) * (large / small)).long()
-        for small, large in zip(like.shape, grid.shape[:2], strict=True)
-    )
-    there = grid[row[:, None], column[None, :]]
+    if grid is None:
+        return trend.clone()
+    step = grid.shape[0] // like.shape[0]
+    there = grid[step // 2 :: step, step // 2 :: step]
+    if there.shape[:2] != like.shape:
+        row, column = (
+            ((torch.arange(small, device=grid.device) + 0.5) * (large / small)).long()
+            for small, large in zip(like.shape, grid.shape[:2], strict=True)
+        )
+        there = grid[row[:, None], column[None, :]]
     return functional.grid_sample(
         trend[None, None], there[None], padding_mode="border", align_corners=False
     )[0, 0]

@@ -31,6 +31,7 @@ from mono_depth.temporal.fusion import (
     MIN_SHARE,
     History,
     Samples,
+    Warped,
     alone,
     confidence,
     fuse,
@@ -40,7 +41,7 @@ from mono_depth.temporal.fusion import (
 )
 from mono_depth.temporal.photometric_match import matches_in_brightness
 from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
-from mono_depth.temporal.warp import Warper
+from mono_depth.temporal.warp import Warper, unmoved
 
 _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
 _MIN_LIKENESS = 0.6  # correlation of two images; true motion gave 0.93 and more, cuts 0.41 and less
@@ -179,8 +180,7 @@ class TemporalFilter:
         config: TemporalConfig,
     ) -> _Memory | None:
         """Return the new memory, None where the image does not show what is remembered."""
-        motion = torch.from_numpy(T_last_now).to(view.values)
-        warped = self._warper.warp(last.history, view.values + last.log_scale, motion)
+        warped = self._warped(last, view, T_last_now)
         lighter = view.grey - warped.grey
         surprise = view.values - warped.values
         valid, now, jump, change, bright = sampled(
@@ -207,15 +207,13 @@ class TemporalFilter:
         common_scale, taken = common_scale.watch(log_scale, still)
         surprise.add_(log_scale)
         approach = signed.approach(log_scale, still)
+        is_same = approach.without_jumps(agrees, surprise)
+        past = warped.values.sub_(approach.nearer).sub_(taken)
         history = fuse(
             view.values + (log_scale - taken),
-            replace(
-                warped,
-                values=warped.values - (approach.nearer + taken),
-                count=approach.count,
-            ),
-            surprise + approach.nearer,
-            agrees=approach.without_jumps(agrees, surprise),
+            replace(warped, values=past, count=approach.count),
+            surprise.add_(approach.nearer),
+            agrees=is_same,
             noise=_noise(jump[same] + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,
@@ -229,6 +227,12 @@ class TemporalFilter:
             common_scale=common_scale,
             signs=approach.signs,
         )
+
+    def _warped(self, last: _Memory, view: FilterInput, T_last_now: Pose) -> Warped:
+        if np.array_equal(T_last_now, np.eye(4)):
+            return unmoved(last.history)
+        motion = torch.from_numpy(T_last_now).to(view.values)
+        return self._warper.warp(last.history, view.values + last.log_scale, motion)
 
     def _held(self, memory: _Memory, step_s: float, config: TemporalConfig) -> _Memory:
         """Return the memory nearer to the unit that it should be in, by odometry."""
@@ -287,11 +291,11 @@ def _common(
 
     Where the camera stands still it is what stands still that tells, for the rest may approach.
     """
-    found = _robust_mean(farther)
-    if still > 0.0 and steady.size >= MIN_STEADY:
-        level, blur = level_of_still(steady, state.blur, state.expected)
-        found += still * (level - found)
-        state = replace(state, blur=blur)
+    if still <= 0.0 or steady.size < MIN_STEADY:
+        return _robust_mean(farther), state
+    level, blur = level_of_still(steady, state.blur, state.expected)
+    found = level if still >= 1.0 else level + (1.0 - still) * (_robust_mean(farther) - level)
+    state = replace(state, blur=blur)
     return found, state
 
 

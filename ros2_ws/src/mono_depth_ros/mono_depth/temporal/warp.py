@@ -64,6 +64,13 @@ class Warper:
         return self._x * row[0] + (self._y * row[1] + row[2])
 
 
+def unmoved(history: History) -> Warped:
+    """Return a history as a camera sees it that did not move at all."""
+    values, count, variance, grey = history.maps.clone()
+    valid = torch.ones(values.shape, dtype=torch.bool, device=values.device)
+    return Warped(values=values, count=count, variance=variance, grey=grey, valid=valid, grid=None)
+
+
 def look_up(maps: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Sample (n, h, w) maps, linearly all of them and by the nearest pixel the first one.
 
