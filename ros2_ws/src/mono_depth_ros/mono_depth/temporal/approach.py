@@ -43,6 +43,7 @@ _LEAST_SURE = 0.4  # down to this share
 _COUNT = 2.0  # frames that the past stands for where it was followed
 _FOLLOWED = 0.02  # by so much, as a fraction
 _MAX_SURPRISE = 0.6  # as a fraction
+_ANOTHER = 0.9  # as a fraction: another surface, or an unknown value
 _JUMP = 0.25  # as a fraction: what follows by more in one frame is no mean of frames
 _STILL_PX, _MOVING_PX = 0.5, 2.0  # motion of the image at a width of 320, from frame to frame
 _MOVING_NOISES = 4.0  # times the noise: the view of a moving camera changes what networks say
@@ -108,8 +109,9 @@ class SignedSurprise:
         # Noise lies in blobs, so every second pixel of a large map tells as much as all of them.
         step = max(1, max(height, width) // (2 * _LONG_SIDE))
         every = (slice(step // 2, None, step),) * 2
-        known = agrees[every].float()
-        bounded = surprise[every].clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known)
+        sample = surprise[every]
+        known = (agrees[every] & (sample.abs() < _ANOTHER)).float()
+        bounded = sample.clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known)
         self._known = _shrunk(known, size)
         self._count = _shrunk(warped.count[every].contiguous(), size)
         self._sum = _shrunk(bounded, size).mul_(nearer_sign)

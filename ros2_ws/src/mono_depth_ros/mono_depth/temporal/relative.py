@@ -172,7 +172,7 @@ def _carried(
     approach = signed.approach(0.0, still)
     past = past + approach.nearer * even.whole(present, past)
     if taken > 0.0:
-        scale_shift = scale_shift.nearer_own(min(taken / farther, 1.0))
+        scale_shift = scale_shift.taken_back(min(taken / farther, 1.0))
         past = past + (scale_shift.of(view.values) - present)
         present = scale_shift.of(view.values)
     history = fuse(

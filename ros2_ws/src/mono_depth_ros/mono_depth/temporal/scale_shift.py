@@ -33,7 +33,7 @@ class ScaleShift:
         """Return the values on the level of the past."""
         return values * self.scale + self.shift
 
-    def nearer_own(self, share: float) -> ScaleShift:
+    def taken_back(self, share: float) -> ScaleShift:
         """Return the correction with a share of it taken back, 0..1."""
         kept = 1.0 - share
         return ScaleShift(scale=1.0 + kept * (self.scale - 1.0), shift=kept * self.shift)

@@ -160,6 +160,16 @@ def test_a_moving_camera_asks_for_more():
     assert not approach_of(region(0.06), frames=6, still=0.0).nearer.any()
 
 
+@pytest.mark.parametrize("unknown", [27.0, -27.0])
+def test_values_that_become_known_or_unknown_tell_nothing_about_their_surroundings(unknown):
+    nearer = region(0.04)
+    nearer[28:32, 38:42] = unknown
+    assert float(approach_of(nearer, frames=6).nearer[22, 28]) == pytest.approx(0.04, abs=0.015)
+    nearer = torch.zeros(60, 80)
+    nearer[28:32, 38:42] = unknown
+    assert not approach_of(nearer, frames=6).nearer.any()
+
+
 def test_what_recedes_plainly_is_let_go():
     assert float(approach_of(region(-0.3), frames=8).nearer[30, 40]) < -0.2
 
