@@ -9,7 +9,7 @@ to the full one, so no detail of the network is lost and no frame of latency is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,11 +21,19 @@ from mono_depth.motion.ego_motion import EgoMotionEstimator, Tracks
 from mono_depth.motion.pose_check import PoseCheck
 from mono_depth.outputs.upsampling import resized
 from mono_depth.system.transfers import uploaded
+from mono_depth.temporal.approach import (
+    MIN_STEADY,
+    SignedSurprise,
+    Signs,
+    stillness,
+)
+from mono_depth.temporal.common_scale import CommonScale, level_of_still
 from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
     History,
     Samples,
+    Warped,
     alone,
     confidence,
     fuse,
@@ -35,7 +43,7 @@ from mono_depth.temporal.fusion import (
 )
 from mono_depth.temporal.photometric_match import matches_in_brightness
 from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
-from mono_depth.temporal.warp import Warper
+from mono_depth.temporal.warp import Warper, unmoved
 
 _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
 _MIN_LIKENESS = 0.6  # correlation of two images; true motion gave 0.93 and more, cuts 0.41 and less
@@ -46,6 +54,7 @@ _MAX_STEP_FACTOR = 10.0  # of the unit of depth; a larger one is no measurement
 _KNOWN_UNIT = 0.5  # certainty of the unit from which on odometry is held to it
 _MIN_ALIGN = 50
 _HUBER = 1.345
+_ONE_SIDED = 1.5  # times the spread on the far side, for the most that noise is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,9 @@ class _Memory:
     history: History
     log_scale: float  # added to the log depth of the network to fit the past
     frames: int  # since the past was last forgotten
+    still: float = 0.0  # how surely the camera stands still, 0..1
+    common_scale: CommonScale = field(default_factory=CommonScale)
+    signs: Signs = field(default_factory=Signs)  # of the surprises so far
 
 
 class TemporalFilter:
@@ -174,8 +186,7 @@ class TemporalFilter:
         config: TemporalConfig,
     ) -> _Memory | None:
         """Return the new memory, None where the image does not show what is remembered."""
-        motion = uploaded(T_last_now.astype(np.float32), view.values.device)
-        warped = self._warper.warp(last.history, view.values + last.log_scale, motion)
+        warped = self._warped(last, view, T_last_now)
         lighter = view.grey - warped.grey
         surprise = view.values - warped.values
         valid, now, jump, change, bright = sampled(
@@ -189,27 +200,51 @@ class TemporalFilter:
         # Exposure may change from frame to frame, so the median difference is taken out.
         exposure = float(np.median(change[seen]))
         same = seen & (np.abs(change - exposure) < _PHOTO_SPREAD)
-        log_scale = last.log_scale
+        agrees = matches_in_brightness(lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD)
+        still = stillness(T_last_now, view.camera, math.exp(float(np.median(now[seen]))))
+        signed = SignedSurprise(surprise, last.signs, warped, agrees, nearer_sign=-1.0)
+        log_scale, common_scale = last.log_scale, last.common_scale
         if same.sum() >= _MIN_ALIGN:
             patience = 1.0 + (PATIENCE - 1.0) * self._unit.certainty
             forget = leak(step_s, config.scale_time_constant_s * patience, last.frames)
-            log_scale = (1.0 - forget) * _robust_mean(-jump[same])
+            forget = max(forget, still / config.memory_frames)
+            found, common_scale = _common(-jump[same], signed.of_steady(), still, common_scale)
+            log_scale = (1.0 - forget) * found
+        common_scale, taken = common_scale.watch(log_scale, still)
+        surprise.add_(log_scale)
+        approach = signed.approach(log_scale, still)
+        is_same = approach.without_jumps(agrees, surprise)
+        past = warped.values.sub_(approach.nearer).sub_(taken)
         history = fuse(
-            view.values + log_scale,
-            warped,
-            surprise.add_(log_scale),
-            agrees=matches_in_brightness(
-                lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD
-            ),
-            noise=spread(jump[same] + log_scale),
+            view.values + (log_scale - taken),
+            replace(warped, values=past, count=approach.count),
+            surprise.add_(approach.nearer),
+            agrees=is_same,
+            noise=_noise(jump[same] + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,
         )
-        return _Memory(view=view, history=history, log_scale=log_scale, frames=last.frames + 1)
+        return _Memory(
+            view=view,
+            history=history,
+            log_scale=log_scale - taken,
+            frames=last.frames + 1,
+            still=still,
+            common_scale=common_scale,
+            signs=approach.signs,
+        )
+
+    def _warped(self, last: _Memory, view: FilterInput, T_last_now: Pose) -> Warped:
+        if np.array_equal(T_last_now, np.eye(4)):
+            return unmoved(last.history)
+        motion = uploaded(T_last_now.astype(np.float32), view.values.device)
+        return self._warper.warp(last.history, view.values + last.log_scale, motion)
 
     def _held(self, memory: _Memory, step_s: float, config: TemporalConfig) -> _Memory:
         """Return the memory nearer to the unit that it should be in, by odometry."""
         change = self._unit.pull(memory.log_scale, step_s, config.scale_time_constant_s)
+        # A camera that stands still shows no unit, and nothing may be pushed away without cause.
+        change = min(change, (1.0 - memory.still) * abs(change))
         memory.history.values.add_(change)
         return replace(memory, log_scale=memory.log_scale + change)
 
@@ -263,6 +298,26 @@ def _differ(now: Samples, then: Samples) -> bool:
     if min(float(now.std()), float(then.std())) < _MIN_CONTRAST:
         return False
     return float(np.corrcoef(now, then)[0, 1]) < _MIN_LIKENESS
+
+
+def _common(
+    farther: Samples, steady: Samples, still: float, state: CommonScale
+) -> tuple[float, CommonScale]:
+    """Return by how much the past is farther than the present in all of the frame.
+
+    Where the camera stands still it is what stands still that tells, for the rest may approach.
+    """
+    if still <= 0.0 or steady.size < MIN_STEADY:
+        return _robust_mean(farther), state
+    level, blur = level_of_still(steady, state.blur, state.expected)
+    found = level if still >= 1.0 else level + (1.0 - still) * (_robust_mean(farther) - level)
+    state = replace(state, blur=blur)
+    return found, state
+
+
+def _noise(surprise: Samples) -> float:
+    """Return the noise of the network in a frame, which an approach does not change."""
+    return min(spread(surprise), _ONE_SIDED * spread(surprise[surprise > 0.0]))
 
 
 def _robust_mean(values: Samples) -> float:

@@ -67,6 +67,7 @@ class Warped:
     variance: torch.Tensor
     grey: torch.Tensor
     valid: torch.Tensor  # bool, False where the last frame did not see the pixel
+    grid: torch.Tensor | None  # (h, w, 2) where it was, as `grid_sample` takes it; None = there
 
 
 def alone(values: torch.Tensor, grey: torch.Tensor) -> History:

@@ -29,16 +29,17 @@ def matches_in_brightness(
         (h, w) bool.
     """
     difference = torch.where(valid, difference, 0.0)
-    around = _mean_around(difference)
+    around = mean_around(difference, _WINDOW_PX)
     half = SAMPLE_STEP // 2
     sample = (slice(half, None, SAMPLE_STEP),) * 2
     usual = torch.where(valid[sample], around[sample], torch.nan).nanmedian()
     return valid & (difference < limit) & (around < (_USUAL * usual).clamp(*_LIMITS))
 
 
-def _mean_around(values: torch.Tensor) -> torch.Tensor:
+def mean_around(values: torch.Tensor, side_px: int) -> torch.Tensor:
+    """Return (h, w): the mean of the square window around each pixel, with an odd side."""
     if values.device.type == "cpu":  # the same sums, in a fraction of the time
-        return torch.from_numpy(cv2.blur(values.numpy(), (_WINDOW_PX, _WINDOW_PX)))
+        return torch.from_numpy(cv2.blur(values.numpy(), (side_px, side_px)))
     return functional.avg_pool2d(
-        values[None, None], _WINDOW_PX, 1, _WINDOW_PX // 2, count_include_pad=False
+        values[None, None], side_px, 1, side_px // 2, count_include_pad=False
     )[0, 0]

@@ -8,7 +8,7 @@ is fused. The memory is short, for what flow carries along ages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,13 @@ from mono_depth.data import Intrinsics
 from mono_depth.motion.dense_flow import DenseFlow, DenseFlowEstimator, no_flow
 from mono_depth.outputs.upsampling import resized
 from mono_depth.system.transfers import uploaded
+from mono_depth.temporal.approach import (
+    MIN_STEADY,
+    SignedSurprise,
+    Signs,
+    stillness_of,
+)
+from mono_depth.temporal.common_scale import CommonScale
 from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
 from mono_depth.temporal.forward_motion import STILL, ForwardMotion, forward_motion_of
 from mono_depth.temporal.fusion import (
@@ -35,7 +42,7 @@ from mono_depth.temporal.fusion import (
     spread,
 )
 from mono_depth.temporal.photometric_match import matches_in_brightness
-from mono_depth.temporal.scale_shift import Measure, ScaleShift, align
+from mono_depth.temporal.scale_shift import RANGE_SHARE, Measure, ScaleShift, align
 from mono_depth.temporal.warp import inside, look_up, unmixed
 
 _UNKNOWN = 1e12  # far beyond the output of any network
@@ -44,6 +51,9 @@ _PHOTO_SPREAD = 25.0  # difference of brightness that is another surface, of 255
 _MEMORY_FRAMES = 3  # of the past at most, beside the present
 _TIME_CONSTANT_S = 0.3  # at most, of scale and shift
 _MIN_PAIRS = 50
+_NEAR = 0.85  # quantile of the values; what is nearer may not be pushed away
+_LEAST_MOVED = 0.25  # of the pixels
+_STEADY_COUNT = 20.0  # frames; half of them make a surface one that stood still
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,8 @@ class _Memory:
     history: History
     scale_shift: ScaleShift  # brings the network's output to the level of the history
     frames: int  # since the past was last forgotten
+    common_scale: CommonScale = field(default_factory=CommonScale)
+    signs: Signs = field(default_factory=Signs)  # of the surprises so far
 
 
 class RelativeFilter:
@@ -141,28 +153,52 @@ def _carried(
     pairs = _pairs(view, warped, lighter)
     if pairs is None:
         return None
+    still = stillness_of(_moved_px(flow), view.camera)
     forward_motion = _forward_motion(pairs, flow, view.camera)
     then = forward_motion.of(pairs.then)
     forget = leak(step_s, min(config.scale_time_constant_s, _TIME_CONSTANT_S), last.frames)
-    scale_shift = align(last.scale_shift, pairs.now, then, forget)
-    now, present, past = (
-        scale_shift.of(pairs.now),
-        scale_shift.of(view.values),
-        forward_motion.of(warped.values),
-    )
+    steady = _steady(pairs.count) if still > 0.5 else slice(None)
+    scale_shift = align(last.scale_shift, pairs.now[steady], then[steady], forget)
+    now = scale_shift.of(pairs.now)
     measure = Measure.of(now)
+    near = pairs.now >= np.quantile(pairs.now, _NEAR)
+    farther = float(np.median(measure.fraction(pairs.now, now)[near]))
+    common_scale, taken = last.common_scale.watch(farther, still)
+    present, past = scale_shift.of(view.values), forward_motion.of(warped.values)
+    agrees = matches_in_brightness(lighter.sub_(pairs.exposure).abs_(), warped.valid, _PHOTO_SPREAD)
+    # Noise is alike at every distance only as a part of the whole range.
+    even = replace(measure, floor=measure.floor / RANGE_SHARE)
+    nearer = even.fraction(present, past)
+    signed = SignedSurprise(nearer, last.signs, warped, agrees, nearer_sign=1.0)
+    approach = signed.approach(0.0, still)
+    past = past + approach.nearer * even.whole(present, past)
+    if taken > 0.0:
+        scale_shift = scale_shift.taken_back(min(taken / farther, 1.0))
+        past = past + (scale_shift.of(view.values) - present)
+        present = scale_shift.of(view.values)
     history = fuse(
         present,
-        replace(warped, values=past),
+        replace(warped, values=past, count=approach.count),
         measure.fraction(present, past),
-        agrees=matches_in_brightness(
-            lighter.sub_(pairs.exposure).abs_(), warped.valid, _PHOTO_SPREAD
-        ),
+        agrees=approach.without_jumps(agrees, nearer),
         noise=spread(measure.fraction(now, then)),
         grey=view.grey,
         memory_frames=min(config.memory_frames, _MEMORY_FRAMES),
     )
-    return _Memory(view=view, history=history, scale_shift=scale_shift, frames=last.frames + 1)
+    return _Memory(
+        view=view,
+        history=history,
+        scale_shift=scale_shift,
+        frames=last.frames + 1,
+        common_scale=common_scale,
+        signs=approach.signs,
+    )
+
+
+def _steady(count: Samples) -> npt.NDArray[np.bool_]:
+    """Return which surfaces did not come nearer lately: they tell the scale."""
+    steady = count >= 0.5 * min(float(count.max()), _STEADY_COUNT)
+    return steady if steady.sum() >= MIN_STEADY else np.ones_like(steady)
 
 
 def _looked_up(history: History, grid: torch.Tensor, flow: DenseFlow) -> Warped:
@@ -173,6 +209,7 @@ def _looked_up(history: History, grid: torch.Tensor, flow: DenseFlow) -> Warped:
         variance=maps[2],
         grey=maps[3],
         valid=inside(grid) & uploaded(flow.is_good, grid.device),
+        grid=grid,
     )
 
 
@@ -182,12 +219,15 @@ class _Pairs:
 
     now: Samples  # (N,) output of the network
     then: Samples  # (N,) memory
+    count: Samples  # (N,) frames that the memory was seen in
     is_pair: npt.NDArray[np.bool_]  # which of all samples they are
     exposure: float  # how much lighter the image became
 
 
 def _pairs(view: FilterInput, warped: Warped, lighter: torch.Tensor) -> _Pairs | None:
-    valid, now, then, change = sampled(warped.valid, view.values, warped.values, lighter)
+    valid, now, then, change, count = sampled(
+        warped.valid, view.values, warped.values, lighter, warped.count
+    )
     seen = (valid > 0.0) & (np.maximum(now, then) < 0.2 * _UNKNOWN)
     if not seen.any():
         return None
@@ -198,6 +238,7 @@ def _pairs(view: FilterInput, warped: Warped, lighter: torch.Tensor) -> _Pairs |
     return _Pairs(
         now=now[seen],
         then=then[seen],
+        count=count[seen],
         is_pair=seen,
         exposure=exposure,
     )
@@ -214,6 +255,13 @@ def _forward_motion(pairs: _Pairs, flow: DenseFlow, camera: Intrinsics) -> Forwa
     ray = ((column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy)
     flow_px = (dx[pairs.is_pair].astype(np.float64), dy[pairs.is_pair].astype(np.float64))
     return forward_motion_of(pairs.then, ray, flow_px, camera)
+
+
+def _moved_px(flow: DenseFlow) -> float:
+    """Return how far the image moves by the camera: the quarter that moves least tells."""
+    half = slice(SAMPLE_STEP // 2, None, SAMPLE_STEP)
+    length_px = np.hypot(flow.dx[half, half], flow.dy[half, half])
+    return float(np.quantile(length_px, _LEAST_MOVED)) if length_px.size else 0.0
 
 
 def _usual_camera(rgb: torch.Tensor) -> Intrinsics:

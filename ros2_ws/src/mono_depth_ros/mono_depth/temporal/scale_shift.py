@@ -10,12 +10,13 @@ import torch
 
 from mono_depth.temporal.fusion import Samples
 
+RANGE_SHARE = 0.25  # of the values, that is added to each of them
+
 _ITERATIONS = 5
 _MIN_CORRELATION = 0.7  # of present and past: with less there is too little depth to fit a scale
 _SCALE = (0.67, 1.5)
 _SCALE_STEP = 1.3  # from one frame to the next
 _LEVEL = 0.5  # of the middle of the image, as a share of the range of values
-_RANGE_SHARE = 0.25
 _NOISE_RATIO = 0.5  # variance of the memory's noise, as a share of that of one frame
 
 Values = TypeVar("Values", Samples, torch.Tensor)
@@ -31,6 +32,11 @@ class ScaleShift:
     def of(self, values: Values) -> Values:
         """Return the values on the level of the past."""
         return values * self.scale + self.shift
+
+    def taken_back(self, share: float) -> ScaleShift:
+        """Return the correction with a share of it taken back, 0..1."""
+        kept = 1.0 - share
+        return ScaleShift(scale=1.0 + kept * (self.scale - 1.0), shift=kept * self.shift)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +54,16 @@ class Measure:
     def of(cls, values: Samples) -> Measure:
         """Return the measure of an image with these values."""
         low, high = (float(q) for q in np.quantile(values, (0.02, 0.98)))
-        return cls(low=low, floor=max(_RANGE_SHARE * (high - low), 1e-6 * abs(high), 1e-12))
+        return cls(low=low, floor=max(RANGE_SHARE * (high - low), 1e-6 * abs(high), 1e-12))
 
     def fraction(self, value: Values, other: Values) -> Values:
         """Return by what fraction a value differs from another."""
-        difference = value - other
-        larger = (value + other + abs(difference)) * 0.5
-        return difference / ((larger - self.low).clip(0.0) + self.floor)
+        return (value - other) / self.whole(value, other)
+
+    def whole(self, value: Values, other: Values) -> Values:
+        """Return what the difference of two values is a fraction of."""
+        larger = (value + other + abs(value - other)) * 0.5
+        return (larger - self.low).clip(0.0) + self.floor
 
 
 def align(last: ScaleShift, now: Samples, then: Samples, forget: float) -> ScaleShift:

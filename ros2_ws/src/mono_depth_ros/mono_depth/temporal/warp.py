@@ -56,11 +56,19 @@ class Warper:
             variance=maps[2],
             grey=maps[3],
             valid=inside(grid) & known,
+            grid=grid,
         )
 
     def _turned(self, row: torch.Tensor) -> torch.Tensor:
         """Return (h, w): one coordinate of every ray, turned into the last frame."""
         return self._x * row[0] + (self._y * row[1] + row[2])
+
+
+def unmoved(history: History) -> Warped:
+    """Return a history as a camera sees it that did not move at all."""
+    values, count, variance, grey = history.maps.clone()
+    valid = torch.ones(values.shape, dtype=torch.bool, device=values.device)
+    return Warped(values=values, count=count, variance=variance, grey=grey, valid=valid, grid=None)
 
 
 def look_up(maps: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

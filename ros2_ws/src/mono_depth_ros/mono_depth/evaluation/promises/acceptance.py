@@ -1,8 +1,8 @@
 """What the temporal filter and the metric scale promise, measured in one run, filter on and off.
 
 The rows: 1 mode pose and 2 mode flow against no filter; 3 obstacles, movers, cuts; 4 confidence;
-5 metric scale from points and from the ground; 6 cost; 8 what Open3D makes of the depth. Row 7,
-faults of input, is tested, not measured.
+5 metric scale from points and from the ground; 6 cost; 8 what Open3D makes of the depth;
+9 what comes at a camera that stands still. Row 7, faults of input, is tested, not measured.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mono_depth.data import OutputKind
 from mono_depth.evaluation.consumer.rows import consumer_rows
 from mono_depth.evaluation.evaluate import EvalOptions, evaluate
 from mono_depth.evaluation.evaluation_report import without_nan
+from mono_depth.evaluation.promises.approach import approach_rows
 from mono_depth.evaluation.promises.bounds import BoundRow, filter_rows, missed, table
 from mono_depth.evaluation.promises.cost import cost_rows
 from mono_depth.evaluation.promises.cuts import cut_rows
@@ -39,7 +40,7 @@ SYNTHETIC = (
 _FILTER_ROWS = {1, 2, 3, 4}
 _MODES = ("pose", "flow")
 _MODES_WITHOUT_POSES = ("flow",)
-_CONSUMER_ROW = 8
+_CONSUMER_ROW, _APPROACH_ROW = 8, 9
 _SCALE_FRAMES = 60
 _TUM, _FASTDEPTH = "tum_fr1_rpy", Path("fastdepth") / "fastdepth_nyu_224.onnx"
 
@@ -103,6 +104,8 @@ def _of_synthetic(cases: Sequence[AcceptanceCase], wanted: set[int]) -> list[Bou
         config = replace(drives[0].config, scale=ScaleConfig())
         model = build_pipeline(config).model
         rows += cut_rows([case.sequence for case in drives], model, config, _MODES)
+    if _APPROACH_ROW in wanted:
+        rows += approach_rows()
     return rows
 
 

@@ -21,6 +21,7 @@ def fused(surprise, *, agrees=True, count=4.0, spread=0.1, memory_frames=20):
         variance=torch.full_like(present, spread**2),
         grey=torch.zeros_like(present),
         valid=torch.ones_like(present, dtype=torch.bool),
+        grid=torch.zeros((1, len(surprise), 2)),
     )
     history = fuse(
         present.clone(),
