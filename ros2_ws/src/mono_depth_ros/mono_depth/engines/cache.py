@@ -9,6 +9,7 @@ manifest, is not found, and is built anew.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -210,7 +211,8 @@ def _take_place(partial: Path, final: Path, key: EngineKey) -> None:
         try:
             partial.rename(final)
         except OSError as error:  # it cannot replace a folder that holds anything
-            if not final.is_dir():
+            is_gone_again = error.errno in (errno.ENOTEMPTY, errno.EEXIST)  # deleted meanwhile
+            if not final.is_dir() and not is_gone_again:
                 raise EngineError(f"cannot store an engine at {final}: {error.strerror}") from error
         else:
             return
