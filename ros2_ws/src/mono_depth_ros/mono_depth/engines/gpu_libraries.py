@@ -37,6 +37,17 @@ def why_no_tensorrt() -> str:
     return _why_not_loaded("onnxruntime_providers_tensorrt")
 
 
+@cache
+def tensorrt_version() -> str:
+    """Return the version of TensorRT's library as the number it tells, "0" if it is not there."""
+    for name in _TENSORRT:
+        try:
+            return str(ctypes.CDLL(name).getInferLibVersion())
+        except (OSError, AttributeError):
+            continue
+    return "0"
+
+
 def _why_not_loaded(name: str) -> str:
     file = Path(_onnxruntime().__file__).parent / "capi" / _SHARED.format(name)
     if not file.is_file():

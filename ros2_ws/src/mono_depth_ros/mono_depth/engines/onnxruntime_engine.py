@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mono_depth.engines import gpu_libraries
@@ -22,7 +21,7 @@ from mono_depth.engines.protocol import (
     Plan,
     Tensors,
 )
-from mono_depth.models.onnx_session import runtime_errors, session_options
+from mono_depth.models.onnx_session import BoundSession, runtime_errors, session_options
 
 _LOG = logging.getLogger(__name__)
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -65,8 +64,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     check(plan.precision, context.device)
     with tempfile.TemporaryDirectory() as scratch:
         path = _file(network, plan, context, Path(scratch))
-        is_stored = path != network.onnx_path and path.parent != Path(scratch)
-        providers = _providers(plan, context, path.parent / "tensorrt" if is_stored else None)
+        providers = _providers(plan, context, network)
         try:
             session = onnxruntime.InferenceSession(
                 str(path), session_options(context.threads), providers=providers
@@ -77,7 +75,11 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if used != wanted.removesuffix("ExecutionProvider"):
         raise EngineError(f"ONNX Runtime fell back from {wanted} to {used}; its log says why")
-    call = _CpuCall(session) if context.device.type == "cpu" else _CudaCall(session, context.device)
+    is_on_cpu = context.device.type == "cpu"
+    try:
+        call = _CpuCall(session) if is_on_cpu else BoundSession(session, context.device)
+    except ValueError as error:
+        raise EngineError(f"it cannot be run on a GPU: {error}") from error
     return Engine(call=call, detail=f"ONNX Runtime {onnxruntime.__version__}, {used}")
 
 
@@ -92,35 +94,7 @@ class _CpuCall:
         return tuple(torch.from_numpy(array) for array in found)
 
 
-class _CudaCall:
-    """Tensors stay on the GPU."""
-
-    def __init__(self, session: Any, device: torch.device) -> None:  # noqa: ANN401
-        self._session = session
-        self._device = device
-        self._names = [node.name for node in session.get_inputs()]
-        self._outputs = [(node.name, tuple(node.shape)) for node in session.get_outputs()]
-
-    def __call__(self, *inputs: torch.Tensor) -> Tensors:
-        binding = self._session.io_binding()
-        given = [tensor.contiguous() for tensor in inputs]
-        for name, tensor in zip(self._names, given, strict=True):
-            self._bind(binding.bind_input, name, tensor)
-        made = []
-        for name, shape in self._outputs:
-            made.append(torch.empty(shape, dtype=torch.float32, device=self._device))
-            self._bind(binding.bind_output, name, made[-1])
-        torch.cuda.current_stream(self._device).synchronize()  # the session has its own stream
-        self._session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-        return tuple(made)
-
-    def _bind(self, bind: Any, name: str, tensor: torch.Tensor) -> None:  # noqa: ANN401
-        index = self._device.index or 0
-        bind(name, "cuda", index, np.float32, tuple(tensor.shape), tensor.data_ptr())
-
-
-def _providers(plan: Plan, context: BuildContext, cache: Path | None) -> list[Any]:
+def _providers(plan: Plan, context: BuildContext, network: Network) -> list[Any]:
     if context.device.type == "cpu":
         return [_CPU]
     index = context.device.index or 0
@@ -132,8 +106,12 @@ def _providers(plan: Plan, context: BuildContext, cache: Path | None) -> list[An
         "trt_fp16_enable": True,
         "trt_layer_norm_fp32_fallback": True,
     }
-    if cache is not None:  # TensorRT takes minutes
-        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+    # TensorRT takes minutes; what it made is of use to the same version of it only.
+    version = gpu_libraries.tensorrt_version()
+    name = f"{network.title}-{network.sha256[:16]}-{version}".replace(" ", "-")
+    folder = str(context.store.shared("tensorrt") / name)
+    options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": folder}
+    options |= {"trt_timing_cache_enable": True, "trt_timing_cache_path": folder}
     return [(_TENSORRT, options), cuda, _CPU]
 
 

@@ -51,7 +51,8 @@ _LOG = logging.getLogger(__name__)
 _MAX_SHAPES = 4  # input sizes that are kept ready; further ones run on the reference
 # A network that takes no longer than this is left as it is. On a GPU it is the launches that take
 # the time of a small one, and a graph spares them.
-_QUICK_MS = {"cpu": 4.0, "cuda": 0.3}
+_QUICK_MS = {"cuda": 0.3}
+_QUICK_ELSEWHERE_MS = 4.0
 _WORTH_IT = 0.95  # of the time of what runs by now
 _WORTH_RANGE = 1.05  # the same for bf16 in place of fp16, which overflows where bf16 cannot
 
@@ -239,7 +240,8 @@ class EngineRunner:
             if not slot.is_building:
                 raise
             if not self._is_closed:  # else it missed the network, which is gone
-                self._refuse(slot, self._plans[0], last_line(error))
+                plan = self._plans[0] if self._plans else self._reference
+                self._refuse(slot, plan, last_line(error))
         finally:
             slot.is_building = False
 
@@ -254,7 +256,8 @@ class EngineRunner:
         slot.unknown = max(map(share_of_unknown, answers))
         slot.ms = min(times_ms)
         slot.why = f"{self._reference}: {slot.ms:.1f} ms"
-        if self._is_auto and slot.ms <= _QUICK_MS[self._context.device.type]:
+        quick_ms = _QUICK_MS.get(self._context.device.type, _QUICK_ELSEWHERE_MS)
+        if self._is_auto and slot.ms <= quick_ms:
             slot.why += ", which leaves little to gain"
             return
         for plan in self._plans:

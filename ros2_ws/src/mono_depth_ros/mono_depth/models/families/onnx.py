@@ -14,7 +14,7 @@ from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.batch import check_batch, one_by_one
 from mono_depth.models.family import Family, LoadRequest
 from mono_depth.models.input_spec import InputSpec
-from mono_depth.models.onnx_session import runtime_errors, session_options
+from mono_depth.models.onnx_session import BoundSession, runtime_errors, session_options
 from mono_depth.models.preprocess import Preprocess
 from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _LOG = logging.getLogger(__name__)
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 class OnnxNet:
@@ -40,9 +41,14 @@ class OnnxNet:
         self.path = path
         self.session = session
         self._input_name, self._output_name = input_name, output_name
+        self._bound: BoundSession | None = None
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the output, on the CPU."""
+        """Return the output: on a GPU if image and session are there, else on the CPU."""
+        if image.device.type == "cuda" and self.session.get_providers()[0] == _CUDA:
+            if self._bound is None:
+                self._bound = BoundSession(self.session, image.device, (self._output_name,))
+            return self._bound(image)[0]
         feed = {self._input_name: image.cpu().numpy()}
         (output,) = self.session.run([self._output_name], feed)
         return torch.from_numpy(output)
@@ -117,6 +123,8 @@ class OnnxDepth:
             )
         except runtime_errors() as error:
             raise ModelError(f"ONNX Runtime cannot load {weights}: {error}") from error
+        if device.type == "cuda" and session.get_providers()[0] != _CUDA:
+            _LOG.warning("%s: ONNX Runtime runs it on the CPU, not on %s", entry.name, device)
         return cls(session, weights, entry, device, digest)
 
     def infer(self, rgb: torch.Tensor, intrinsics: Intrinsics | None) -> Prediction:
@@ -162,11 +170,11 @@ class OnnxDepth:
 
 def _providers(available: list[str], device: torch.device) -> list[Any]:
     if device.type != "cuda":
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in available:
+        return [_CPU]
+    if _CUDA not in available:
         _LOG.warning("this onnxruntime has no CUDA provider (onnxruntime-gpu has): running on CPU")
-        return ["CPUExecutionProvider"]
-    return [("CUDAExecutionProvider", {"device_id": device.index or 0}), "CPUExecutionProvider"]
+        return [_CPU]
+    return [(_CUDA, {"device_id": device.index or 0}), _CPU]
 
 
 def _input_name(session: onnxruntime.InferenceSession, entry: ModelEntry, spec: InputSpec) -> str:
