@@ -8,6 +8,8 @@ else are as likely, and they are what puts obstacles too far.
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
 
 import numpy as np
 import torch
@@ -22,6 +24,29 @@ _MOST_NEARER = 3.0
 _CELLS = 3000
 _NEAR_SHARE = 0.33  # of the pixels: hints bend what is near more than the rest
 _EASE = 1.1  # times nearer to one another they must be to agree again
+_LEAP = 0.4  # log depth
+_USUAL_FRAMES = 100
+_LEAST_FRAMES = 5
+
+
+class HintLeap:
+    """Notices hints that put all much farther than they did before.
+
+    Points behind a thing that has stepped in the way move a guided network onto them, and agree
+    with what they have made of it.
+    """
+
+    def __init__(self) -> None:
+        self._moved: deque[float] = deque(maxlen=_USUAL_FRAMES)
+
+    def add(self, moved: float) -> str:
+        """Return what is wrong, "" = nothing; `moved` is log depth, > 0 = farther."""
+        usual = statistics.median(self._moved) if len(self._moved) >= _LEAST_FRAMES else moved
+        self._moved.append(moved)
+        if moved - usual < _LEAP:
+            return ""
+        percent = 100.0 * math.expm1(moved - usual)
+        return f"hints put all {percent:.0f} % farther than before: the model sees something nearer"
 
 
 def contradiction(

@@ -19,7 +19,7 @@ from mono_depth.data import (
 )
 from mono_depth.errors import FrameError
 from mono_depth.scale import sparse_points
-from mono_depth.scale.contradiction import contradiction
+from mono_depth.scale.contradiction import HintLeap, contradiction
 from mono_depth.scale.held_scale import HeldScale
 from mono_depth.scale.kinds import MEASURED, to_metres, with_focal_rule
 from mono_depth.scale.scale_filter import ScaleFilter
@@ -56,6 +56,7 @@ class ScaleTracker:
         self._stamp_ns: int | None = None
         self._pivot: Pivot | None = None
         self._moved = 0.0  # log depth, by hints
+        self._hint_leap, self._leap = HintLeap(), ""
         self._is_contradicted = False
         self._in_use = ""
         self._held: ScaleShift | None = None  # of the source that was used last
@@ -93,7 +94,11 @@ class ScaleTracker:
             return to_metres(prediction, config, intrinsics=None)
         prediction = with_focal_rule(prediction, config, intrinsics)
         if config.source not in ("auto", *MEASURED):
-            return to_metres(prediction, config, intrinsics=intrinsics)
+            depth_m, status = to_metres(prediction, config, intrinsics=intrinsics)
+            conflict = self._contradicted(depth_m, status.source, prediction, frame, config)
+            if conflict:
+                status = replace(status, state="degraded", reason=conflict, conflict=conflict)
+            return depth_m, status
         if prediction.kind is not self._kind or self._went_back(frame.stamp_ns, config):
             self.reset()
             self._kind = prediction.kind
@@ -118,12 +123,13 @@ class ScaleTracker:
     ) -> str:
         """Return how the metres contradict the network, "" = not, or two sources agree on them."""
         already, self._is_contradicted = self._is_contradicted, False
-        if depth_m is None or (source not in MEASURED and prediction.image_only is None):
-            return ""  # they are the network's own
+        own = source not in MEASURED and prediction.image_only is None
+        if depth_m is None or own or source == "fixed":  # which somebody has measured
+            return ""
         has_points = sparse_points.has_any(frame) and source != "ground_plane"
         by = "sparse_points" if has_points else source
         name = source if source in MEASURED else "hints"
-        found = contradiction(depth_m, prediction, name, by=by, already=already)
+        found = contradiction(depth_m, prediction, name, by=by, already=already) or self._leap
         self._is_contradicted = bool(found)
         return "" if self._has_witness(source, config, frame.stamp_ns) else found
 
@@ -159,6 +165,7 @@ class ScaleTracker:
         if view is None:
             return
         self._moved = view.moved
+        self._leap = self._hint_leap.add(view.moved) if prediction.image_only is not None else ""
         for source in dict.fromkeys((*asked, *self._filters)):
             scale_filter = self._filter_of(source, prediction.kind)
             scale_filter.expire(frame.stamp_ns, config)

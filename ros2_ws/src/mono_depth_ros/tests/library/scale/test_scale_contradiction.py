@@ -94,8 +94,23 @@ def test_hints_that_moved_a_network_by_a_factor_degrade_metres_that_nothing_meas
     assert (status.source, status.state) == ("model", "assumed")
     assert status.planner_use is PlannerUse.MARK
     assert "hints and model differ by 100 %" in status.conflict
+    _, status = last_of(moved, config=ScaleConfig(source="model"))
+    assert (status.source, status.state) == ("model", "degraded")
     _, status = last_of(metric(1.3 * floor(), image_only=floor()))
     assert (status.state, status.conflict) == ("assumed", "")
+
+
+@pytest.mark.parametrize(("times", "state"), [(1.3, "valid"), (2.0, "degraded")])
+def test_hints_that_put_all_farther_at_once_degrade_the_state(times, state):
+    """Points behind a thing move a guided network onto them, and then agree with it."""
+    tracker = ScaleTracker()
+    for index in range(30):
+        hidden = index >= 20
+        own_m = floor() / times if hidden else floor()
+        given = frame(index, sparse_points_m=points_on(floor(), 1.0, index))
+        _, status = tracker.update(metric(floor(), image_only=own_m), given, AUTO)
+    assert status.state == state
+    assert ("hints put all 100 % farther than before" in status.conflict) == (state != "valid")
 
 
 def test_the_ground_is_not_measured_on_what_hints_have_drawn():

@@ -15,6 +15,7 @@ from mono_depth.models.nano.hints import (
     evidence,
     ground_log,
     spread_out,
+    unmoved,
     with_hints,
 )
 from mono_depth.models.nano.model import Nano, focal_factor, network_size, ray_channels
@@ -271,6 +272,24 @@ def test_weights_that_do_not_see_hints_follow_them_too():
     assert float((told - 2.0).abs().mean()) < 0.2
     grounded = blind.infer_guided(RGB, CAMERA, Hints(camera_height_m=0.05, gravity_camera=DOWN))
     assert float(grounded.values[-1].max()) < 0.13  # 5 cm above ground that is 45 px below the axis
+
+
+def test_it_tells_what_it_said_before_the_hints(guided):
+    alone = guided.infer(RGB, CAMERA)
+    told = guided.infer_guided(RGB, CAMERA, Hints(camera_height_m=0.05, gravity_camera=DOWN))
+    torch.testing.assert_close(told.image_only, alone.values)
+    assert alone.image_only is None
+    assert not torch.equal(told.values, alone.values)
+
+
+def test_only_what_hints_have_moved_alone_loses_its_confidence():
+    moved = torch.full((1, 8, 8), 1.2)  # all of it: that is the scale
+    moved[0, 0] = 1.5
+    moved[0, 1] = 0.0
+    kept = unmoved(moved)[0]
+    assert bool((kept[0] == 1.0).all())
+    assert bool((kept[1] == 0.0).all())
+    assert bool((kept[2:] == 1.0).all())
 
 
 def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(guided):
