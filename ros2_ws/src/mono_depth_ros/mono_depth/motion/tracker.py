@@ -36,9 +36,9 @@ class Followed:
     kept: npt.NDArray[np.intp]  # (M,) which of the last image's corners these are
 
 
-def working_camera(intrinsics: Intrinsics) -> Intrinsics:
-    """Return the camera of the same view at the size that corners are followed in."""
-    shrink = min(1.0, LONG_SIDE_PX / max(intrinsics.width, intrinsics.height))
+def working_camera(intrinsics: Intrinsics, long_side_px: int = LONG_SIDE_PX) -> Intrinsics:
+    """Return the camera of the same view whose longer side is at most `long_side_px`."""
+    shrink = min(1.0, long_side_px / max(intrinsics.width, intrinsics.height))
     return intrinsics.scaled_to(
         max(1, round(intrinsics.width * shrink)), max(1, round(intrinsics.height * shrink))
     )

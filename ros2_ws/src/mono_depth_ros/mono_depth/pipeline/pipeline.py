@@ -166,7 +166,7 @@ class DepthPipeline:
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
             times.lap("scale")
-            past = self._with_past(depth_m, relative, prediction.confidence, rgb, frame)
+            past = self._with_past(depth_m, relative, prediction.confidence, frame)
             times.lap("temporal")
         return DepthResult(
             stamp_ns=frame.stamp_ns,
@@ -303,7 +303,6 @@ class DepthPipeline:
         depth_m: torch.Tensor | None,
         relative: torch.Tensor,
         confidence: torch.Tensor | None,
-        rgb: torch.Tensor,
         frame: Frame,
     ) -> _Past:
         """Let a temporal filter work on metric depth, or without it on relative depth."""
@@ -318,7 +317,7 @@ class DepthPipeline:
             self._relative_past.reset()
             filtered = self._metric_past.apply(
                 depth_m,
-                rgb=rgb,
+                rgb=frame.rgb,
                 intrinsics=frame.intrinsics,
                 stamp_ns=frame.stamp_ns,
                 T_odom_camera=frame.T_odom_camera,
@@ -330,7 +329,7 @@ class DepthPipeline:
             self._metric_past.reset()
             filtered = self._relative_past.apply(
                 relative,
-                rgb=rgb,
+                rgb=frame.rgb,
                 intrinsics=frame.intrinsics,
                 stamp_ns=frame.stamp_ns,
                 config=config,

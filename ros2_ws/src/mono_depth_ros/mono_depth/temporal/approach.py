@@ -15,14 +15,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from mono_depth.camera.poses import Pose
 from mono_depth.data import Intrinsics
 from mono_depth.outputs.upsampling import resized
+from mono_depth.system.transfers import uploaded
 from mono_depth.temporal.fusion import Samples, Warped
-from mono_depth.temporal.photometric_match import mean_around
 
 MIN_STEADY = 20  # samples, for what holds for the whole image
 
@@ -50,22 +51,46 @@ _MOVING_NOISES = 4.0  # times the noise: the view of a moving camera changes wha
 _MOVING_AREA = 0.33  # of its image; where more seems to come nearer, it is the network
 
 
+Map = npt.NDArray[np.float32]  # (h', w')
+
+
 @dataclass(frozen=True, kw_only=True)
 class Signs:
     """What is remembered of the signs of surprises."""
 
-    trend: torch.Tensor | None = None  # (h', w') mean over frames of how much nearer they were
+    trend: Map | None = None  # (h', w') mean over frames of how much nearer they were
     noise: tuple[float, ...] = (_FIRST_NOISE,) * len(_WINDOWS)  # of it, for each window
 
 
 @dataclass(frozen=True, kw_only=True)
 class Approach:
-    """By how much the past has to come nearer. Maps are (h, w)."""
+    """By how much the past has to come nearer."""
+
+    small: npt.NDArray[np.float32]  # (2, h', w'): the fraction, negative = farther; the share of
+    # the frames that the past stands for which it keeps
+    signs: Signs
+    jump: float  # nearer by more than this fraction is another surface where the past followed
+    nearer_sign: float
+
+    def on(self, warped: Warped) -> FollowedPast:
+        """Return the approach at the size of the past, where that is."""
+        size = (warped.count.shape[0], warped.count.shape[1])
+        nearer, kept = uploaded(self.small, warped.count.device)
+        return FollowedPast(
+            nearer=resized(nearer, size),
+            count=resized(kept, size).mul_(warped.count),
+            jump=self.jump,
+            nearer_sign=self.nearer_sign,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowedPast:
+    """By how much each pixel of the past has to come nearer. Maps are (h, w)."""
 
     nearer: torch.Tensor  # as a fraction, negative = farther
     count: torch.Tensor  # frames that the past stands for then
-    signs: Signs
-    jump: float  # nearer by more than this fraction is another surface where the past followed
+    jump: float
     nearer_sign: float
 
     def without_jumps(self, agrees: torch.Tensor, surprise: torch.Tensor) -> torch.Tensor:
@@ -81,28 +106,25 @@ class Approach:
         return agrees & (within | (self.nearer < _FOLLOWED))
 
 
-class SignedSurprise:
-    """Means of how much nearer the present is than the past, over windows of an image."""
+@dataclass(frozen=True, kw_only=True)
+class SmallMaps:
+    """What the means are taken of, small, in the memory of the CPU. Maps are (h', w')."""
 
-    def __init__(
-        self,
-        surprise: torch.Tensor,
-        signs: Signs,
-        warped: Warped,
-        agrees: torch.Tensor,
-        *,
-        nearer_sign: float,
-    ) -> None:
-        """Take the means.
+    known: Map  # share of the pixels that are
+    surprise: Map  # by what fraction the present differs from the past, 0 where unknown
+    count: Map  # frames that the past stands for
+    column: Map | None  # where the pixel was in the last frame, -1..1 from edge to edge;
+    row: Map | None  # None = there
+
+    @staticmethod
+    def of(surprise: torch.Tensor, warped: Warped, agrees: torch.Tensor) -> list[torch.Tensor]:
+        """Return the maps in order, where they are, to be brought to the CPU.
 
         Args:
             surprise: (h, w) by what fraction the present differs from the past.
-            signs: of the last frame.
             warped: the past.
             agrees: (h, w) bool, where the images may show the same surface.
-            nearer_sign: of the surprise where the present is nearer, 1 or -1.
         """
-        self._warped, self._signs, self._sign = warped, signs, nearer_sign
         height, width = surprise.shape
         shrink = min(1.0, _LONG_SIDE / max(height, width))
         size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
@@ -112,16 +134,44 @@ class SignedSurprise:
         sample = surprise[every]
         known = (agrees[every] & (sample.abs() < _ANOTHER)).float()
         bounded = sample.clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known)
-        self._known = _shrunk(known, size)
-        self._count = _shrunk(warped.count[every].contiguous(), size)
-        self._sum = _shrunk(bounded, size).mul_(nearer_sign)
-        self._trend = _carried(signs.trend, warped.grid, self._known)
-        self._sides = [2 * round(0.5 * window * max(size)) + 1 for window in _WINDOWS]
-        self._shares = [mean_around(self._known, side).clamp_min_(1e-3) for side in self._sides]
-        self._now = [
-            mean_around(self._sum, side).div_(share)
-            for side, share in zip(self._sides, self._shares, strict=True)
-        ]
+        maps = [known, bounded, warped.count[every].contiguous()]
+        small = [_shrunk(values, size) for values in maps]
+        if warped.grid is None:
+            return small
+        column, row = (
+            ((torch.arange(few, device=surprise.device) + 0.5) * (many / few)).long()
+            for few, many in ((size[1], width), (size[0], height))
+        )
+        there = warped.grid[row[:, None], column[None, :]]
+        return [*small, there[..., 0], there[..., 1]]
+
+    @staticmethod
+    def read(maps: Sequence[Map]) -> SmallMaps:
+        """Take what `of` gave once it is in the memory of the CPU."""
+        known, surprise, count, *place = maps
+        column, row = place or (None, None)
+        return SmallMaps(known=known, surprise=surprise, count=count, column=column, row=row)
+
+
+class SignedSurprise:
+    """Means of how much nearer the present is than the past, over windows of an image."""
+
+    def __init__(self, maps: SmallMaps, signs: Signs, *, nearer_sign: float) -> None:
+        """Take the means.
+
+        Args:
+            maps: of the present.
+            signs: of the last frame.
+            nearer_sign: of the surprise where the present is nearer, 1 or -1.
+        """
+        self._signs, self._sign = signs, nearer_sign
+        self._known, self._count = maps.known, maps.count
+        self._sum = nearer_sign * maps.surprise
+        self._trend = _carried(signs.trend, maps)
+        long_side = max(self._known.shape)
+        self._sides = [2 * round(0.5 * window * long_side) + 1 for window in _WINDOWS]
+        self._shares = [np.maximum(_blurred(self._known, side), 1e-3) for side in self._sides]
+        self._now = self._means(self._sum)
 
     def of_steady(self) -> Samples:
         """Return samples of the present surprise, of surfaces that did not come nearer lately."""
@@ -139,33 +189,36 @@ class SignedSurprise:
             common: surprise of all of the image that is no approach, as a fraction, nearer = +.
             still: 0..1, how surely the camera stands still.
         """
-        demand = (self._count / _FOLLOWED_COUNT).clamp_(_LEAST_SURE, 1.0)
-        total = self._sum.sub_(self._known * common)
+        demand = np.clip(self._count / _FOLLOWED_COUNT, _LEAST_SURE, 1.0)
         # A mean over frames of sums, so that the mean over a window weighs each pixel alike.
-        total = self._trend.mul_(self._known).lerp_(total, _GAIN)
-        trends = [
-            mean_around(total, side).div_(share)
-            for side, share in zip(self._sides, self._shares, strict=True)
-        ]
+        total = self._trend * self._known
+        total += _GAIN * (self._sum - self._known * common - total)
+        trends = self._means(total)
         noise = self._noise(trends)
         unit = [each * (still + (1.0 - still) * _MOVING_NOISES) for each in noise]
-        most = torch.zeros_like(total)
+        most = np.zeros_like(total)
         for window, trend in enumerate(trends):
-            now = self._now[window].sub_(common)
-            sure = (trend / demand).sub_(_SURE[0] * unit[window])
-            sure.mul_(1.0 / (unit[window] * (_SURE[1] - _SURE[0]))).clamp_(0.0, 1.0)
+            now = self._now[window] - common
+            over = trend / demand - _SURE[0] * unit[window]
+            sure = np.clip(over / (unit[window] * (_SURE[1] - _SURE[0])), 0.0, 1.0)
             # By its trend where that is slow, to the present less its noise where it is fast.
-            change = torch.maximum(trend, now - noise[window] / _NOISE_RATIO)
-            most = torch.maximum(most, torch.minimum(change, now).mul_(sure))
+            change = np.maximum(trend, now - noise[window] / _NOISE_RATIO)
+            np.maximum(most, np.minimum(change, now) * sure, out=most)
         if still < 1.0:
-            area = float((most > 0.5 * _FOLLOWED).float().mean())
-            most.mul_(still + (1.0 - still) * max(0.0, 1.0 - area / _MOVING_AREA))
-        gone = trends[1].mul(-1.0 / unit[1]).sub_(_GONE[0]).div_(_GONE[1] - _GONE[0])
-        most.add_(gone.clamp_(0.0, still).mul_(self._now[1].clamp_max(0.0)))
-        signs = Signs(trend=total.div_(self._known.clamp_min(1e-3)), noise=noise)
+            area = float(np.mean(most > 0.5 * _FOLLOWED))
+            most *= still + (1.0 - still) * max(0.0, 1.0 - area / _MOVING_AREA)
+        gone = (trends[1] / -unit[1] - _GONE[0]) / (_GONE[1] - _GONE[0])
+        most += np.clip(gone, 0.0, still) * np.minimum(self._now[1] - common, 0.0)
+        signs = Signs(trend=total / np.maximum(self._known, 1e-3), noise=noise)
         return self._followed(most, still, signs)
 
-    def _noise(self, trends: Sequence[torch.Tensor]) -> tuple[float, ...]:
+    def _means(self, total: Map) -> list[Map]:
+        return [
+            _blurred(total, side) / share
+            for side, share in zip(self._sides, self._shares, strict=True)
+        ]
+
+    def _noise(self, trends: Sequence[Map]) -> tuple[float, ...]:
         known, *samples = _sampled(self._known, *trends)
         seen = known > 0.5
         return tuple(
@@ -173,14 +226,12 @@ class SignedSurprise:
             for values, last in zip(samples, self._signs.noise, strict=True)
         )
 
-    def _followed(self, most: torch.Tensor, still: float, signs: Signs) -> Approach:
-        size = (self._warped.count.shape[0], self._warped.count.shape[1])
-        lost = (most.abs() * (1.0 / _FOLLOWED)).clamp_max_(1.0)
-        kept = lost.mul_((_COUNT / self._count.clamp_min(_COUNT)).sub_(1.0)).add_(1.0)
+    def _followed(self, most: Map, still: float, signs: Signs) -> Approach:
+        lost = np.minimum(np.abs(most) / _FOLLOWED, 1.0)
+        kept = 1.0 + lost * (_COUNT / np.maximum(self._count, _COUNT) - 1.0)
         jumped = still > 0.0 and float(most.max()) >= _FOLLOWED
         return Approach(
-            nearer=resized(most, size),
-            count=resized(kept, size).mul_(self._warped.count),
+            small=np.stack((most, kept)).astype(np.float32),
             signs=signs,
             jump=_JUMP / still if jumped else math.inf,
             nearer_sign=self._sign,
@@ -216,31 +267,25 @@ def _deviation(trends: Samples) -> float:
     return min(max(1.4826 * float(middle), _NOISES[0]), _NOISES[1])
 
 
-def _carried(
-    trend: torch.Tensor | None, grid: torch.Tensor | None, like: torch.Tensor
-) -> torch.Tensor:
+def _carried(trend: Map | None, maps: SmallMaps) -> Map:
     """Return a map of the last frame where its surfaces are now."""
-    if trend is None:
-        return torch.zeros_like(like)
-    if grid is None:
-        return trend.clone()
-    step = grid.shape[0] // like.shape[0]
-    there = grid[step // 2 :: step, step // 2 :: step]
-    if there.shape[:2] != like.shape:
-        row, column = (
-            ((torch.arange(small, device=grid.device) + 0.5) * (large / small)).long()
-            for small, large in zip(like.shape, grid.shape[:2], strict=True)
-        )
-        there = grid[row[:, None], column[None, :]]
-    return functional.grid_sample(
-        trend[None, None], there[None], padding_mode="border", align_corners=False
-    )[0, 0]
+    if trend is None or trend.shape != maps.known.shape:
+        return np.zeros_like(maps.known)
+    if maps.column is None or maps.row is None:
+        return trend
+    height, width = trend.shape
+    column, row = (0.5 * width) * (maps.column + 1.0) - 0.5, (0.5 * height) * (maps.row + 1.0) - 0.5
+    carried = cv2.remap(trend, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(carried)
 
 
-def _sampled(*maps: torch.Tensor) -> list[Samples]:
-    half = _STEP // 2
-    small = [layer[half::_STEP, half::_STEP].reshape(-1) for layer in maps]
-    return list(torch.stack(small).cpu().numpy().astype(np.float64))
+def _sampled(*maps: Map) -> list[Samples]:
+    every = (slice(_STEP // 2, None, _STEP),) * 2
+    return [layer[every].ravel().astype(np.float64) for layer in maps]
+
+
+def _blurred(values: Map, side_px: int) -> Map:
+    return np.asarray(cv2.blur(values, (side_px, side_px)))
 
 
 def _shrunk(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

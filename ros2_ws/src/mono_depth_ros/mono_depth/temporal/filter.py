@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mono_depth.camera.poses import Pose
@@ -19,16 +20,18 @@ from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
 from mono_depth.motion.ego_motion import EgoMotionEstimator, Tracks
 from mono_depth.motion.pose_check import PoseCheck
+from mono_depth.motion.tracker import grey_of, working_camera
 from mono_depth.outputs.upsampling import resized
-from mono_depth.system.transfers import uploaded
+from mono_depth.system.transfers import downloaded, uploaded
 from mono_depth.temporal.approach import (
     MIN_STEADY,
     SignedSurprise,
     Signs,
+    SmallMaps,
     stillness,
 )
 from mono_depth.temporal.common_scale import CommonScale, level_of_still
-from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
+from mono_depth.temporal.filter_input import LONG_SIDE_PX, Filtered, FilterInput
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
     History,
@@ -36,16 +39,17 @@ from mono_depth.temporal.fusion import (
     Warped,
     alone,
     confidence,
+    every_sample,
     fuse,
     leak,
-    sampled,
     spread,
 )
-from mono_depth.temporal.photometric_match import matches_in_brightness
+from mono_depth.temporal.photometric_match import exposure_change, matches_in_brightness
 from mono_depth.temporal.unit import PATIENCE, UnitOfDepth
 from mono_depth.temporal.warp import Warper, unmoved
 
 _UNKNOWN = 30.0  # log depth of a pixel without depth: 1e13 m
+_KNOWN_BELOW = 15.0  # log depth
 _MIN_LIKENESS = 0.6  # correlation of two images; true motion gave 0.93 and more, cuts 0.41 and less
 _MIN_CONTRAST = 4.0  # standard deviation of brightness below which an image is mostly noise, of 255
 _PHOTO_SPREAD = 40.0  # difference of brightness that is another surface, of 255
@@ -94,7 +98,7 @@ class TemporalFilter:
         self,
         depth_m: torch.Tensor,
         *,
-        rgb: torch.Tensor,
+        rgb: npt.NDArray[np.uint8],
         intrinsics: Intrinsics,
         stamp_ns: int,
         T_odom_camera: Pose | None,
@@ -123,7 +127,7 @@ class TemporalFilter:
         change = memory.history.values - view.values
         return Filtered(
             values=depth_m * resized(change, (depth_m.shape[0], depth_m.shape[1])).exp(),
-            confidence=confidence(memory.history).mul_(view.values < 0.5 * _UNKNOWN),
+            confidence=confidence(memory.history).mul_(view.values < _KNOWN_BELOW),
             mode=mode,
             reset=reset,
             doubt=self._doubt,
@@ -132,12 +136,12 @@ class TemporalFilter:
     def _view(
         self,
         depth_m: torch.Tensor,
-        rgb: torch.Tensor,
+        rgb: npt.NDArray[np.uint8],
         intrinsics: Intrinsics,
         stamp_ns: int,
         T_odom_camera: Pose | None,
     ) -> FilterInput:
-        camera = working_camera(intrinsics)
+        camera = working_camera(intrinsics, LONG_SIDE_PX)
         if (camera, depth_m.device) != self._camera:
             self._camera = camera, depth_m.device
             self._warper = Warper(camera, depth_m.device)
@@ -147,7 +151,7 @@ class TemporalFilter:
         log_depth = resized(depth_m, (camera.height, camera.width)).log()
         return FilterInput(
             values=log_depth.nan_to_num_(nan=_UNKNOWN, posinf=_UNKNOWN, neginf=_UNKNOWN),
-            grey=grey_of(rgb, camera),
+            host_grey=grey_of(rgb, camera),
             camera=camera,
             stamp_ns=stamp_ns,
             T_odom_camera=T_odom_camera if known else None,
@@ -189,36 +193,39 @@ class TemporalFilter:
         warped = self._warped(last, view, T_last_now)
         lighter = view.grey - warped.grey
         surprise = view.values - warped.values
-        valid, now, jump, change, bright = sampled(
-            warped.valid, view.values, surprise, lighter, view.grey
-        )
-        seen = (valid > 0.0) & (now < 0.5 * _UNKNOWN) & (now - jump < 0.5 * _UNKNOWN)
-        if not seen.any() or seen.mean() < MIN_SHARE:
+        # Exposure may change from frame to frame, so the median difference is taken out.
+        samples = every_sample(warped.valid, view.values, surprise, lighter, view.grey)
+        known = (samples[0] > 0.0) & (samples[1].maximum(samples[1] - samples[2]) < _KNOWN_BELOW)
+        changed = exposure_change(samples[3], known)
+        agrees = matches_in_brightness(lighter.sub_(changed).abs_(), warped.valid, _PHOTO_SPREAD)
+        small = SmallMaps.of(surprise, warped, agrees)
+        found, is_seen, exposure, *small_maps = downloaded([samples[1:], known, changed, *small])
+        now, jump, change, bright = found.reshape(len(found), -1).astype(np.float64)
+        seen = is_seen.ravel() > 0.0
+        if seen.mean() < MIN_SHARE:
             return None
         if _differ(bright[seen], bright[seen] - change[seen]):
             return None
-        # Exposure may change from frame to frame, so the median difference is taken out.
-        exposure = float(np.median(change[seen]))
-        same = seen & (np.abs(change - exposure) < _PHOTO_SPREAD)
-        agrees = matches_in_brightness(lighter.sub_(exposure).abs_(), warped.valid, _PHOTO_SPREAD)
+        same = seen & (np.abs(change - float(exposure)) < _PHOTO_SPREAD)
         still = stillness(T_last_now, view.camera, math.exp(float(np.median(now[seen]))))
-        signed = SignedSurprise(surprise, last.signs, warped, agrees, nearer_sign=-1.0)
+        signed = SignedSurprise(SmallMaps.read(small_maps), last.signs, nearer_sign=-1.0)
         log_scale, common_scale = last.log_scale, last.common_scale
         if same.sum() >= _MIN_ALIGN:
             patience = 1.0 + (PATIENCE - 1.0) * self._unit.certainty
             forget = leak(step_s, config.scale_time_constant_s * patience, last.frames)
             forget = max(forget, still / config.memory_frames)
-            found, common_scale = _common(-jump[same], signed.of_steady(), still, common_scale)
-            log_scale = (1.0 - forget) * found
+            fitted, common_scale = _common(-jump[same], signed.of_steady(), still, common_scale)
+            log_scale = (1.0 - forget) * fitted
         common_scale, taken = common_scale.watch(log_scale, still)
         surprise.add_(log_scale)
         approach = signed.approach(log_scale, still)
-        is_same = approach.without_jumps(agrees, surprise)
-        past = warped.values.sub_(approach.nearer).sub_(taken)
+        followed = approach.on(warped)
+        is_same = followed.without_jumps(agrees, surprise)
+        past = warped.values.sub_(followed.nearer).sub_(taken)
         history = fuse(
             view.values + (log_scale - taken),
-            replace(warped, values=past, count=approach.count),
-            surprise.add_(approach.nearer),
+            replace(warped, values=past, count=followed.count),
+            surprise.add_(followed.nearer),
             agrees=is_same,
             noise=_noise(jump[same] + log_scale),
             grey=view.grey,

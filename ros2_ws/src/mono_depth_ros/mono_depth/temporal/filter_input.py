@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from mono_depth.camera.poses import Pose
 from mono_depth.data import Intrinsics
-from mono_depth.outputs.upsampling import luma
+from mono_depth.system.transfers import uploaded
 
-_LONG_SIDE = 320  # of the maps [pixels]
+LONG_SIDE_PX = 320  # of the maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +21,15 @@ class FilterInput:
     """What a temporal filter takes of one frame."""
 
     values: torch.Tensor  # (h, w) float32 of the network, in the domain of the filter
-    grey: torch.Tensor  # (h, w) uint8
+    host_grey: npt.NDArray[np.uint8]  # (h, w) the image in the memory of the CPU, for corners
     camera: Intrinsics
     stamp_ns: int
     T_odom_camera: Pose | None = None
 
     @cached_property
-    def host_grey(self) -> npt.NDArray[np.uint8]:
-        """The image in the memory of the CPU, for optical flow."""
-        return np.asarray(self.grey.cpu().numpy())
+    def grey(self) -> torch.Tensor:
+        """(h, w) uint8, the image where the values are."""
+        return uploaded(self.host_grey, self.values.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +41,3 @@ class Filtered:
     mode: str  # where the motion came from: "pose", "flow", "static"
     reset: str  # why the past was forgotten with this frame, "" = it was not
     doubt: str = ""  # why odometry was not used for this frame, "" = it was, or there is none
-
-
-def working_camera(intrinsics: Intrinsics) -> Intrinsics:
-    """Return the camera of the same view at the size of the filter."""
-    shrink = min(1.0, _LONG_SIDE / max(intrinsics.width, intrinsics.height))
-    return intrinsics.scaled_to(
-        max(1, round(intrinsics.width * shrink)), max(1, round(intrinsics.height * shrink))
-    )
-
-
-def grey_of(rgb: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
-    """Return (h, w) uint8 brightness. Source: ITU-R BT.601 luma."""
-    size = (camera.height, camera.width)
-    if rgb.device.type == "cpu":
-        grey = cv2.cvtColor(rgb.numpy(), cv2.COLOR_RGB2GRAY)
-        return torch.from_numpy(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA))
-    bright = (rgb.float() @ luma(rgb.device))[None, None]
-    return functional.interpolate(bright, size, mode="area")[0, 0].round().to(torch.uint8)

@@ -77,11 +77,10 @@ def alone(values: torch.Tensor, grey: torch.Tensor) -> History:
     return History(maps=maps)
 
 
-def sampled(*maps: torch.Tensor) -> list[Samples]:
-    """Bring every `SAMPLE_STEP`-th pixel of (h, w) maps to the CPU in one transfer."""
-    half = SAMPLE_STEP // 2
-    small = [layer[half::SAMPLE_STEP, half::SAMPLE_STEP].reshape(-1).float() for layer in maps]
-    return list(torch.stack(small).cpu().numpy().astype(np.float64))
+def every_sample(*maps: torch.Tensor) -> torch.Tensor:
+    """Return every `SAMPLE_STEP`-th pixel of (h, w) maps: (n, h', w') float32, where they are."""
+    every = (slice(SAMPLE_STEP // 2, None, SAMPLE_STEP),) * 2
+    return torch.stack([layer[every].float() for layer in maps])
 
 
 def fuse(

@@ -13,6 +13,16 @@ _LIMITS = (15.0, 30.0)  # of the mean difference in a window, of 255
 _USUAL = 7.0  # times the median difference of the frame: blur and noise are alike everywhere
 
 
+def exposure_change(lighter: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Return how much lighter the image became in all, 0..255, a scalar where the samples are.
+
+    Args:
+        lighter: samples of the change of brightness.
+        seen: bool, which of them both images show; NaN is returned for none.
+    """
+    return torch.where(seen, lighter, torch.nan).nanmedian()
+
+
 def matches_in_brightness(
     difference: torch.Tensor, valid: torch.Tensor, limit: float
 ) -> torch.Tensor:

@@ -17,16 +17,18 @@ import torch
 from mono_depth.config import TemporalConfig
 from mono_depth.data import Intrinsics
 from mono_depth.motion.dense_flow import DenseFlow, DenseFlowEstimator, no_flow
+from mono_depth.motion.tracker import grey_of, working_camera
 from mono_depth.outputs.upsampling import resized
-from mono_depth.system.transfers import uploaded
+from mono_depth.system.transfers import downloaded, uploaded
 from mono_depth.temporal.approach import (
     MIN_STEADY,
     SignedSurprise,
     Signs,
+    SmallMaps,
     stillness_of,
 )
 from mono_depth.temporal.common_scale import CommonScale
-from mono_depth.temporal.filter_input import Filtered, FilterInput, grey_of, working_camera
+from mono_depth.temporal.filter_input import LONG_SIDE_PX, Filtered, FilterInput
 from mono_depth.temporal.forward_motion import STILL, ForwardMotion, forward_motion_of
 from mono_depth.temporal.fusion import (
     MIN_SHARE,
@@ -36,9 +38,9 @@ from mono_depth.temporal.fusion import (
     Warped,
     alone,
     confidence,
+    every_sample,
     fuse,
     leak,
-    sampled,
     spread,
 )
 from mono_depth.temporal.photometric_match import matches_in_brightness
@@ -83,7 +85,7 @@ class RelativeFilter:
         self,
         inverse_depth: torch.Tensor,
         *,
-        rgb: torch.Tensor,
+        rgb: npt.NDArray[np.uint8],
         intrinsics: Intrinsics | None,
         stamp_ns: int,
         config: TemporalConfig,
@@ -99,11 +101,11 @@ class RelativeFilter:
             config: mode and memory; every mode but `static` is `flow`.
             longest_gap_s: see `Frame`.
         """
-        camera = working_camera(intrinsics or _usual_camera(rgb))
+        camera = working_camera(intrinsics or _usual_camera(rgb), LONG_SIDE_PX)
         small = resized(inverse_depth, (camera.height, camera.width))
         view = FilterInput(
             values=small.nan_to_num(nan=_UNKNOWN, posinf=_UNKNOWN, neginf=_UNKNOWN),
-            grey=grey_of(rgb, camera),
+            host_grey=grey_of(rgb, camera),
             camera=camera,
             stamp_ns=stamp_ns,
         )
@@ -169,18 +171,19 @@ def _carried(
     # Noise is alike at every distance only as a part of the whole range.
     even = replace(measure, floor=measure.floor / RANGE_SHARE)
     nearer = even.fraction(present, past)
-    signed = SignedSurprise(nearer, last.signs, warped, agrees, nearer_sign=1.0)
-    approach = signed.approach(0.0, still)
-    past = past + approach.nearer * even.whole(present, past)
+    maps = SmallMaps.read(downloaded(SmallMaps.of(nearer, warped, agrees)))
+    approach = SignedSurprise(maps, last.signs, nearer_sign=1.0).approach(0.0, still)
+    followed = approach.on(warped)
+    past = past + followed.nearer * even.whole(present, past)
     if taken > 0.0:
         scale_shift = scale_shift.taken_back(min(taken / farther, 1.0))
         past = past + (scale_shift.of(view.values) - present)
         present = scale_shift.of(view.values)
     history = fuse(
         present,
-        replace(warped, values=past, count=approach.count),
+        replace(warped, values=past, count=followed.count),
         measure.fraction(present, past),
-        agrees=approach.without_jumps(agrees, nearer),
+        agrees=followed.without_jumps(agrees, nearer),
         noise=spread(measure.fraction(now, then)),
         grey=view.grey,
         memory_frames=min(config.memory_frames, _MEMORY_FRAMES),
@@ -225,9 +228,10 @@ class _Pairs:
 
 
 def _pairs(view: FilterInput, warped: Warped, lighter: torch.Tensor) -> _Pairs | None:
-    valid, now, then, change, count = sampled(
-        warped.valid, view.values, warped.values, lighter, warped.count
+    (samples,) = downloaded(
+        [every_sample(warped.valid, view.values, warped.values, lighter, warped.count)]
     )
+    valid, now, then, change, count = samples.reshape(len(samples), -1).astype(np.float64)
     seen = (valid > 0.0) & (np.maximum(now, then) < 0.2 * _UNKNOWN)
     if not seen.any():
         return None
@@ -264,7 +268,7 @@ def _moved_px(flow: DenseFlow) -> float:
     return float(np.quantile(length_px, _LEAST_MOVED)) if length_px.size else 0.0
 
 
-def _usual_camera(rgb: torch.Tensor) -> Intrinsics:
+def _usual_camera(rgb: npt.NDArray[np.uint8]) -> Intrinsics:
     """Return a camera 53 degrees wide. Only the growth of inverse depth depends on the angle."""
     height, width = rgb.shape[:2]
     return Intrinsics(

@@ -123,7 +123,7 @@ def _metric(mode: str) -> _Apply:
     def apply(frame: SyntheticFrame, network_m: DepthImage) -> DepthImage:
         out = past.apply(
             torch.from_numpy(network_m.copy()),
-            rgb=torch.from_numpy(frame.rgb),
+            rgb=frame.rgb,
             intrinsics=frame.intrinsics,
             stamp_ns=frame.stamp_ns,
             T_odom_camera=frame.T_odom_camera if mode == "pose" else None,
@@ -140,7 +140,7 @@ def _relative() -> _Apply:
     def apply(frame: SyntheticFrame, network_m: DepthImage) -> DepthImage:
         out = past.apply(
             torch.from_numpy(1.0 / network_m),
-            rgb=torch.from_numpy(frame.rgb),
+            rgb=frame.rgb,
             intrinsics=frame.intrinsics,
             stamp_ns=frame.stamp_ns,
             config=config,

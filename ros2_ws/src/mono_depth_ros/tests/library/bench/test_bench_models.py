@@ -119,7 +119,7 @@ def earlier(alike, tmp_path):
     return report, task
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_report_is_completed_with_what_it_lacks(earlier):
     report, task = earlier
     saved = []
@@ -131,7 +131,7 @@ def test_a_report_is_completed_with_what_it_lacks(earlier):
     assert saved == [full]  # what was there is in what is saved
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_an_entry_that_lacks_an_engine_is_measured_again_if_it_is_asked_for(earlier):
     report, task = earlier
     more = replace(task, plans=(REFERENCE, Plan(engine="torch", precision="bf16")))
@@ -145,7 +145,7 @@ def test_an_entry_that_lacks_an_engine_is_measured_again_if_it_is_asked_for(earl
         assert model["engines"][0]["ms"] != 7.0
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_figures_of_unlike_runs_are_not_put_into_one_report(tmp_path, capsys):
     out = tmp_path / "models.json"
     options = ["--engines", "torch/fp32", "--seconds", "0.05", "--json", str(out)]
@@ -158,7 +158,7 @@ def test_figures_of_unlike_runs_are_not_put_into_one_report(tmp_path, capsys):
     assert out.read_text() == before
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_report_is_saved_after_each_model(tiny_models):
     task = Task(plans=(REFERENCE,), seconds=0.05, threads=1, registry=tiny_models)
     saved = []

@@ -121,6 +121,7 @@ TRACED = {
     "zoedepth_k": lambda: zoedepth(lambda: ZoeNet(80.0, dpt("beit_l_384"))),
     "moge": moge,
 }
+QUICK = ("nano", "depth_anything_v2", "midas")  # every other network is of the acceptance
 EXPORTED = {
     "zoedepth_bins": zoedepth_bins,
     "lingbot": lingbot,
@@ -158,19 +159,22 @@ def check(made, path, traced):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", TRACED)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.acceptance) for name in TRACED],
+)
 def test_a_traced_network_gives_what_torch_gives(family, tmp_path):
     check(network(TRACED[family]), tmp_path / "net.onnx", traced=True)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 @pytest.mark.parametrize("family", EXPORTED)
 def test_an_exported_network_gives_what_torch_gives(family, tmp_path):
     pytest.importorskip("onnxscript", reason="the package onnxscript exports")
     check(network(EXPORTED[family]), tmp_path / "net.onnx", traced=None)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_the_file_of_two_heads_chooses_by_the_image_and_not_by_the_example(tmp_path):
     net, (example,) = zoedepth(lambda: ZoeNetNK(dpt("beit_l_384")))
     other = example.flip(-1) * 0.5

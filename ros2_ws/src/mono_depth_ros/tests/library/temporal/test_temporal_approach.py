@@ -17,7 +17,8 @@ from mono_depth.evaluation.promises.approach import (
     noisy,
 )
 from mono_depth.evaluation.promises.approach_scene import Approach
-from mono_depth.temporal.approach import SignedSurprise, Signs, stillness
+from mono_depth.system.transfers import downloaded
+from mono_depth.temporal.approach import SignedSurprise, Signs, SmallMaps, stillness
 from mono_depth.temporal.common_scale import CommonScale, level_of_still
 from mono_depth.temporal.fusion import Warped
 
@@ -115,14 +116,14 @@ def past(count=20.0, shape=(60, 80)):
     )
 
 
-def approach_of(nearer, *, frames=1, still=1.0, common=0.0):
+def approach_of(nearer, *, frames=1, still=1.0, common=0.0, sign=1.0):
     """Return the approach after some frames with the same surprise."""
     signs, agrees = Signs(), torch.ones_like(nearer, dtype=torch.bool)
     for _ in range(frames):
-        surprise = SignedSurprise(nearer, signs, past(), agrees, nearer_sign=1.0)
-        found = surprise.approach(common, still)
+        maps = SmallMaps.read(downloaded(SmallMaps.of(nearer, past(), agrees)))
+        found = SignedSurprise(maps, signs, nearer_sign=sign).approach(common, still)
         signs = found.signs
-    return found
+    return found.on(past())
 
 
 def region(nearer):
@@ -140,12 +141,7 @@ def test_one_sign_over_several_frames_is_an_approach():
 
 
 def test_the_sign_of_nearer_is_that_of_the_domain():
-    agrees = torch.ones(60, 80, dtype=torch.bool)
-    found, signs = None, Signs()
-    for _ in range(6):
-        found = SignedSurprise(-region(0.04), signs, past(), agrees, nearer_sign=-1.0)
-        found = found.approach(0.0, 1.0)
-        signs = found.signs
+    found = approach_of(-region(0.04), frames=6, sign=-1.0)
     assert float(found.nearer[30, 40]) == pytest.approx(0.04, abs=0.012)
 
 

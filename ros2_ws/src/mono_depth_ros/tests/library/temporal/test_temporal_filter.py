@@ -114,7 +114,7 @@ def apply(
     pose = recording.T_odom_camera[index] if isinstance(pose, str) else pose
     return past.apply(
         values,
-        rgb=torch.from_numpy(recording.rgb[index]),
+        rgb=recording.rgb[index],
         intrinsics=recording.intrinsics,
         stamp_ns=recording.stamp_ns(index) if stamp_ns is None else stamp_ns,
         T_odom_camera=pose if mode == "pose" else None,
@@ -338,7 +338,7 @@ def run_relative(recording, values, filtered_by=None, frames=range(FRAMES), intr
         out.append(
             past.apply(
                 torch.from_numpy(values[index].copy()),
-                rgb=torch.from_numpy(recording.rgb[index]),
+                rgb=recording.rgb[index],
                 intrinsics=recording.intrinsics if intrinsics == "known" else None,
                 stamp_ns=recording.stamp_ns(index),
                 config=TemporalConfig(mode="flow"),
@@ -380,7 +380,7 @@ def test_relative_scale_does_not_drift_in_a_long_hover(corridor):
         noise = cv2.resize(rng.normal(0, 0.05, (8, 10)), (WIDTH, HEIGHT), interpolation=2)
         out = past.apply(
             torch.from_numpy((clean * np.exp(noise)).astype(np.float32)),
-            rgb=torch.from_numpy(still.rgb[0]),
+            rgb=still.rgb[0],
             intrinsics=corridor.intrinsics,
             stamp_ns=1 + index * PERIOD_NS,
             config=config,

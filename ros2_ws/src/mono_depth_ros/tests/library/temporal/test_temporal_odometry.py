@@ -66,7 +66,7 @@ def filtered(images, truth_m, poses, intrinsics, mode):
         network_m = np.nan_to_num(truth_m[index], nan=60.0) * np.exp(blobs)
         out = past.apply(
             torch.from_numpy(network_m.astype(np.float32)),
-            rgb=torch.from_numpy(np.ascontiguousarray(images[index])),
+            rgb=np.ascontiguousarray(images[index]),
             intrinsics=intrinsics,
             stamp_ns=1 + round(index * 1e9 / RATE_HZ),
             T_odom_camera=poses[index],

@@ -58,7 +58,7 @@ def test_the_depth_of_a_hand_held_camera_becomes_calm_and_truer(recording, mode)
     for frame, raw_m in zip(frames, network_m, strict=True):
         out = apply(
             torch.from_numpy(raw_m),
-            rgb=torch.from_numpy(frame.rgb),
+            rgb=frame.rgb,
             intrinsics=frame.intrinsics,
             stamp_ns=frame.stamp_ns,
             T_odom_camera=frame.T_odom_camera,
@@ -98,7 +98,7 @@ def test_inverse_depth_without_metres_becomes_calm_and_no_less_true(recording):
     for frame, raw_m in zip(frames, network_m, strict=True):
         out = past.apply(
             torch.from_numpy(1.0 / raw_m),
-            rgb=torch.from_numpy(frame.rgb),
+            rgb=frame.rgb,
             intrinsics=frame.intrinsics,
             stamp_ns=frame.stamp_ns,
             config=TemporalConfig(mode="flow"),

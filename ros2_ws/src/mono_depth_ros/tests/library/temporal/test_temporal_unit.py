@@ -113,7 +113,7 @@ def level_of(drive, network_m, mode):
     for frame, depth_m in zip(drive.frames, network_m, strict=True):
         out = past.apply(
             torch.from_numpy(depth_m),
-            rgb=torch.from_numpy(frame.rgb),
+            rgb=frame.rgb,
             intrinsics=frame.intrinsics,
             stamp_ns=frame.stamp_ns + 1,
             T_odom_camera=frame.T_odom_camera,

@@ -375,7 +375,7 @@ SMALL = TrainingConfig(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_few_steps_on_a_tiny_set_reduce_the_loss(tmp_path):
     examples = taken([slope()] * 4, tmp_path)
     trainer = Trainer(SMALL)
@@ -449,7 +449,7 @@ def test_a_team_learns_from_the_mean_of_its_gradients():
             assert team.agree(0.25) == 0.25
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_two_trainers_write_one_network_that_saw_the_images_of_both(tmp_path):
     run = run_in(tmp_path)
     train(replace(SMALL, steps=3, early_view_size=(32, 32), trainers=2), run)
@@ -505,7 +505,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, 
         torch.testing.assert_close(first, second, rtol=0.0, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_a_run_leaves_its_settings_and_its_curves(tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib draws the loss curves")
     run = run_in(tmp_path)
