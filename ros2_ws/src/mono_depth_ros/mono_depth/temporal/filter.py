@@ -74,6 +74,17 @@ class _Memory:
     signs: Signs = field(default_factory=Signs)  # of the surprises so far
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """How the present differs from the past."""
+
+    surprise: torch.Tensor  # (h, w) of the present, in log depth
+    agrees: torch.Tensor  # (h, w) bool, where the images may show the same surface
+    maps: SmallMaps  # of both, on the CPU
+    jump: Samples  # of the surprise, where the images show the same
+    middle_m: float  # depth of the middle of the scene
+
+
 class TemporalFilter:
     """Keeps the memory of one camera that gives metres. Not thread-safe."""
 
@@ -191,43 +202,31 @@ class TemporalFilter:
     ) -> _Memory | None:
         """Return the new memory, None where the image does not show what is remembered."""
         warped = self._warped(last, view, T_last_now)
-        lighter = view.grey - warped.grey
-        surprise = view.values - warped.values
-        # Exposure may change from frame to frame, so the median difference is taken out.
-        samples = every_sample(warped.valid, view.values, surprise, lighter, view.grey)
-        known = (samples[0] > 0.0) & (samples[1].maximum(samples[1] - samples[2]) < _KNOWN_BELOW)
-        changed = exposure_change(samples[3], known)
-        agrees = matches_in_brightness(lighter.sub_(changed).abs_(), warped.valid, _PHOTO_SPREAD)
-        small = SmallMaps.of(surprise, warped, agrees)
-        found, is_seen, exposure, *small_maps = downloaded([samples[1:], known, changed, *small])
-        now, jump, change, bright = found.reshape(len(found), -1).astype(np.float64)
-        seen = is_seen.ravel() > 0.0
-        if seen.mean() < MIN_SHARE:
+        compared = _compared(view, warped)
+        if compared is None:
             return None
-        if _differ(bright[seen], bright[seen] - change[seen]):
-            return None
-        same = seen & (np.abs(change - float(exposure)) < _PHOTO_SPREAD)
-        still = stillness(T_last_now, view.camera, math.exp(float(np.median(now[seen]))))
-        signed = SignedSurprise(SmallMaps.read(small_maps), last.signs, nearer_sign=-1.0)
+        surprise, jump = compared.surprise, compared.jump
+        still = stillness(T_last_now, view.camera, compared.middle_m)
+        signed = SignedSurprise(compared.maps, last.signs, nearer_sign=-1.0)
         log_scale, common_scale = last.log_scale, last.common_scale
-        if same.sum() >= _MIN_ALIGN:
+        if jump.size >= _MIN_ALIGN:
             patience = 1.0 + (PATIENCE - 1.0) * self._unit.certainty
             forget = leak(step_s, config.scale_time_constant_s * patience, last.frames)
             forget = max(forget, still / config.memory_frames)
-            fitted, common_scale = _common(-jump[same], signed.of_steady(), still, common_scale)
+            fitted, common_scale = _common(-jump, signed.of_steady(), still, common_scale)
             log_scale = (1.0 - forget) * fitted
         common_scale, taken = common_scale.watch(log_scale, still)
         surprise.add_(log_scale)
         approach = signed.approach(log_scale, still)
         followed = approach.on(warped)
-        is_same = followed.without_jumps(agrees, surprise)
+        is_same = followed.without_jumps(compared.agrees, surprise)
         past = warped.values.sub_(followed.nearer).sub_(taken)
         history = fuse(
             view.values + (log_scale - taken),
             replace(warped, values=past, count=followed.count),
             surprise.add_(followed.nearer),
             agrees=is_same,
-            noise=_noise(jump[same] + log_scale),
+            noise=_noise(jump + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,
         )
@@ -289,6 +288,29 @@ class TemporalFilter:
                 self._unit.correct(factor, step.sigma / factor)
         T[:3, 3] *= math.exp(self._unit.log_unit)
         return T, "pose"
+
+
+def _compared(view: FilterInput, warped: Warped) -> _Compared | None:
+    """Return how present and past differ, None where they do not show the same."""
+    lighter, surprise = view.grey - warped.grey, view.values - warped.values
+    # Exposure may change from frame to frame, so the median difference is taken out.
+    samples = every_sample(warped.valid, view.values, surprise, lighter, view.grey)
+    known = (samples[0] > 0.0) & (samples[1].maximum(samples[1] - samples[2]) < _KNOWN_BELOW)
+    changed = exposure_change(samples[3], known)
+    agrees = matches_in_brightness(lighter.sub_(changed).abs_(), warped.valid, _PHOTO_SPREAD)
+    small = SmallMaps.of(surprise, warped, agrees)
+    found, is_known, exposure, *maps = downloaded([samples[1:], known, changed, *small])
+    now, jump, change, bright = found.reshape(len(found), -1).astype(np.float64)
+    seen = is_known.ravel() > 0.0
+    if seen.mean() < MIN_SHARE or _differ(bright[seen], bright[seen] - change[seen]):
+        return None
+    return _Compared(
+        surprise=surprise,
+        agrees=agrees,
+        maps=SmallMaps.read(maps),
+        jump=jump[seen & (np.abs(change - float(exposure)) < _PHOTO_SPREAD)],
+        middle_m=math.exp(float(np.median(now[seen]))),
+    )
 
 
 def _mode(view: FilterInput, last: _Memory | None, wanted: str) -> str:
