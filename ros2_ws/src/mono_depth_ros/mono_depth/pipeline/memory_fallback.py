@@ -12,7 +12,7 @@ from mono_depth.engines.engines import Engines
 from mono_depth.errors import ModelError
 from mono_depth.models.protocol import DepthModel
 from mono_depth.system.gpu_errors import is_out_of_memory
-from mono_depth.system.gpu_turns import free_unused_memory
+from mono_depth.system.unused_memory import free_unused_memory
 
 _LOG = logging.getLogger(__name__)
 SMALLER = 0.7  # of the side of the input: half of the memory of what the network computes

@@ -9,7 +9,6 @@ Source: CUDA Runtime API, cudaStreamBeginCapture; NVIDIA/TensorRT issue 2888.
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,11 +115,3 @@ def wait_for_stream(device: torch.device) -> None:
     """Wait until what this thread has asked of `device` is done; a CPU is done already."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
-
-
-def free_unused_memory() -> None:
-    """Give back to the GPU what no tensor uses."""
-    gc.collect()
-    if torch.cuda.is_available():
-        with GPU_TURNS.alone():
-            torch.cuda.empty_cache()

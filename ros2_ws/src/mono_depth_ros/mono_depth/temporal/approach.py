@@ -209,12 +209,13 @@ class SignedSurprise:
             most *= still + (1.0 - still) * max(0.0, 1.0 - area / _MOVING_AREA)
         gone = (trends[1] / -unit[1] - _GONE[0]) / (_GONE[1] - _GONE[0])
         most += np.clip(gone, 0.0, still) * np.minimum(self._now[1] - common, 0.0)
-        signs = Signs(trend=total / np.maximum(self._known, 1e-3), noise=noise)
+        trend = np.asarray(total / np.maximum(self._known, 1e-3), np.float32)
+        signs = Signs(trend=trend, noise=noise)
         return self._followed(most, still, signs)
 
     def _means(self, total: Map) -> list[Map]:
         return [
-            _blurred(total, side) / share
+            np.asarray(_blurred(total, side) / share, np.float32)
             for side, share in zip(self._sides, self._shares, strict=True)
         ]
 

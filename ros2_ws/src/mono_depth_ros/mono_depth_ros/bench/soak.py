@@ -199,6 +199,7 @@ def _figures(sink: BenchSink, sent: int, seconds: float, record: SoakRecord) -> 
                 "frames": int(of_minute.sum()),
                 "latency_p50_ms": _percentile(latency_ms[of_minute], 50),
                 "latency_p99_ms": _percentile(latency_ms[of_minute], 99),
+                "rss_mib": _percentile(memory_mib[memory_mib[:, 0] // 60.0 == minute, 1], 50),
             }
             for minute in range(int(np.ceil(seconds / 60.0)))
             for of_minute in [(times_s >= 60.0 * minute) & (times_s < 60.0 * (minute + 1))]
@@ -275,7 +276,8 @@ def _table(report: Mapping[str, Any]) -> str:
     counts, memory = report["counts"], report["memory"]
     lines = [
         f"minute {item['minute']:2d}: {item['frames']} frames, latency p50 "
-        f"{item['latency_p50_ms']:.1f} ms, p99 {item['latency_p99_ms']:.1f} ms"
+        f"{item['latency_p50_ms']:.1f} ms, p99 {item['latency_p99_ms']:.1f} ms, "
+        f"{item['rss_mib']:.0f} MiB"
         for item in report["minutes"]
     ]
     return "\n".join(

@@ -12,7 +12,7 @@ from mono_depth.config import flatten, params
 from mono_depth.errors import MonoDepthError
 from mono_depth.pipeline.build import build_pipeline, warm_up
 from mono_depth.pipeline.pipeline import DepthPipeline
-from mono_depth.system.gpu_turns import free_unused_memory
+from mono_depth.system.unused_memory import free_unused_memory
 from mono_depth_ros.config import NodeConfig
 
 _END_S = 10.0  # a load that nobody waits for any more may take this long to end

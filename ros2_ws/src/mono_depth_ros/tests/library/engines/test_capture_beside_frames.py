@@ -15,7 +15,7 @@ from mono_depth.engines.protocol import BuildContext, Network, Plan
 from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.loading import load_model
 from mono_depth.pipeline.pipeline import DepthPipeline
-from mono_depth.system.gpu_turns import free_unused_memory
+from mono_depth.system.unused_memory import free_unused_memory
 from pretend_gpu import pretend_gpu
 
 GPU = torch.device("cuda", 0)
