@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth.camera.poses import Pose, pose_from
+Vector = npt.NDArray[np.float64]  # (3,)
+Quaternion = tuple[float, float, float, float]  # w, x, y, z
 
-FRD_FLU = np.diag([1.0, -1.0, -1.0])  # forward right down to forward left up, and back
-_ENU_NED = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+_ENU_NED: Quaternion = (0.0, math.sqrt(0.5), math.sqrt(0.5), 0.0)
+_HALF_ROLL: Quaternion = (0.0, 1.0, 0.0, 0.0)  # forward right down to forward left up, and back
 
 
-def pose_from_ned(
-    position_m: npt.ArrayLike, quaternion_wxyz: npt.ArrayLike, *, is_north_aligned: bool = True
-) -> Pose | None:
-    """Return T_odom_body of REP 103 (z up; body x forward, y left), None if it is no pose.
+def body_from_frd(vector: npt.ArrayLike) -> Vector:
+    """Return a vector of a body of forward, right, down in one of forward, left, up (REP 103)."""
+    forward, right, down = (float(value) for value in np.asarray(vector, np.float64))
+    return np.array([forward, -right, -down])
+
+
+def odom_from_local(vector: npt.ArrayLike, *, is_north_aligned: bool) -> Vector:
+    """Return a vector of the autopilot's local frame in odom (REP 103: z up).
 
     Args:
-        position_m: (3,) in the autopilot's local frame.
-        quaternion_wxyz: (4,) turns the body (forward, right, down) into that frame.
-        is_north_aligned: the frame is north, east, down, and odom east, north, up; else its
-            first axis has any heading, and odom has the same first axis.
+        vector: (3,) north, east, down; or forward, right, down of some heading.
+        is_north_aligned: odom is east, north, up; else forward, left, up of the same heading.
+    """
+    if not is_north_aligned:
+        return body_from_frd(vector)
+    north, east, down = (float(value) for value in np.asarray(vector, np.float64))
+    return np.array([east, north, -down])
+
+
+def odom_orientation(quaternion: npt.ArrayLike, *, is_north_aligned: bool) -> Quaternion | None:
+    """Return how a body of forward, left, up lies in odom, None where nothing tells.
+
+    Args:
+        quaternion: (4,) w x y z, turns forward, right, down into the autopilot's local frame.
+        is_north_aligned: see `odom_from_local`.
 
     Source: REP 103; https://docs.px4.io/main/en/ros2/user_guide.html#ros-2-px4-frame-conventions
     """
-    x, y, z = (float(value) for value in np.asarray(position_m, np.float64))
-    qw, qx, qy, qz = (float(value) for value in np.asarray(quaternion_wxyz, np.float64))
-    T_local_frd = pose_from((x, y, z), (qx, qy, qz, qw))
-    if T_local_frd is None:
+    values = np.asarray(quaternion, np.float64)
+    norm = float(np.linalg.norm(values))
+    if not math.isfinite(norm) or not 0.5 < norm < 2.0:
         return None
-    to_odom = _ENU_NED if is_north_aligned else FRD_FLU
-    T = np.eye(4)
-    T[:3, :3] = to_odom @ T_local_frd[:3, :3] @ FRD_FLU
-    T[:3, 3] = to_odom @ T_local_frd[:3, 3]
-    return T
+    w, x, y, z = (float(value) for value in values / norm)
+    to_odom = _ENU_NED if is_north_aligned else _HALF_ROLL
+    return _product(_product(to_odom, (w, x, y, z)), _HALF_ROLL)
+
+
+def _product(a: Quaternion, b: Quaternion) -> Quaternion:
+    """Return the rotation b followed by a (Hamilton)."""
+    aw, ax, ay, az = a
+    bw, bx, by, bz = b
+    return (
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    )
