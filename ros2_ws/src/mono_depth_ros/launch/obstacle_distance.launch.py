@@ -1,8 +1,9 @@
-"""Tells an autopilot what the depth node sees.
+r"""Tells an autopilot what the depth node sees.
 
     ros2 launch mono_depth_ros obstacle_distance.launch.py host:=192.168.1.10 port:=14550
     ros2 launch mono_depth_ros obstacle_distance.launch.py protocol:=px4
-    ros2 launch mono_depth_ros obstacle_distance.launch.py protocol:=none mavros:=/mavros/obstacle/send
+    ros2 launch mono_depth_ros obstacle_distance.launch.py protocol:=none \
+        mavros:=/mavros/obstacle/send
 
 With protocol:=px4 the vehicle's odometry comes out on `px4_odom`; give it to the depth node.
 """

@@ -33,7 +33,8 @@ class MavlinkLink:
             ) from error
         self._words = common
         self.address = f"udp://{host}:{port}"
-        self.problem = ""  # why the newest message did not get out, "" = it did
+        self.problem = ""  # why the newest messages did not get out, "" = they did
+        self._was_refused = False
         self._socket = _connected(host, port)
         self._mavlink = common.MAVLink(self, srcSystem=system_id, srcComponent=_OBSTACLE_AVOIDANCE)
 
@@ -43,8 +44,11 @@ class MavlinkLink:
             self._socket.send(bytes(data))
         except OSError as error:  # refused: nobody listens yet; blocked: its buffer is full
             self.problem = f"{self.address}: {error}"
-        else:
-            self.problem = ""
+            self._was_refused = True
+            return
+        # A refusal is told with the message after the one that was refused.
+        self.problem = self.problem if self._was_refused else ""
+        self._was_refused = False
 
     def send(self, message: ObstacleDistance) -> None:
         """Send the distances."""

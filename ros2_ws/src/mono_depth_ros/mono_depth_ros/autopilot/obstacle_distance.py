@@ -1,4 +1,4 @@
-"""Tells an autopilot what the scan sees: 72 sectors of 5 degrees, as MAVLink, to PX4, to mavros.
+r"""Tells an autopilot what the scan sees: 72 sectors of 5 degrees, as MAVLink, to PX4, to mavros.
 
     ros2 run mono_depth_ros obstacle_distance --ros-args -r scan:=/mono_depth/scan \
         -p mavlink.host:=192.168.1.10 -p mavlink.port:=14550

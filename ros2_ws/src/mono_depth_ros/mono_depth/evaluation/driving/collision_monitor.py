@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth.evaluation.driving.readings import CloudReading, F64, LaserReading
+from mono_depth.evaluation.driving.readings import F64, CloudReading, LaserReading
 
 
 class Action(str, Enum):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth.evaluation.driving.readings import CloudReading, F64, LaserReading, PlanePose
+from mono_depth.evaluation.driving.readings import F64, CloudReading, LaserReading, PlanePose
 
 FREE, LETHAL, NO_INFORMATION = 0, 254, 255  # nav2_costmap_2d cost_values.hpp
 
@@ -93,7 +93,7 @@ class ObstacleLayer:
             self._mark(points[near], sensor)
 
     def is_current(self, now_s: float) -> bool:
-        """Tell whether messages come as often as expected; a planner may not run on one that is not."""
+        """Tell whether messages come as often as expected; else a planner may not run."""
         expected_s = self.source.expected_update_rate
         return expected_s == 0.0 or now_s - self._last_update_s <= expected_s
 
@@ -169,7 +169,7 @@ def samples_of(rays: F64, source: ObservationSource, step_m: float) -> F64:
         return rays
     length = np.linalg.norm(rays, axis=1)
     end = np.minimum(length, source.raytrace_max_range)
-    count = int(math.ceil(float(end.max()) / step_m)) + 1
+    count = math.ceil(float(end.max()) / step_m) + 1
     along = np.minimum(np.arange(count)[None] * step_m, end[:, None])
     kept = along >= source.raytrace_min_range
     share = along / np.maximum(length, 1e-9)[:, None]

@@ -15,6 +15,7 @@ from mono_depth.evaluation.driving.robot import Body
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.builder import Builder
 from mono_depth.synthetic.furniture import person
+from mono_depth.synthetic.materials import MaterialTable
 from mono_depth.synthetic.movers import Mover
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.scenes import make_scene
@@ -54,7 +55,8 @@ class Course:
 
     kind: str
     seed: int
-    scene: Scene  # what stands still, and the person, if there is one
+    scene: Scene  # what is seen: what stands still, and the person, if there is one
+    still: Scene  # without the person
     start: PlanePose
     goal_m: F64  # (2,)
     shortest_m: float  # a way for who knows the scene
@@ -63,7 +65,7 @@ class Course:
     def clearance_m(self, place: PlanePose, body: Body, time_s: float) -> float:
         """Return the free distance from the middle of the robot to what it could hit."""
         points = np.array([[place.x_m, place.y_m, 0.2]])
-        still = _clearance(replace(self.scene, movers=()), points, body)[0]
+        still = _clearance(self.still, points, body)[0]
         if self.person is None:
             return float(still)
         at, _ = self.person.pose(time_s)
@@ -113,6 +115,7 @@ def make_course(kind: str, seed: int, body: Body) -> Course:
         kind=kind,
         seed=seed,
         scene=scene,
+        still=scene,
         start=PlanePose(
             x_m=float(start[0]), y_m=float(start[1]), yaw_rad=math.atan2(ahead[1], ahead[0])
         ),
@@ -124,7 +127,7 @@ def make_course(kind: str, seed: int, body: Body) -> Course:
 def with_person(course: Course, onto_m: F64, from_m: F64, begins_s: float) -> Course:
     """Return the course with a person who steps from one place onto another."""
     b = Builder(np.random.default_rng([course.seed, 7]))
-    b.materials = list(course.scene.materials.materials)
+    b.materials = list(course.still.materials.materials)
     swing, pivot = person(b.frame())
     body = b.table(b.rows, 0)
     stepping = SteppingIn(
@@ -136,8 +139,8 @@ def with_person(course: Course, onto_m: F64, from_m: F64, begins_s: float) -> Co
         speed_m_s=0.8,
         begins_s=begins_s,
     )
-    table = type(course.scene.materials)(b.materials)
-    scene = replace(course.scene, movers=(stepping,), materials=table)
+    table = MaterialTable(b.materials)
+    scene = replace(course.still, movers=(stepping,), materials=table)
     return replace(course, scene=scene, person=stepping)
 
 

@@ -74,8 +74,8 @@ def plan(
 
 def _prices(costs: npt.NDArray[np.uint8], grid: Grid, start_m: F64, radius_m: float) -> F64:
     """Return the price of a step into each coarse cell, +Inf where the robot does not fit."""
-    gap = _blocks(distance_to_marks_m(costs, grid.resolution_m), np.min, 1e3)
-    unknown = _blocks((costs == NO_INFORMATION).astype(np.float64), np.max, 1.0) > 0.0
+    gap = _squares(distance_to_marks_m(costs, grid.resolution_m), 1e3).min(axis=(1, 3))
+    unknown = _squares((costs == NO_INFORMATION).astype(np.float64), 1.0).max(axis=(1, 3)) > 0.0
     price = 1.0 + _NEAR_COST * np.exp(-np.maximum(gap - radius_m, 0.0) / _FADES_M)
     price = np.where(unknown, _UNKNOWN_COST * price, price)
     cell_m = grid.resolution_m * _CELLS_TOGETHER
@@ -87,14 +87,13 @@ def _prices(costs: npt.NDArray[np.uint8], grid: Grid, start_m: F64, radius_m: fl
     return np.where(too_narrow, np.where(may_leave & (gap > 0.0), _LEAVING_COST, np.inf), price)
 
 
-def _blocks(values: F64, reduce: object, fill: float) -> F64:
-    """Return one value for each square of cells."""
+def _squares(values: F64, fill: float) -> F64:
+    """Return (rows, n, columns, n): the cells of each square of the plan; beside the map `fill`."""
     n = _CELLS_TOGETHER
     rows, columns = (-(-size // n) * n for size in values.shape)
     full = np.full((rows, columns), fill)
     full[: values.shape[0], : values.shape[1]] = values
-    squares = full.reshape(rows // n, n, columns // n, n)
-    return np.asarray(squares.min(axis=(1, 3)) if reduce is np.min else squares.max(axis=(1, 3)))
+    return full.reshape(rows // n, n, columns // n, n)
 
 
 def _search(price: F64, start: tuple[int, int], goal: tuple[int, int]) -> list[tuple[int, int]]:
