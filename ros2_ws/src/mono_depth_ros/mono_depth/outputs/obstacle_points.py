@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from mono_depth.outputs.indices import indices_of
+from mono_depth.outputs.level_view import LevelView
 from mono_depth.outputs.obstacle_view import ObstacleView
 from mono_depth.outputs.point_cloud import ray_grid
 from mono_depth.outputs.scan import CELL_M, Scan
@@ -28,36 +30,19 @@ def obstacle_points(seen: ObstacleView, scan: Scan) -> ObstaclePoints:
     What `scan` takes for noise, being nearer than its range, is left out. The edge of a drop-off
     has a point over it, in the middle of the band.
     """
-    view, config = seen.view, seen.config
-    marks = seen.votes.flatten().nonzero()[:, 0]
-    bearing = view.bearing.flatten()[marks]
-    beside_all = scan.ranges_m.new_zeros(1)  # bearings without a range leave everything out
-    nearest = torch.cat((scan.ranges_m.nan_to_num(math.inf, math.inf), beside_all + math.inf))
-    range_m = seen.mark_m.flatten()[marks]
-    is_kept = range_m.clamp(min=config.range_min_m) >= nearest[bearing] - CELL_M
-    marks, range_m = marks[is_kept], range_m[is_kept]
-    depth_m = seen.depth_m.flatten()[marks]
-    height_m = seen.height_m.flatten()[marks]
-    lift_m = None
-    if seen.is_drop is not None:
-        is_drop = seen.is_drop.flatten()[marks]
-        middle_m = 0.5 * (config.min_height_m + config.max_height_m)
-        depth_m = torch.where(is_drop, range_m / view.reach.flatten()[marks], depth_m)
-        height_m = torch.where(is_drop, middle_m, height_m)
-        lift_m = is_drop * middle_m
-    one = _first_of_voxels(
-        (
-            view.ahead.flatten()[marks] * depth_m,
-            view.left.flatten()[marks] * depth_m,
-            height_m,
-        ),
-        config.voxel_m,
-    )
+    marks, config = seen.marks, seen.config
+    nearest = torch.cat((scan.ranges_m.nan_to_num(math.inf, math.inf), _beside(scan, math.inf)))
+    is_kept = marks.range_m.clamp(min=config.range_min_m) >= nearest[marks.bearing] - CELL_M
+    kept = indices_of(is_kept)
+    pixels, depth_m = marks.pixels[kept], marks.depth_m[kept]
+    height_m = marks.height_m[kept]
+    ahead, left = _ahead_and_left(seen.view, pixels, depth_m)
+    one = _first_of_voxels((ahead, left, height_m), config.voxel_m)
     if one.numel() > config.max_points:
-        one = one[range_m[one].argsort()[: config.max_points]]
-    lift_m = None if lift_m is None else lift_m[one]
-    points = _in_camera(seen, marks[one], depth_m[one], height_m[one], lift_m)
-    return ObstaclePoints(points=points)
+        one = one[depth_m[one].argsort()[: config.max_points]]
+    height_m = height_m[one]
+    lift_m = marks.is_drop[kept[one]] * height_m  # what the map has there is the ground
+    return ObstaclePoints(points=_in_camera(seen.view, pixels[one], depth_m[one], height_m, lift_m))
 
 
 def clearing_points(seen: ObstacleView, scan: Scan) -> ObstaclePoints:
@@ -72,34 +57,53 @@ def clearing_points(seen: ObstacleView, scan: Scan) -> ObstaclePoints:
     most = min(_CLEARING_POINTS, config.max_points)
     step = max(1, math.ceil(math.sqrt(height * width / most)))
     some = (slice(step // 2, None, step), slice(step // 2, None, step))
-    free_m = torch.cat((scan.free_m, scan.free_m.new_zeros(1)))[view.bearing[some]]
-    is_short = free_m < config.range_max_m  # there an obstacle ends it
-    end_m = torch.minimum(seen.range_m[some], torch.where(is_short, free_m, math.inf))
-    end_m = torch.minimum(end_m - config.voxel_m, view.leaves_m[some])
-    is_free = view.is_needed[some] & ~seen.is_unknown[some] & (end_m > view.enters_m[some])
+    free_m = torch.cat((scan.free_m, _beside(scan, 0.0)))[view.bearing[some]]
+    reach = view.reach[some]
+    is_ended = free_m < config.range_max_m  # by an obstacle
+    end_m = torch.minimum(seen.depth_m[some] * reach, torch.where(is_ended, free_m, math.inf))
+    end_m = torch.minimum(end_m - config.voxel_m, view.leaves_z[some] * reach)
+    starts_m = (view.enters_z[some] * reach).clamp_(min=config.range_min_m)
+    is_free = view.is_needed[some] & ~seen.is_unknown[some] & (end_m > starts_m)
     rows, columns = is_free.nonzero(as_tuple=True)
+    depth_m = (end_m / reach)[rows, columns]
     pixels = (rows * step + step // 2) * width + columns * step + step // 2
-    end_m = end_m[rows, columns]
-    depth_m = end_m / view.reach.flatten()[pixels]
     height_m = view.camera_height_m + depth_m * view.up.flatten()[pixels]
-    return ObstaclePoints(points=_in_camera(seen, pixels, depth_m, height_m, None))
+    return ObstaclePoints(points=_in_camera(view, pixels, depth_m, height_m, None))
+
+
+def _beside(scan: Scan, value: float) -> torch.Tensor:
+    """Return (1,) value of what lies beside all bearings."""
+    return scan.free_m.new_full((1,), value)
+
+
+def _rays_of(view: LevelView, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (n,) x / z and y / z of pixels."""
+    intrinsics = view.intrinsics
+    x, y = ray_grid(intrinsics, device=pixels.device)
+    rows = torch.div(pixels, intrinsics.width, rounding_mode="floor")
+    return x[0][pixels - rows * intrinsics.width], y[:, 0][rows]
+
+
+def _ahead_and_left(
+    view: LevelView, pixels: torch.Tensor, depth_m: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = _rays_of(view, pixels)
+    (a, b, c), (d, e, f) = view.R_level_camera[:2].tolist()
+    return (a * x + b * y + c) * depth_m, (d * x + e * y + f) * depth_m
 
 
 def _in_camera(
-    seen: ObstacleView,
+    view: LevelView,
     pixels: torch.Tensor,
     depth_m: torch.Tensor,
     height_m: torch.Tensor,
     lift_m: torch.Tensor | None,
 ) -> torch.Tensor:
     """Return (n, 4) points of pixels, moved up by `lift_m` where it is given."""
-    intrinsics = seen.view.intrinsics
-    x, y = ray_grid(intrinsics, device=depth_m.device)
-    columns = pixels % intrinsics.width
-    rows = torch.div(pixels, intrinsics.width, rounding_mode="floor")
-    axes = [x[0][columns] * depth_m, y[:, 0][rows] * depth_m, depth_m]
+    x, y = _rays_of(view, pixels)
+    axes = [x * depth_m, y * depth_m, depth_m]
     if lift_m is not None:
-        up = seen.view.R_level_camera[2]
+        up = view.R_level_camera[2]
         axes = [axis + float(part) * lift_m for axis, part in zip(axes, up, strict=True)]
     return torch.stack([*axes, height_m], dim=1)
 
@@ -113,4 +117,4 @@ def _first_of_voxels(position_m: tuple[torch.Tensor, ...], voxel_m: float) -> to
     winner = torch.empty(_TABLE, dtype=torch.int64, device=key.device)
     winner[place] = here
     won_by = winner[place]
-    return ((won_by == here) | (key[won_by] != key)).nonzero()[:, 0]
+    return indices_of((won_by == here) | (key[won_by] != key))

@@ -13,12 +13,24 @@ import torch
 from mono_depth.camera.level import Rotation
 from mono_depth.config import ScanConfig
 from mono_depth.data import Intrinsics
+from mono_depth.outputs.indices import indices_of
 from mono_depth.outputs.level_view import LevelView, level_view
 
 _DOUBTFUL = 0.25  # of a vote
-_FARTHEST_M = 1e4  # what stands for depth beyond any limit
-_DROP_OF_HEIGHT = 0.1  # of the camera's height: what an error of scale makes of level ground
-_DROP_REACH = 10.0  # heights of the camera: farther away a drop-off is seen at too flat an angle
+_FARTHEST_M = 1e6  # stands for depth beyond any limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """The pixels that mark something; all are (n,)."""
+
+    pixels: torch.Tensor  # int64, flat index
+    bearing: torch.Tensor  # int64
+    range_m: torch.Tensor  # of a drop-off that of the ground that is missed
+    depth_m: torch.Tensor  # along z, of that
+    height_m: torch.Tensor  # over the ground; of a drop-off the middle of the band
+    is_drop: torch.Tensor  # bool
+    votes: torch.Tensor  # float32, 1, or less for a doubtful one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +39,8 @@ class ObstacleView:
 
     view: LevelView
     config: ScanConfig
-    depth_m: torch.Tensor  # along z, unknown = 0, beyond all limits = very large
-    range_m: torch.Tensor  # horizontal, of the point
-    height_m: torch.Tensor  # of the point, over the ground
-    mark_m: torch.Tensor  # range of what marks; of a drop-off that of the ground that is missed
-    is_drop: torch.Tensor | None  # bool, it marks as a drop-off; None = they are not looked for
-    votes: torch.Tensor  # float32: 0 = marks nothing, 1 = marks, less = doubtful
+    depth_m: torch.Tensor  # along z, unknown = 0
+    marks: Marks
     is_unknown: torch.Tensor  # bool: no depth, or too little confidence to clear anything
 
 
@@ -54,41 +62,48 @@ def obstacle_view(
         is_visible: (h, w) bool, False = no image there, which is outside of the field of view.
     """
     known = depth_m > 0.0
-    z = torch.where(known, depth_m, 0.0).clamp_(max=_FARTHEST_M)
-    range_m, height_m = z * view.reach, z * view.up + view.camera_height_m
-    near_m = range_m.clamp(max=config.range_max_m)
-    lowest_m = config.min_height_m + config.tilt_tolerance * near_m
-    marks = known & (height_m >= lowest_m) & (height_m <= config.max_height_m)
-    marks &= range_m <= config.range_max_m
-    mark_m, is_drop = range_m, None
-    if config.drop_m > 0.0:
-        lost_m = config.drop_m + _DROP_OF_HEIGHT * view.camera_height_m
-        reach_m = min(config.range_max_m, _DROP_REACH * view.camera_height_m)
-        is_drop = known & (view.ground_m <= reach_m)
-        is_drop &= height_m < -(lost_m + config.tilt_tolerance * near_m)
-        mark_m = torch.where(is_drop, view.ground_m, range_m)
-        marks |= is_drop
-    is_lonely, is_behind = _jumps(z, config.max_jump)
-    is_unknown = ~known | is_lonely
-    doubtful = is_behind
+    z = depth_m.nan_to_num(0.0, _FARTHEST_M, 0.0)
+    is_drop = z > view.drop_z
+    is_mark = ((z >= view.enters_z) & (z < view.leaves_z) & known) | is_drop
+    is_lonely, is_doubtful = _jumps(z, config.max_jump)
+    is_mark &= ~is_lonely
+    is_unknown = ~known
     if confidence is not None:
         is_unsure = ~(confidence >= config.min_confidence)
         is_unknown |= is_unsure
-        doubtful = is_behind | is_unsure
+        is_doubtful |= is_unsure
     if is_visible is not None:
-        marks &= is_visible
+        is_mark &= is_visible
         is_unknown &= is_visible
-    votes = torch.where(doubtful, _DOUBTFUL, 1.0) * (marks & ~is_lonely)
-    return ObstacleView(
-        view=view,
-        config=config,
-        depth_m=z,
+    marks = _marks(z, is_mark, is_drop, is_doubtful, view, config)
+    return ObstacleView(view=view, config=config, depth_m=z, marks=marks, is_unknown=is_unknown)
+
+
+def _marks(
+    z: torch.Tensor,
+    is_mark: torch.Tensor,
+    is_drop: torch.Tensor,
+    is_doubtful: torch.Tensor,
+    view: LevelView,
+    config: ScanConfig,
+) -> Marks:
+    pixels = indices_of(is_mark)
+    reach, depth_m = view.reach.flatten()[pixels], z.flatten()[pixels]
+    range_m = depth_m * reach
+    height_m = depth_m * view.up.flatten()[pixels] + view.camera_height_m
+    drops = is_drop.flatten()[pixels]
+    if config.drop_m > 0.0:
+        range_m = torch.where(drops, view.ground_m.flatten()[pixels], range_m)
+        depth_m = range_m / reach
+        height_m = height_m.masked_fill_(drops, 0.5 * (config.min_height_m + config.max_height_m))
+    return Marks(
+        pixels=pixels,
+        bearing=view.bearing.flatten()[pixels],
         range_m=range_m,
+        depth_m=depth_m,
         height_m=height_m,
-        mark_m=mark_m,
-        is_drop=is_drop,
-        votes=votes,
-        is_unknown=is_unknown,
+        is_drop=drops,
+        votes=1.0 - (1.0 - _DOUBTFUL) * is_doubtful.flatten()[pixels].float(),
     )
 
 

@@ -25,6 +25,10 @@ _REMEMBERED = 30  # frames whose ground is remembered
 _SETTLED = 10  # frames of one height, after which it may be cleared by
 _ALIKE = 0.1  # of the height
 
+NOTHING_SURE = (
+    "no obstacle is seen, and that the way is clear cannot be told: the metres are assumed, or the "
+    "view does not reach far enough"
+)
 NO_GRAVITY = (
     "which way is down is not known: odometry, /tf to odometry.ground_frame or the imu tells"
 )

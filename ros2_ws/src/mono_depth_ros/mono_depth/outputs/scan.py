@@ -10,6 +10,7 @@ import torch
 from mono_depth.camera.level import Rotation
 from mono_depth.config import ScanConfig
 from mono_depth.data import Intrinsics
+from mono_depth.outputs.indices import indices_of
 from mono_depth.outputs.level_view import Bearings
 from mono_depth.outputs.obstacle_view import ObstacleView, obstacle_view_of
 
@@ -71,16 +72,13 @@ def scan_from(seen: ObstacleView) -> Scan:
     """Return the scan of a depth map in its level view.
 
     The range of a bearing is that of its k-th nearest pixel, k = `nearest_count`, among those
-    within 10 cm: a pole has as many, scattered noise has not.
+    within 10 cm and one bearing to either side: a pole has as many, scattered noise has not.
     """
     view, config = seen.view, seen.config
     count = view.bearings.count
     ranges_m, voices = _nearest(seen, count)
-    is_sure = ~seen.is_unknown
-    sees_end = view.is_at_end & is_sure & (seen.range_m >= config.range_max_m)
-    far = torch.bincount(view.bearing[sees_end], minlength=count + 1)[:count]
-    lost = torch.bincount(view.bearing[seen.is_unknown & view.is_needed], minlength=count + 1)
-    is_seen = lost[:count] <= _CLEAR_UNKNOWN * view.needed[:count]
+    far = _rays(seen, ~seen.is_unknown & (seen.depth_m >= view.end_z))
+    is_seen = _rays(seen, seen.is_unknown & view.is_needed) <= _CLEAR_UNKNOWN * view.needed[:count]
     is_quiet = voices == 0.0
     at_end = view.at_end[:count]
     is_clear = is_quiet & is_seen & (at_end > 0) & (far >= _CLEAR_AT_END * at_end)
@@ -96,20 +94,28 @@ def scan_from(seen: ObstacleView) -> Scan:
     )
 
 
+def _rays(seen: ObstacleView, mask: torch.Tensor) -> torch.Tensor:
+    """Return (count,) how many rays of each bearing are in a mask."""
+    count = seen.view.bearings.count
+    bearing = seen.view.bearing.flatten()[indices_of(mask)]
+    return torch.bincount(bearing, minlength=count + 1)[:count]
+
+
 def _nearest(seen: ObstacleView, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (count,) ranges, +Inf where there are too few votes, and the votes of each bearing."""
     cells = math.ceil(seen.config.range_max_m / CELL_M) + 1
-    marks = seen.votes.flatten().nonzero()[:, 0]
-    cell = (seen.mark_m.flatten()[marks] * (1.0 / CELL_M)).long()
-    place = seen.view.bearing.flatten()[marks] * cells + cell.clamp_(max=cells - 1)
-    weights = seen.votes.flatten()[marks]
-    votes = torch.bincount(place, weights, minlength=(count + 1) * cells)
+    cell = (seen.marks.range_m * (1.0 / CELL_M)).long()
+    place = seen.marks.bearing * cells + cell.clamp_(max=cells - 1)
+    votes = torch.bincount(place, seen.marks.votes, minlength=(count + 1) * cells)
     votes = votes.view(count + 1, cells)[:count].float()
     summed = votes.cumsum(1)
     thick = round(_THICK_M / CELL_M)
     within = summed.clone()
     within[:, thick:] -= summed[:, :-thick]
-    is_enough = within >= float(seen.config.nearest_count)
+    beside = within.clone()  # a thing one pixel high has too few in one bearing
+    beside[1:] += within[:-1]
+    beside[:-1] += within[1:]
+    is_enough = (within > 0.0) & (beside >= float(seen.config.nearest_count))
     first = is_enough.to(torch.uint8).argmax(1)
     found = is_enough.any(1)
     return torch.where(found, first.float() * CELL_M, math.inf), summed[:, -1]
