@@ -21,6 +21,7 @@ TEST = [
     "rosbags>=0.11",  # opens the files of a bag without its metadata.yaml
 ]
 VIDEO = ["imageio-ffmpeg"]
+MAVLINK = ["pymavlink>=2.4.40"]  # LGPL-3.0; asked for by name only
 
 
 def ros_wheels(rclpy: str, interfaces: str) -> list[str]:
@@ -91,9 +92,10 @@ setup(
     extras_require={
         "bag": ["rosbags>=0.11"],
         "demo": VIDEO,
-        "dev": [*TEST, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
+        "dev": [*TEST, *MAVLINK, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
         "export": ["onnxscript"],
         "int8": ["openvino", "nncf"],
+        "mavlink": MAVLINK,
         "onnx": ["onnxruntime"],
         "open3d": ["open3d"],
         "openvino": ["openvino"],
@@ -109,6 +111,7 @@ setup(
             "camera_node = mono_depth_ros.cameras.camera_node:main",
             "synthetic_camera = mono_depth_ros.cameras.synthetic_camera:main",
             "recorder = mono_depth_ros.recorder.node:main",
+            "obstacle_distance = mono_depth_ros.autopilot.obstacle_distance:main",
         ]
     },
 )

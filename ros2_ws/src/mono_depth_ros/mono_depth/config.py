@@ -193,6 +193,143 @@ class CloudConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScanConfig:
+    """What of the depth is an obstacle: for the scan and for the clouds of a costmap."""
+
+    min_height_m: Annotated[
+        float,
+        Param(
+            "Lower things are ground: least height over it of an obstacle [m].", 0.0, 5.0, live=True
+        ),
+    ] = 0.08
+    max_height_m: Annotated[
+        float,
+        Param(
+            "Higher things are passed under: height over the ground that the robot needs [m].",
+            0.05,
+            20.0,
+            live=True,
+        ),
+    ] = 0.6
+    tilt_tolerance: Annotated[
+        float,
+        Param(
+            "By this the least height of an obstacle rises with distance [m per m]: errors of "
+            "tilt and ground grow so.",
+            0.0,
+            0.2,
+            live=True,
+        ),
+    ] = 0.02
+    range_min_m: Annotated[
+        float,
+        Param(
+            "What is nearer is given at this range [m]; it is never left out.", 0.01, 5.0, live=True
+        ),
+    ] = 0.15
+    range_max_m: Annotated[
+        float,
+        Param(
+            "Obstacles are looked for up to here [m]. Must be larger than obstacle_max_range of a "
+            "costmap, which else marks what is clear.",
+            0.5,
+            30.0,
+            live=True,
+        ),
+    ] = 6.0
+    angle_step_deg: Annotated[
+        float,
+        Param(
+            "Least angle between two bearings of the scan [deg]; a coarse map of depth has wider "
+            "ones.",
+            0.1,
+            5.0,
+            live=True,
+        ),
+    ] = 0.5
+    nearest_count: Annotated[
+        int,
+        Param(
+            "Pixels at about one range that make an obstacle; fewer are noise. Doubtful pixels "
+            "count a quarter.",
+            1,
+            100,
+            live=True,
+        ),
+    ] = 3
+    min_confidence: Annotated[
+        float,
+        Param(
+            "Pixels of less confidence are doubtful: they clear nothing and mark only as many.",
+            0.0,
+            1.0,
+            live=True,
+        ),
+    ] = 0.1
+    max_jump: Annotated[
+        float,
+        Param(
+            "A pixel that differs from all neighbours by more than this fraction is noise; one "
+            "farther than a neighbour by more may float between two surfaces, and is doubtful.",
+            0.01,
+            10.0,
+            live=True,
+        ),
+    ] = 0.1
+    drop_m: Annotated[
+        float,
+        Param(
+            "The edge of ground that falls off by more than this is an obstacle [m]; 0 = drop-offs "
+            "are not looked for.",
+            0.0,
+            5.0,
+            live=True,
+        ),
+    ] = 0.15
+    max_unknown: Annotated[
+        float,
+        Param(
+            "Scan and obstacles stop while a larger share of the view they need has no depth.",
+            0.0,
+            1.0,
+            live=True,
+        ),
+    ] = 0.5
+    corridor_width_m: Annotated[
+        float,
+        Param(
+            "Width of the strip ahead of the camera that the robot drives through [m]: scan and "
+            "obstacles stop while depth is unknown anywhere in it. 0 = do not look.",
+            0.0,
+            10.0,
+            live=True,
+        ),
+    ] = 0.7
+    corridor_length_m: Annotated[
+        float,
+        Param("Length of this strip [m]; not less than the way to stop.", 0.1, 30.0, live=True),
+    ] = 1.5
+    voxel_m: Annotated[
+        float,
+        Param(
+            "points_obstacles has one point for each cube of this size [m].", 0.01, 1.0, live=True
+        ),
+    ] = 0.05
+    max_points: Annotated[
+        int, Param("Most points of either cloud; the nearest are kept.", 100, 20_000, live=True)
+    ] = 20_000
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        for low, high in (("min_height_m", "max_height_m"), ("range_min_m", "range_max_m")):
+            if getattr(self, low) >= getattr(self, high):
+                raise ConfigError(
+                    f"scan.{low} = {getattr(self, low)} must be below "
+                    f"scan.{high} = {getattr(self, high)}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamConfig:
     """How the stream of stamps is judged."""
 

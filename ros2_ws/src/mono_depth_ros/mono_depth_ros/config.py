@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from mono_depth.config import CloudConfig, Param, PipelineConfig, check_limits
+from mono_depth.config import CloudConfig, Param, PipelineConfig, ScanConfig, check_limits
 from mono_depth.display.colormap import COLORMAPS
 from mono_depth.errors import ConfigError
 
@@ -291,6 +291,7 @@ class NodeConfig(PipelineConfig):
     imu: ImuConfig = field(default_factory=ImuConfig)
     sensor_depth: SensorDepthConfig = field(default_factory=SensorDepthConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
+    scan: ScanConfig = field(default_factory=ScanConfig)
     color: ColorConfig = field(default_factory=ColorConfig)
     compressed_depth: CompressedDepthConfig = field(default_factory=CompressedDepthConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)

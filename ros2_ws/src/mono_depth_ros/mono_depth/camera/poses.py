@@ -180,3 +180,24 @@ def pose_from(
     ]
     T[:3, 3] = position_m
     return T
+
+
+def quaternion_of(
+    rotation: npt.NDArray[np.float64],
+) -> tuple[float, float, float, float]:
+    """Return x, y, z, w of a 3x3 rotation matrix.
+
+    Source: largest eigenvector of the matrix of I. Y. Bar-Itzhack, J. Guidance 23(6), 2000.
+    """
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
+    symmetric = np.array(
+        [
+            [xx - yy - zz, 0.0, 0.0, 0.0],
+            [yx + xy, yy - xx - zz, 0.0, 0.0],
+            [zx + xz, zy + yz, zz - xx - yy, 0.0],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    _, vectors = np.linalg.eigh(symmetric)  # reads the lower triangle
+    x, y, z, w = (float(value) for value in vectors[:, 3])
+    return (x, y, z, w) if w >= 0.0 else (-x, -y, -z, -w)

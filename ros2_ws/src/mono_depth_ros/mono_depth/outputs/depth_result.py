@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch.nn.functional import interpolate
 
+from mono_depth.camera.gravity import Vector
 from mono_depth.data import Intrinsics, MotionPoints, OutputKind, PlannerUse, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
 from mono_depth.outputs.upsampling import image_detail, resized, resized_unmixed
@@ -64,6 +65,8 @@ class DepthResult:
     completed: str = ""  # sensor_depth, sparse_points, motion or guess was; "" = nothing
     motion: MotionPoints | None = None  # what the way of the camera has shown, None = not asked
     image_problem: str = ""  # why the image shows little, "" = it is a usual one
+    gravity_camera: Vector | None = None  # (3,) gravity in the optical frame, None = not known
+    camera_height_m: float | None = None  # of the optical centre over the ground, None = not known
     stage_ms: Mapping[str, float] = field(default_factory=dict)  # by stage, see `StageTimes`
 
     @property

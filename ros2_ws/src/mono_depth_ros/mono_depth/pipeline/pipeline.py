@@ -8,9 +8,11 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from mono_depth.camera.gravity import Vector
 from mono_depth.config import PipelineConfig
 from mono_depth.data import Frame, Mask, MotionPoints, Prediction, ScaleStatus
 from mono_depth.engines.engine_report import EngineReport
@@ -29,6 +31,7 @@ from mono_depth.pipeline.stage_times import StageTimes
 from mono_depth.scale.held_scale import HeldScale, HeldScales, OutputForm
 from mono_depth.scale.kinds import to_relative
 from mono_depth.scale.scale_shift import METRIC_KINDS
+from mono_depth.scale.sources import height_m
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.system.gpu_errors import is_out_of_memory
 from mono_depth.system.gpu_turns import GPU_TURNS
@@ -190,6 +193,8 @@ class DepthPipeline:
             network_reasons=prediction.reasons,
             completed=completed,
             motion=motion,
+            gravity_camera=_gravity(frame),
+            camera_height_m=height_m(frame, config.scale) or None,
             stage_ms=times,
         )
 
@@ -369,6 +374,13 @@ def _dimmed(
     if clarity == 1.0:
         return confidence
     return clarity * (torch.ones_like(values) if confidence is None else confidence)
+
+
+def _gravity(frame: Frame) -> Vector | None:
+    """Return gravity in the optical frame; z of the odometry points up (REP 103)."""
+    if frame.gravity_camera is not None or frame.T_odom_camera is None:
+        return frame.gravity_camera
+    return np.asarray(-frame.T_odom_camera[2, :3], np.float64)
 
 
 def _limits(config: PipelineConfig) -> DepthLimits:

@@ -20,6 +20,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from mono_depth.camera.poses import quaternion_of
 from mono_depth.config import Param, check_limits
 from mono_depth.errors import MonoDepthError
 from mono_depth.synthetic.scene import SCENE_KINDS
@@ -184,7 +185,7 @@ class SyntheticCameraNode(GuardedNode):
         pose, twist = message.pose.pose, message.twist.twist
         pose.position.x, pose.position.y, pose.position.z = map(float, position)
         orientation = pose.orientation
-        orientation.x, orientation.y, orientation.z, orientation.w = quaternion(rotation)
+        orientation.x, orientation.y, orientation.z, orientation.w = quaternion_of(rotation)
         velocity = rotation.T @ (position - was_position) * self.config.rate_hz
         turn, _ = cv2.Rodrigues(was_rotation.T @ rotation)
         turn_rate = turn.reshape(3) * self.config.rate_hz
@@ -198,27 +199,6 @@ def to_and_fro(frames: list[StoredFrame]) -> Iterator[StoredFrame]:
     while True:
         yield from frames if len(frames) == 1 else frames[:-1]
         yield from frames[:0:-1]
-
-
-def quaternion(
-    rotation: npt.NDArray[np.float64],
-) -> tuple[float, float, float, float]:
-    """Return x, y, z, w of a 3x3 rotation matrix.
-
-    Source: largest eigenvector of the matrix of I. Y. Bar-Itzhack, J. Guidance 23(6), 2000.
-    """
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
-    symmetric = np.array(
-        [
-            [xx - yy - zz, 0.0, 0.0, 0.0],
-            [yx + xy, yy - xx - zz, 0.0, 0.0],
-            [zx + xz, zy + yz, zz - xx - yy, 0.0],
-            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
-        ]
-    )
-    _, vectors = np.linalg.eigh(symmetric)  # reads the lower triangle
-    x, y, z, w = (float(value) for value in vectors[:, 3])
-    return (x, y, z, w) if w >= 0.0 else (-x, -y, -z, -w)
 
 
 def _body_pose(

@@ -7,6 +7,7 @@ over its elements, 235 ms for one cloud.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import cv2
@@ -102,14 +103,33 @@ def encode_cloud(
         msg = PointCloud2()
         msg.data.frombytes(data)
     msg.header, msg.height, msg.width = header, height, width
-    msg.fields = [
-        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, name in enumerate(names)
-    ]
+    msg.fields = _fields(names)
     msg.point_step = point_step
     msg.row_step = point_step * width
     msg.is_dense = is_dense
     return msg
+
+
+def encode_heights(points: npt.NDArray[np.float32], header: Header) -> PointCloud2:
+    """Make a dense cloud with the field `height`, which Nav2's collision monitor reads.
+
+    Args:
+        points: (n, 4) float32, finite: x, y, z, height over the ground [m].
+        header: stamp and optical frame of the points.
+    """
+    msg = PointCloud2(header=header, height=1, width=len(points), is_dense=True)
+    msg.fields = _fields(("x", "y", "z", "height"))
+    msg.point_step = 4 * points.itemsize
+    msg.row_step = msg.point_step * len(points)
+    msg.data.frombytes(_bytes(points))
+    return msg
+
+
+def _fields(names: Sequence[str]) -> list[PointField]:
+    return [
+        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+        for i, name in enumerate(names)
+    ]
 
 
 def encode_compressed_depth(

@@ -67,6 +67,7 @@ class NodeState:
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
     image_doubt: str = ""  # why depth may be wrong although images can be read, "" = no reason
     unended_jpegs: int = 0  # images that were whole but for the marker of their end
+    robot_silence: str = ""  # why scan or obstacles are not published, "" = they are, or unwanted
     clock_problem: str = ""  # why the latency is unknown, "" = it is known
     pose_problem: str = ""  # why the camera's pose is unknown, "" = it is known
     gravity: ImuGravity | None = None  # None = no IMU is used
@@ -129,6 +130,8 @@ def _judge_stream(state: NodeState) -> tuple[bytes, str]:
         age = f"no image on {state.image_topic} for {stats.silent_s:.0f} s"
         why = _reason_of(state, "image") or f"see `ros2 topic info -v {state.image_topic}`"
         return DiagnosticStatus.WARN, f"{age}; {why}"
+    if state.robot_silence:
+        return DiagnosticStatus.ERROR, f"no scan and no obstacles: {state.robot_silence}"
     skipped = stats.skipped - stats.idle - state.skipped_before
     if skipped > 0:
         return DiagnosticStatus.WARN, f"{skipped} frames skipped, the last: {stats.last_skip}"
@@ -212,6 +215,7 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         "completed": state.completed,
         "image_doubt": state.image_doubt,
         **({"jpegs_without_end": state.unended_jpegs} if state.unended_jpegs else {}),
+        "robot_silence": state.robot_silence,
         "clock_problem": state.clock_problem,
         "pose_problem": state.pose_problem,
         "frame_problem": state.frame_problem,

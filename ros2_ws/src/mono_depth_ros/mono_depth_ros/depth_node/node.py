@@ -334,6 +334,7 @@ class DepthNode(GuardedNode, LifecycleNode):
             completed="" if self._stream is None else self._stream.completed,
             image_doubt="" if self._stream is None else self._stream.image_doubt,
             unended_jpegs=0 if self._stream is None else self._stream.unended_jpegs,
+            robot_silence="" if self._stream is None else self._stream.robot_silence,
             clock_problem=self._clock_problem(),
             pose_problem="" if self._stream is None else self._stream.poses.problem,
             sensor_depth=None if self._stream is None else self._stream.sensor_depth.report(),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from geometry_msgs.msg import TransformStamped
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from mono_depth.data import Intrinsics
@@ -23,11 +24,13 @@ from mono_depth.outputs.point_cloud import CloudBuilder
 from mono_depth_ros.codec import encode
 from mono_depth_ros.codec.camera_info import camera_info_from
 from mono_depth_ros.config import ColorConfig, NodeConfig
+from mono_depth_ros.depth_node.robot_outputs import ROBOT_TOPICS, RobotOutputs
 from mono_depth_ros.rclpy_support.qos import output_qos, overridable, publisher_events
 
 # Topic under the node's name -> message type, in the order of publishing: what a robot steers
 # by goes out first.
 TOPICS: dict[str, type] = {
+    **ROBOT_TOPICS,
     "depth/camera_info": CameraInfo,
     "depth/image": Image,
     "points": PointCloud2,
@@ -77,7 +80,12 @@ class DepthPublishers:
         self._display_range = DisplayRange()
         self._info: tuple[Intrinsics, CameraInfo] | None = None  # of the newest frame
         self._cloud: PointCloud2 | None = None  # the newest one published
+        self._robot = RobotOutputs(node)
         self._encoders: dict[str, Callable[[HostResult, Header, NodeConfig], Any]] = {
+            "level_frame": self._level_frame,
+            "scan": self._scan,
+            "points_obstacles": self._obstacles,
+            "points_clearing": self._clearing,
             "depth/camera_info": self._camera_info,
             "depth/image": self._depth,
             "points": self._points,
@@ -106,6 +114,10 @@ class DepthPublishers:
             Time of each output to encode and publish [ms].
         """
         spent_ms: dict[str, float] = {}
+        if steers_a_robot(wanted):
+            start_s = time.perf_counter()
+            self._robot.begin(host.result, config)
+            spent_ms["robot_view"] = (time.perf_counter() - start_s) * 1e3
         for name in wanted:
             start_s = time.perf_counter()
             message = self._encoders[name](host, header, config)
@@ -114,14 +126,35 @@ class DepthPublishers:
                 spent_ms[name] = (time.perf_counter() - start_s) * 1e3
         return spent_ms
 
+    @property
+    def silence(self) -> str:
+        """Why scan or obstacles of the newest frame they were wanted of are missing, "" = not."""
+        return self._robot.silence
+
     def reset(self) -> None:
         """Forget what images of earlier frames looked like."""
+        self._robot.reset()
         self._display_range = DisplayRange()
 
     def destroy(self, node: LifecycleNode) -> None:
         """Remove every publisher from the node."""
+        self._robot.destroy(node)
         for publisher in self._publishers.values():
             node.destroy_lifecycle_publisher(publisher)
+
+    def _level_frame(
+        self, host: HostResult, header: Header, config: NodeConfig
+    ) -> TransformStamped | None:
+        return self._robot.level_frame(host.result, header, config)
+
+    def _scan(self, host: HostResult, header: Header, config: NodeConfig) -> LaserScan | None:
+        return self._robot.scan(host.result, header, config)
+
+    def _obstacles(self, host: HostResult, header: Header, _: NodeConfig) -> PointCloud2 | None:
+        return self._robot.obstacles(host.result, header)
+
+    def _clearing(self, host: HostResult, header: Header, _: NodeConfig) -> PointCloud2 | None:
+        return self._robot.clearing(host.result, header)
 
     def _camera_info(self, host: HostResult, header: Header, _: NodeConfig) -> CameraInfo | None:
         intrinsics = host.result.intrinsics
@@ -187,6 +220,11 @@ class DepthPublishers:
         if host.hole_reasons is None:
             return None
         return encode.encode_rgb(tint_holes(host.result.rgb, host.hole_reasons), header)
+
+
+def steers_a_robot(topics: Iterable[str]) -> bool:
+    """Tell whether any of these topics is one that a planner takes silence of for a fault."""
+    return any(topic in ROBOT_TOPICS for topic in topics)
 
 
 def _shown_range(seen: tuple[float, float], color: ColorConfig) -> tuple[float, float]:

@@ -31,7 +31,7 @@ from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.frame_reader import FrameReader
 from mono_depth_ros.depth_node.frame_stats import FrameStats
 from mono_depth_ros.depth_node.image_clock import ImageClock
-from mono_depth_ros.depth_node.publishers import DepthPublishers, HostResult
+from mono_depth_ros.depth_node.publishers import DepthPublishers, HostResult, steers_a_robot
 from mono_depth_ros.depth_node.scale_topic import ScaleReporter
 from mono_depth_ros.depth_node.snapshot_service import SnapshotService
 from mono_depth_ros.rclpy_support.throttle import Throttle
@@ -127,6 +127,7 @@ class DepthStream:
         self.motion: MotionPoints | None = None  # of the newest frame
         self.temporal_mode = self.temporal_doubt = self.completed = ""  # of the newest frame
         self._image_problem = ""
+        self.robot_silence = ""  # why scan or obstacles are missing, "" = they are not, or unwanted
         self._back_off = BackOff()
         self._last_failure = ""
         self._worker: LatestWorker[_Arrival] = LatestWorker(
@@ -262,7 +263,7 @@ class DepthStream:
     def _process(self, arrival: _Arrival) -> None:
         msg, wanted = arrival.msg, self._outputs.wanted()
         if not wanted and not self._snapshots.is_wanted:
-            self._skipped_since = True
+            self._skipped_since, self.robot_silence = True, ""
             self.stats.on_skipped("", idle=True)
             return
         config = self._config()
@@ -284,6 +285,7 @@ class DepthStream:
             host = HostResult(result)
             publish_ms = self._published(host, msg.header, config, wanted)
         total_ms = (time.perf_counter() - start_s) * 1e3
+        self.robot_silence = self._outputs.silence if steers_a_robot(wanted) else ""
 
         self._tell_scale(result.scale)
         self.temporal_mode, self.completed = result.temporal, result.completed
@@ -295,6 +297,7 @@ class DepthStream:
         if not publish_ms and not self._snapshots.is_wanted:
             reason = f"{self._pipeline.model.name} completes no depth"
             reason = reason if result.scale.is_metric else result.scale.reason
+            reason = self.robot_silence or reason
             raise FrameError(f"nothing to publish on {', '.join(wanted)}: {reason}")
         depth_m = host.depth_m if "depth/image" in wanted else None
         latency_ms = self.image_clock.latency_s(frame.stamp_ns) * 1e3
@@ -375,6 +378,8 @@ class DepthStream:
 
     def _skip(self, log_line: str, reason: str) -> None:
         self._skipped_since = True
+        if steers_a_robot(self._outputs.wanted()):
+            self.robot_silence = reason
         self.stats.on_skipped(reason)
         if self._throttle.is_due(reason):
             self._logger.warning(log_line)

@@ -15,7 +15,7 @@ from mono_depth.messages.frame_names import frame_name
 from mono_depth_ros.sensors.camera_poses import FrameTree
 
 BODY = "body"  # value of frames.optical_frame: the frame of the images is that of a body
-_OPTICAL_IN_BODY = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # REP 103
+OPTICAL_IN_BODY = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # REP 103
 
 _TOLD_AFTER = 8  # images in a row that seem to look at the zenith
 _CLEARED_AFTER = 8  # images in a row that do not
@@ -88,7 +88,7 @@ class OpticalFrame:
         turned = f"{camera_frame} turned to optical"
         if self._looked_up != camera_frame:
             T = np.eye(4)
-            T[:3, :3] = _OPTICAL_IN_BODY
+            T[:3, :3] = OPTICAL_IN_BODY
             self._tree.add_static(turned, camera_frame, T)
             self._looked_up = camera_frame
         return turned

@@ -45,6 +45,7 @@ NODE = (
     "sensors",
     "cameras",
     "recorder",
+    "autopilot",
     "depth_node",
     "bench",
     "demo",

@@ -12,11 +12,12 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from mono_depth.camera.poses import quaternion_of
 from mono_depth.errors import ConfigError
 from mono_depth.messages.decode_image import decode_depth, decode_image
 from mono_depth_ros.cameras import synthetic_cache
 from mono_depth_ros.cameras.synthetic_cache import SyntheticScene, load_or_render
-from mono_depth_ros.cameras.synthetic_camera import SyntheticCameraNode, quaternion, to_and_fro
+from mono_depth_ros.cameras.synthetic_camera import SyntheticCameraNode, to_and_fro
 
 pytestmark = pytest.mark.ros
 
@@ -245,7 +246,7 @@ def test_quaternion_of_turns_about_the_vertical(quarter_turns):
     matrix = np.array(
         [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]]
     )
-    np.testing.assert_allclose(rotation(*quaternion(matrix)), matrix, atol=1e-12)
-    x, y, z, w = quaternion(matrix)
+    np.testing.assert_allclose(rotation(*quaternion_of(matrix)), matrix, atol=1e-12)
+    x, y, z, w = quaternion_of(matrix)
     assert (x, y) == pytest.approx((0.0, 0.0))
     assert np.hypot(z, w) == pytest.approx(1.0)

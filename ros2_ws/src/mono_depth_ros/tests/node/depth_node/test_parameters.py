@@ -52,8 +52,10 @@ DEPTH_M = GREY / 25  # 4.0 to 4.76 m
 # tests/library/pipeline/test_completion.py, that of level_ground one that is guided:
 # tests/library/pipeline/test_guided.py;
 # those of sensor_depth, imu and frames in test_sensor_depth.py, test_imu.py, test_optical_frame.py,
-# that of the watchdog in test_recovery.py.
+# that of the watchdog in test_recovery.py; those of scan in tests/library/outputs/test_scan.py and
+# test_obstacle_points.py.
 PROVED: set[str] = {
+    *(name for name in DEFAULTS if name.startswith("scan.")),
     "frames.optical_frame",
     "imu.camera_in_imu",
     "imu.enabled",

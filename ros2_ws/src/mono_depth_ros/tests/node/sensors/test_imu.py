@@ -13,14 +13,13 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.time import Time
 from sensor_msgs.msg import Imu
 
-from mono_depth.camera.poses import rotation
+from mono_depth.camera.poses import quaternion_of, rotation
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, OutputKind, Prediction
 from mono_depth.errors import ConfigError
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.synthetic.camera import SyntheticCamera
 from mono_depth.synthetic.trajectory import OPTICAL_IN_BODY
-from mono_depth_ros.cameras.synthetic_camera import quaternion
 from mono_depth_ros.sensors.camera_poses import CameraPoses, FrameTree, parse_rotation
 from mono_depth_ros.sensors.imu_gravity import ImuGravity
 
@@ -56,7 +55,7 @@ def imu(
         message.orientation.w = 0.0
     else:
         q = message.orientation
-        q.x, q.y, q.z, q.w = quaternion(orientation)
+        q.x, q.y, q.z, q.w = quaternion_of(orientation)
     return message
 
 
@@ -128,7 +127,7 @@ def test_the_tree_of_frames_tells_how_the_imu_is_mounted():
         link = TransformStamped(child_frame_id=child)
         link.header.frame_id = parent
         turn = link.transform.rotation
-        turn.x, turn.y, turn.z, turn.w = quaternion(matrix)
+        turn.x, turn.y, turn.z, turn.w = quaternion_of(matrix)
         poses.on_transforms([link], static=True)
     gravity = ImuGravity(poses.tree, None)
     for i in range(51):

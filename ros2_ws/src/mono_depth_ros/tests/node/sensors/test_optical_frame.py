@@ -13,9 +13,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import Imu, PointCloud2
 from std_msgs.msg import Header
 
-from mono_depth.camera.poses import rotation
+from mono_depth.camera.poses import quaternion_of, rotation
 from mono_depth.synthetic.trajectory import OPTICAL_IN_BODY
-from mono_depth_ros.cameras.synthetic_camera import quaternion
 from mono_depth_ros.codec import encode
 from mono_depth_ros.sensors.camera_geometry import CameraGeometry, Geometry
 from mono_depth_ros.sensors.camera_poses import CameraPoses, parse_pose, parse_rotation
@@ -39,7 +38,7 @@ def link(parent: str, child: str, matrix: np.ndarray, *, up_m: float = 0.0) -> T
     made = TransformStamped(header=header(1.0, parent), child_frame_id=child)
     made.transform.translation.z = up_m
     turn = made.transform.rotation
-    turn.x, turn.y, turn.z, turn.w = quaternion(matrix)
+    turn.x, turn.y, turn.z, turn.w = quaternion_of(matrix)
     return made
 
 
@@ -92,7 +91,7 @@ class Robot:
                 pose = Odometry(header=header(at_s, "odom"), child_frame_id="base_link")
                 pose.pose.pose.position.x = 0.04 * i
                 q = pose.pose.pose.orientation
-                q.x, q.y, q.z, q.w = quaternion(tilt)
+                q.x, q.y, q.z, q.w = quaternion_of(tilt)
                 self.poses.on_odometry(pose)
             if cloud:
                 self.points.on_cloud(wall(header(at_s, cloud)))

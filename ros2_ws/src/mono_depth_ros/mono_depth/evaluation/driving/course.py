@@ -1,0 +1,156 @@
+"""Where to drive: a scene, a start and a goal with something between them, perhaps a person."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mono_depth.errors import ConfigError
+from mono_depth.evaluation.driving.costmap import FREE, LETHAL, Grid
+from mono_depth.evaluation.driving.planner import Plan, plan
+from mono_depth.evaluation.driving.readings import PlanePose
+from mono_depth.evaluation.driving.robot import Body
+from mono_depth.synthetic.arrays import F64
+from mono_depth.synthetic.builder import Builder
+from mono_depth.synthetic.furniture import person
+from mono_depth.synthetic.materials import MaterialTable
+from mono_depth.synthetic.movers import Mover
+from mono_depth.synthetic.scene import Scene
+from mono_depth.synthetic.scenes import make_scene
+
+KINDS = ("room", "office", "corridor", "warehouse")
+_MAP_SIZE = 384  # of shadows: what a small camera can tell
+_CELL_M = 0.1
+_WIDE_M = 0.15  # more than the body needs, all along the way
+_BLOCKED_M = 0.05  # of clearance on the straight line: who does not look hits it
+_LENGTHS_M = (2.5, 9.0)
+_TRIES = 60
+_PERSON_RADIUS_M = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteppingIn(Mover):
+    """A person who waits beside the way, steps onto it, stays, and goes on."""
+
+    begins_s: float
+    stays_s: float = 4.0
+
+    def pose(self, time_s: float) -> tuple[F64, float]:
+        """Return position on the floor (2,) and yaw."""
+        start, end = np.array(self.start_m), np.array(self.end_m)
+        way = end - start
+        yaw = math.atan2(way[1], way[0])
+        needs_s = float(np.hypot(*way)) / self.speed_m_s
+        gone_s = time_s - self.begins_s
+        if gone_s > needs_s:  # stands at the end, then goes back
+            gone_s = max(needs_s - max(gone_s - needs_s - self.stays_s, 0.0), 0.0)
+        return start + way * (min(max(gone_s, 0.0), needs_s) / needs_s), yaw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """A drive to be done."""
+
+    kind: str
+    seed: int
+    scene: Scene  # what is seen: what stands still, and the person, if there is one
+    still: Scene  # without the person
+    start: PlanePose
+    goal_m: F64  # (2,)
+    shortest_m: float  # a way for who knows the scene
+    person: SteppingIn | None = None
+
+    def clearance_m(self, place: PlanePose, body: Body, time_s: float) -> float:
+        """Return the free distance from the middle of the robot to what it could hit."""
+        points = np.array([[place.x_m, place.y_m, 0.2]])
+        still = _clearance(self.still, points, body)[0]
+        if self.person is None:
+            return float(still)
+        at, _ = self.person.pose(time_s)
+        gap = math.dist(at, (place.x_m, place.y_m)) - _PERSON_RADIUS_M
+        return float(min(still, gap))
+
+
+def make_course(kind: str, seed: int, body: Body) -> Course:
+    """Return the course of a seed: always the same one.
+
+    Raises:
+        ConfigError: no such kind, or the scene has no way that is long enough.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"a drive through a {kind!r} is not one of {', '.join(KINDS)}")
+    number = KINDS.index(kind)
+    scene = make_scene(kind, np.random.default_rng([seed, number, 0]), _MAP_SIZE)
+    scene = replace(scene, movers=())
+    rng = np.random.default_rng([seed, number, 1])
+    grid = Grid.around(scene.low_m, scene.high_m, _CELL_M)
+    cells = np.argwhere(np.ones((grid.rows, grid.columns), bool))
+    places = np.c_[grid.centers(cells), np.full(len(cells), 0.2)]
+    gaps = _clearance(scene, places, body).reshape(grid.rows, grid.columns)
+    costs = np.where(gaps < body.radius_m + _WIDE_M, LETHAL, FREE).astype(np.uint8)
+    open_cells = np.argwhere(gaps > body.radius_m + _WIDE_M + 0.1)
+    if len(open_cells) < 2:
+        raise ConfigError(f"{kind} {seed} has no room to drive")
+    best: tuple[float, F64, F64, Plan] | None = None
+    for _ in range(_TRIES):
+        pair = open_cells[rng.choice(len(open_cells), 2, replace=False)]
+        start, goal = grid.centers(pair)
+        straight_m = math.dist(start, goal)
+        if not _LENGTHS_M[0] <= straight_m <= _LENGTHS_M[1]:
+            continue
+        blocked = _straight_gap(scene, start, goal, body) < _BLOCKED_M
+        found = plan(costs, grid, start, goal, 0.0)
+        if not found.reaches or found.length_m > 2.0 * _LENGTHS_M[1]:
+            continue
+        merit = (10.0 if blocked else 0.0) - abs(found.length_m - 5.0)
+        if best is None or merit > best[0]:
+            best = merit, start, goal, found
+    if best is None:
+        raise ConfigError(f"{kind} {seed} has no way of {_LENGTHS_M[0]} to {_LENGTHS_M[1]} m")
+    _, start, goal, found = best
+    ahead = found.way_m[min(5, len(found.way_m) - 1)] - start
+    return Course(
+        kind=kind,
+        seed=seed,
+        scene=scene,
+        still=scene,
+        start=PlanePose(
+            x_m=float(start[0]), y_m=float(start[1]), yaw_rad=math.atan2(ahead[1], ahead[0])
+        ),
+        goal_m=goal,
+        shortest_m=found.length_m,
+    )
+
+
+def with_person(course: Course, onto_m: F64, from_m: F64, begins_s: float) -> Course:
+    """Return the course with a person who steps from one place onto another."""
+    b = Builder(np.random.default_rng([course.seed, 7]))
+    b.materials = list(course.still.materials.materials)
+    swing, pivot = person(b.frame())
+    body = b.table(b.rows, 0)
+    stepping = SteppingIn(
+        body=body,
+        swing_rad=np.array(swing),
+        pivot_z_m=np.array(pivot),
+        start_m=(float(from_m[0]), float(from_m[1])),
+        end_m=(float(onto_m[0]), float(onto_m[1])),
+        speed_m_s=0.8,
+        begins_s=begins_s,
+    )
+    table = MaterialTable(b.materials)
+    scene = replace(course.still, movers=(stepping,), materials=table)
+    return replace(course, scene=scene, person=stepping)
+
+
+def _clearance(scene: Scene, points_m: F64, body: Body) -> F64:
+    band = (body.ground_clearance_m, body.height_m)
+    parts = np.array_split(points_m, max(1, len(points_m) // 4000))
+    return np.concatenate([scene.clearance_m(part, band) for part in parts])
+
+
+def _straight_gap(scene: Scene, start: F64, goal: F64, body: Body) -> float:
+    shares = np.linspace(0.0, 1.0, 60)[:, None]
+    line = start + (goal - start) * shares
+    return float(_clearance(scene, np.c_[line, np.full(60, 0.2)], body).min())

@@ -1,0 +1,161 @@
+"""What the robot sees: the scan of exact depth, of the product's depth, or of no depth at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from mono_depth.camera.level import level_rotation
+from mono_depth.config import PipelineConfig, ScanConfig
+from mono_depth.data import Frame, Intrinsics
+from mono_depth.errors import FrameError
+from mono_depth.evaluation.driving.readings import LaserReading
+from mono_depth.outputs.obstacle_faults import fault_of
+from mono_depth.outputs.obstacle_view import obstacle_view_of
+from mono_depth.outputs.robot_view import RobotViews
+from mono_depth.outputs.scan import Scan, scan_from
+from mono_depth.pipeline.build import build_pipeline
+from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.synthetic.arrays import F64
+from mono_depth.synthetic.render import Rendered
+from mono_depth.synthetic.sensor import SensorEffects, auto_gain
+
+_BLIND_M = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One image of the robot's camera and what is known with it."""
+
+    image: Rendered
+    intrinsics: Intrinsics
+    T_odom_camera: F64  # (4, 4) as odometry says it
+    camera_height_m: float
+    time_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """A scan, or why there is none."""
+
+    reading: LaserReading | None
+    silence: str = ""
+
+
+class Sense(Protocol):
+    """Makes scans of images."""
+
+    name: str
+
+    def see(self, view: View) -> Sight:
+        """Return the scan of a view."""
+
+    def reset(self) -> None:
+        """Forget earlier views: another drive begins."""
+
+
+class DepthSense:
+    """Scans a depth map that needs no network: the exact one, or the same depth everywhere."""
+
+    def __init__(self, name: str, config: ScanConfig, *, is_blind: bool = False) -> None:
+        self.name, self._config, self._is_blind = name, config, is_blind
+
+    def reset(self) -> None:
+        """Do nothing: each view stands for itself."""
+
+    def see(self, view: View) -> Sight:
+        """Return the scan of exact depth, or of depth that is 4 m wherever one looks."""
+        depth_m = view.image.depth_m
+        if self._is_blind:
+            depth_m = np.full_like(depth_m, _BLIND_M)
+        turn = level_rotation(_gravity(view.T_odom_camera))
+        if turn is None:
+            return Sight(reading=None, silence="the camera looks straight down or up")
+        seen = obstacle_view_of(
+            torch.from_numpy(depth_m),
+            None,
+            view.intrinsics,
+            turn,
+            view.camera_height_m,
+            self._config,
+        )
+        fault = fault_of(seen)
+        if fault:
+            return Sight(reading=None, silence=fault)
+        return Sight(reading=_reading(scan_from(seen), view))
+
+
+class ProductSense:
+    """Scans what the pipeline makes of the image, with odometry, as the node does."""
+
+    def __init__(
+        self, name: str, config: PipelineConfig, scan: ScanConfig, *, knows_height: bool
+    ) -> None:
+        """Load the network.
+
+        Args:
+            name: of this sense in tables.
+            config: of the pipeline.
+            scan: of the scan.
+            knows_height: the camera's height over the floor is told, as by TF.
+        """
+        self.name, self._config, self._scan = name, config, scan
+        self._knows_height = knows_height
+        self._pipeline: DepthPipeline = build_pipeline(config)
+        self._views = RobotViews()
+        self._effects = SensorEffects()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last drive; the first view sets the exposure."""
+        self._pipeline.reset()
+        self._views.reset()
+        self._gain: float | None = None
+        self._count = 0
+
+    def see(self, view: View) -> Sight:
+        """Return the scan that the node would publish, or why it would be silent."""
+        linear = view.image.rgb_linear
+        self._gain = auto_gain(linear) if self._gain is None else self._gain
+        self._count += 1
+        rng = np.random.default_rng([11, self._count])
+        frame = Frame(
+            rgb=self._effects.apply(linear, rng, self._gain),
+            stamp_ns=round(view.time_s * 1e9),
+            frame_id="camera_optical_frame",
+            intrinsics=view.intrinsics,
+            T_odom_camera=view.T_odom_camera,
+            gravity_camera=_gravity(view.T_odom_camera),
+            camera_height_m=view.camera_height_m if self._knows_height else None,
+        )
+        try:
+            result = self._pipeline.process(frame)
+        except FrameError as error:
+            return Sight(reading=None, silence=str(error))
+        robot = self._views.of(result, self._scan)
+        if isinstance(robot, str):
+            return Sight(reading=None, silence=robot)
+        if robot.silence:
+            return Sight(reading=None, silence=robot.silence)
+        if robot.scan is None:
+            return Sight(reading=None, silence="nothing is seen that may mark, and none may clear")
+        return Sight(reading=_reading(robot.scan, view))
+
+
+def _gravity(T_odom_camera: F64) -> F64:
+    return np.asarray(T_odom_camera[:3, :3].T @ np.array([0.0, 0.0, -1.0]))
+
+
+def _reading(scan: Scan, view: View) -> LaserReading:
+    angles = scan.bearings.first_rad + scan.bearings.step_rad * np.arange(scan.bearings.count)
+    return LaserReading(
+        bearings_rad=angles,
+        ranges_m=scan.ranges_m.cpu().numpy().astype(np.float64),
+        range_min_m=scan.range_min_m,
+        range_max_m=scan.range_max_m,
+        stamp_s=view.time_s,
+        height_m=view.camera_height_m,
+    )

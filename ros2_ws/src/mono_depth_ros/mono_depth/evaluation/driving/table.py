@@ -1,0 +1,67 @@
+"""What many drives came to, by kind of scene and by sense."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from mono_depth.evaluation.driving.drive import Drive
+
+_HEAD = "| scene | depth | drives | arrived | hit | stuck | mean speed [m/s] | silent |\n"
+_RULE = "|---|---|--:|--:|--:|--:|--:|--:|\n"
+
+
+def row_of(drives: Sequence[Drive]) -> dict[str, Any]:
+    """Return the figures of drives of one sense; rates and speeds are of all of them."""
+    steps = sum(len(item.steps) for item in drives)
+    silent = sum(bool(step.silence) for item in drives for step in item.steps)
+    arrived = [item for item in drives if item.arrived]
+    return {
+        "drives": len(drives),
+        "arrived": len(arrived),
+        "hit": sum(item.hit for item in drives),
+        "stuck": sum(item.outcome == "stuck" for item in drives),
+        "mean_speed_mps": _mean([item.mean_speed_mps for item in arrived]),
+        "silent": silent / max(steps, 1),
+        "silences": dict(sum((item.silences for item in drives), Counter()).most_common(5)),
+    }
+
+
+def table(drives: Sequence[Drive]) -> str:
+    """Return a table in Markdown: each kind of scene and all of them, each sense."""
+    senses = list(dict.fromkeys(item.sense for item in drives))
+    kinds = list(dict.fromkeys(item.course.kind for item in drives))
+    lines = [_HEAD, _RULE]
+    for kind in [*kinds, "all"]:
+        for sense in senses:
+            chosen = [
+                item for item in drives if item.sense == sense and kind in ("all", item.course.kind)
+            ]
+            if chosen:
+                row = row_of(chosen)
+                lines.append(
+                    f"| {kind} | {sense} | {row['drives']} | {row['arrived']} | {row['hit']} | "
+                    f"{row['stuck']} | {row['mean_speed_mps']:.2f} | {100 * row['silent']:.0f} % |\n"
+                )
+    return "".join(lines)
+
+
+def details(driven: Drive) -> dict[str, Any]:
+    """Return what one drive came to."""
+    return {
+        "kind": driven.course.kind,
+        "seed": driven.course.seed,
+        "depth": driven.sense,
+        "outcome": driven.outcome,
+        "time_s": round(driven.time_s, 2),
+        "way_m": round(driven.length_m, 2),
+        "shortest_m": round(driven.course.shortest_m, 2),
+        "mean_speed_mps": round(driven.mean_speed_mps, 3),
+        "least_clearance_m": round(min(step.clearance_m for step in driven.steps), 3),
+        "silences": dict(driven.silences),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
