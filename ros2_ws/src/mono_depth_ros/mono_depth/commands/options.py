@@ -16,6 +16,7 @@ import yaml
 from mono_depth.config import PipelineConfig, ScaleConfig, declared, flatten, updated
 from mono_depth.errors import ConfigError
 from mono_depth.recordings.formats import FORMATS
+from mono_depth.recordings.input_names import INPUTS
 
 if TYPE_CHECKING:
     from mono_depth.recordings.sequence import FrameSequence
@@ -125,6 +126,17 @@ def add_scale_option(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="source of the scale, as scale.source of the node; or truth: one scale and shift of "
         "the output fitted to the recording, for networks without metres (default: auto)",
+    )
+
+
+def add_use_option(parser: argparse.ArgumentParser, default: tuple[str, ...]) -> None:
+    """Add which inputs of a recording the pipeline gets."""
+    parser.add_argument(
+        "--use",
+        default=",".join(default),
+        metavar="INPUTS",
+        help="what the pipeline gets beside images and camera, if the recording has it, by commas: "
+        f"{', '.join(INPUTS)}, or all, or none (default: %(default)s)",
     )
 
 
