@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from mono_depth import __version__
+from mono_depth.commands import batch as batch_cli
 from mono_depth.commands import bench as bench_cli
 from mono_depth.commands import calibrate as calibrate_cli
 from mono_depth.commands import engine as engine_cli
@@ -19,6 +20,7 @@ from mono_depth.errors import MonoDepthError
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
 _COMMANDS = (
     run_cli.add_command,
+    batch_cli.add_command,
     models_cli.add_command,
     bench_cli.add_command,
     engine_cli.add_command,

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 BY_TRUTH = "truth"
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, engine_option: str = "--engine") -> None:
     """Add what chooses the network and where it runs."""
     parser.add_argument("--model", default="auto", help="entry of the registry (default: auto)")
     parser.add_argument("--registry", default="", help="file of further registry entries")
     parser.add_argument("--weights-dir", default="", help="folder of weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    for name in ("engine", "precision"):
+    for name, option in (("engine", engine_option), ("precision", "--precision")):
         param = declared(PipelineConfig)[name]
         choices = ", ".join(param.choices)
-        parser.add_argument(f"--{name}", default="auto", choices=param.choices, help=choices)
+        parser.add_argument(option, dest=name, default="auto", choices=param.choices, help=choices)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = one for each core")
     parser.add_argument(
         "--input-size", type=int, default=0, help="short side of the input [pixels]"

@@ -16,7 +16,7 @@ from mono_depth.runs.output_folder import ACCOUNT_FILE, OutputFolder, read_accou
 
 _MOST_DEATHS = 2  # of workers: the item is what kills them
 
-Progress = Callable[[Account], None]  # is told after each item
+Progress = Callable[[str, str], None]  # is told the name of each item, and why it failed
 
 
 def batch(
@@ -56,15 +56,14 @@ def batch(
                 waiting.append(item)
         reused = {item.name for item in found.items} - {item.name for item in waiting}
         if waiting:
-            _work(waiting, table, make_crew(), workers, lambda: _told(account, progress))
+            _work(waiting, table, make_crew(), workers, progress or _silent)
         _count(account, found, table, reused)
         folder.write_json(ACCOUNT_FILE, _summary(account, found, table))
     return account
 
 
-def _told(account: Account, progress: Progress | None) -> None:
-    if progress is not None:
-        progress(account)
+def _silent(name: str, reason: str) -> None:
+    """Tell nobody."""
 
 
 def _is_over(job: Job, folder: Path, *, again: bool) -> bool:
@@ -80,7 +79,7 @@ def _work(
     table: JobTable,
     crew: Crew,
     workers: int,
-    tell: Callable[[], None],
+    tell: Progress,
 ) -> None:
     """Keep workers busy; one that dies is replaced, and its item goes to another one, once."""
     deaths: dict[str, int] = {}
@@ -96,7 +95,7 @@ def _work(
                 waiting.appendleft(item)
             else:
                 table.set(item.name, _job_of(outcome, deaths[item.name]))
-                tell()
+                tell(item.name, table[item.name].reason)
             if waiting:
                 _start(crew, crew.hire() if outcome.has_died else worker, waiting, busy, table)
     finally:
