@@ -15,12 +15,14 @@ from mono_depth.commands import engine as engine_cli
 from mono_depth.commands import eval as eval_cli
 from mono_depth.commands import models as models_cli
 from mono_depth.commands import run as run_cli
+from mono_depth.commands import space as space_cli
 from mono_depth.errors import MonoDepthError
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
 _COMMANDS = (
     run_cli.add_command,
     batch_cli.add_command,
+    space_cli.add_command,
     models_cli.add_command,
     bench_cli.add_command,
     engine_cli.add_command,

@@ -80,9 +80,7 @@ def _of_plane(name: str, plane: Plane | None, what: str, sigmas: Deviations) -> 
 
 def _room_height(room: Room, sigmas: Deviations) -> Figure:
     missing = [
-        what
-        for what, plane in (("floor", room.floor), ("ceiling", room.ceiling))
-        if plane is None
+        what for what, plane in (("floor", room.floor), ("ceiling", room.ceiling)) if plane is None
     ]
     if room.floor is None or room.ceiling is None:
         return not_seen("room height", f"no {' and no '.join(missing)} in view")

@@ -154,9 +154,7 @@ def _wall(surface: Surface, cosine: F64, direction: F64) -> Plane | None:
     return None
 
 
-def _free_floor(
-    surface: Surface, heights: F64, cosine: F64, room: Room
-) -> tuple[float, F64]:
+def _free_floor(surface: Surface, heights: F64, cosine: F64, room: Room) -> tuple[float, F64]:
     """Return the area of the floor that is seen, and its points from above."""
     if room.floor is None:
         return np.nan, np.empty((0, 2))

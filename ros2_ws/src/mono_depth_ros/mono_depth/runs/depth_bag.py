@@ -45,6 +45,7 @@ class DepthBag:
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
+        self._is_open = True
         self._connections = {
             name: self._writer.add_connection(name, kind, typestore=self._store)
             for name, kind in _TOPICS.items()
@@ -84,8 +85,10 @@ class DepthBag:
             self._write("/tf", at_ns, self._transform(frame))
 
     def close(self) -> None:
-        """Finish the bag."""
-        self._writer.close()
+        """Finish the bag; once is enough."""
+        if self._is_open:
+            self._is_open = False
+            self._writer.close()
 
     def _write(self, topic: str, at_ns: int, message: Any) -> None:  # noqa: ANN401
         data = self._store.serialize_cdr(message, _TOPICS[topic])

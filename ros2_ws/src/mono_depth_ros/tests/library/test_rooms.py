@@ -32,6 +32,7 @@ LIBRARY = (
     "scale",
     "training",
     "pipeline",
+    "report",
     "bench",
     "evaluation",
     "runs",
