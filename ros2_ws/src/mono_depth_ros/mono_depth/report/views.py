@@ -31,13 +31,6 @@ class Views:
     scale: ScaleStatus  # of the last of them
     is_measured: bool  # the depth is that of a sensor
 
-    def deviations(self) -> Deviations:
-        """Return how wrong the depth may be."""
-        sigma = self.scale.sigma_rel
-        known = math.isfinite(sigma) and sigma > 0.0
-        shape = _MEASURED_SHAPE_SIGMA if self.is_measured else SHAPE_SIGMA
-        return Deviations(scale_rel=sigma if known else UNTOLD_SCALE_SIGMA, shape_rel=shape)
-
     def report(
         self, *, known: KnownLength | None = None, measured: Sequence[tuple[Pixel, Pixel]] = ()
     ) -> SpaceReport:
@@ -49,11 +42,24 @@ class Views:
         """
         return space_report(
             self.views,
-            self.deviations(),
+            deviations_of(self.scale, is_measured=self.is_measured),
             scale_source=f"{self.scale.source} ({self.scale.state})",
             known=known,
             measured=measured,
         )
+
+
+def deviations_of(scale: ScaleStatus, *, is_measured: bool = False) -> Deviations:
+    """Return how wrong depth may be.
+
+    Args:
+        scale: of it.
+        is_measured: a depth sensor measured it.
+    """
+    sigma = scale.sigma_rel
+    is_told = math.isfinite(sigma) and sigma > 0.0
+    shape = _MEASURED_SHAPE_SIGMA if is_measured else SHAPE_SIGMA
+    return Deviations(scale_rel=sigma if is_told else UNTOLD_SCALE_SIGMA, shape_rel=shape)
 
 
 def views_of(

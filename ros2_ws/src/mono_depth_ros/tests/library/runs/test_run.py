@@ -130,7 +130,7 @@ def test_other_settings_do_not_mix_with_what_is_there(source, pipeline, config, 
     run(source, pipeline, config, RunOptions(outputs=("png",), most=1), tmp_path)
     other = RunOptions(outputs=("png",), most=2)
 
-    with pytest.raises(ConfigError, match="options.most: 1, now 2"):
+    with pytest.raises(ConfigError, match=r"options\.most: 1, now 2"):
         run(source, pipeline, config, other, tmp_path)
     assert run(source, pipeline, config, other, tmp_path, overwrite=True).done == 2
 
