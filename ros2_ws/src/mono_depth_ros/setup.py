@@ -100,6 +100,7 @@ setup(
         "open3d": ["open3d"],
         "openvino": ["openvino"],
         "plot": ["matplotlib"],
+        "ray": ["ray>=2.9"],
         "test": TEST,
         "video": VIDEO,
         **ROS,

@@ -13,9 +13,11 @@ from mono_depth.commands.options import (
     add_scale_option,
     add_sequence_options,
     add_set_option,
+    add_use_option,
     chosen_sequence,
     pipeline_config,
 )
+from mono_depth.recordings.input_names import USUAL_INPUTS, read_inputs
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -36,6 +38,13 @@ def add_command(commands: Subparsers) -> None:
         "(default: none,flow and, where poses are known, pose)",
     )
     add_scale_option(parser)
+    add_use_option(parser, USUAL_INPUTS)
+    parser.add_argument(
+        "--guided",
+        action="store_true",
+        help="give the network what --use names, too, as the node does (default: the image alone; "
+        "scale and filter get it in any case)",
+    )
     add_set_option(parser)
     parser.add_argument(
         "--near", type=float, default=1.5, metavar="M", help="what counts as near (default: 1.5)"
@@ -60,6 +69,8 @@ def _eval(args: argparse.Namespace) -> int:
         near_m=args.near,
         max_depth_m=args.max_depth,
         scale_by_truth=args.scale == BY_TRUTH,
+        inputs=read_inputs(args.use),
+        is_guided=args.guided,
     )
     evaluation = evaluate(sequence, pipeline_config(args), options)
     sys.stdout.write(markdown(evaluation) + "\n")

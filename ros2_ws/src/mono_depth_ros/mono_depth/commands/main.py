@@ -8,15 +8,21 @@ import sys
 from collections.abc import Sequence
 
 from mono_depth import __version__
+from mono_depth.commands import batch as batch_cli
 from mono_depth.commands import bench as bench_cli
 from mono_depth.commands import calibrate as calibrate_cli
 from mono_depth.commands import engine as engine_cli
 from mono_depth.commands import eval as eval_cli
 from mono_depth.commands import models as models_cli
+from mono_depth.commands import run as run_cli
+from mono_depth.commands import space as space_cli
 from mono_depth.errors import MonoDepthError
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
 _COMMANDS = (
+    run_cli.add_command,
+    batch_cli.add_command,
+    space_cli.add_command,
     models_cli.add_command,
     bench_cli.add_command,
     engine_cli.add_command,

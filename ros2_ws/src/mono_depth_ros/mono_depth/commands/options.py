@@ -16,6 +16,7 @@ import yaml
 from mono_depth.config import PipelineConfig, ScaleConfig, declared, flatten, updated
 from mono_depth.errors import ConfigError
 from mono_depth.recordings.formats import FORMATS
+from mono_depth.recordings.input_names import INPUTS
 
 if TYPE_CHECKING:
     from mono_depth.recordings.sequence import FrameSequence
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
 BY_TRUTH = "truth"
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, engine_option: str = "--engine") -> None:
     """Add what chooses the network and where it runs."""
     parser.add_argument("--model", default="auto", help="entry of the registry (default: auto)")
     parser.add_argument("--registry", default="", help="file of further registry entries")
     parser.add_argument("--weights-dir", default="", help="folder of weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    for name in ("engine", "precision"):
+    for name, option in (("engine", engine_option), ("precision", "--precision")):
         param = declared(PipelineConfig)[name]
         choices = ", ".join(param.choices)
-        parser.add_argument(f"--{name}", default="auto", choices=param.choices, help=choices)
+        parser.add_argument(option, dest=name, default="auto", choices=param.choices, help=choices)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = one for each core")
     parser.add_argument(
         "--input-size", type=int, default=0, help="short side of the input [pixels]"
@@ -125,6 +126,17 @@ def add_scale_option(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="source of the scale, as scale.source of the node; or truth: one scale and shift of "
         "the output fitted to the recording, for networks without metres (default: auto)",
+    )
+
+
+def add_use_option(parser: argparse.ArgumentParser, default: tuple[str, ...]) -> None:
+    """Add which inputs of a recording the pipeline gets."""
+    parser.add_argument(
+        "--use",
+        default=",".join(default),
+        metavar="INPUTS",
+        help="what the pipeline gets beside images and camera, if the recording has it, by commas: "
+        f"{', '.join(INPUTS)}, or all, or none (default: %(default)s)",
     )
 
 

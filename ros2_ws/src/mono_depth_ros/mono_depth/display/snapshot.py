@@ -12,8 +12,9 @@ import numpy as np
 from mono_depth.config import CloudConfig
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.display.colormap import DisplayRange, add_color_bar, colorize_depth
-from mono_depth.display.ply import write_ply
 from mono_depth.outputs.depth_result import DepthResult
+from mono_depth.outputs.files.cloud_files import cloud_ply
+from mono_depth.outputs.files.depth_png import depth_png
 from mono_depth.outputs.point_cloud import CloudBuilder
 
 
@@ -21,7 +22,7 @@ def write_snapshot(result: DepthResult, root: Path) -> Path:
     """Write one result into a new folder of `root`.
 
     Files: rgb.png; relative.npy; color.png; info.json; with a metric scale also depth_mm.png
-    (16 bit, 0 = unknown), depth_m.npy and cloud.ply.
+    (16 bit, 0 = unknown, 65535 = beyond), depth_m.npy and cloud.ply.
 
     Returns:
         The folder, named by the stamp of the frame.
@@ -40,7 +41,7 @@ def write_snapshot(result: DepthResult, root: Path) -> Path:
     if result.depth_m is not None:
         depth = result.depth_m.cpu().numpy()
         np.save(folder / "depth_m.npy", depth)
-        _write_image(folder / "depth_mm.png", _millimetres(depth))
+        (folder / "depth_mm.png").write_bytes(depth_png(depth))
         _write_cloud(folder / "cloud.ply", result)
     near, far = DisplayRange().update(depth)
     painted = colorize_depth(depth, near, far)
@@ -56,19 +57,11 @@ def _write_cloud(path: Path, result: DepthResult) -> None:
     cloud = CloudBuilder().build(result.depth_m, result.intrinsics, CloudConfig())
     points = cloud.points.cpu().numpy().reshape(-1, 3)
     known = np.isfinite(points[:, 2])
-    write_ply(path, points[known], result.rgb.reshape(-1, 3)[known])
+    path.write_bytes(cloud_ply(points[known], result.rgb.reshape(-1, 3)[known]))
 
 
-def _millimetres(depth_m: DepthImage) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
-    known = np.isfinite(depth_m) & (depth_m < 65.535)
-    return np.rint(np.where(known, depth_m, 0.0) * 1000.0).astype(np.uint16)
-
-
-def _write_image(
-    path: Path, image: RgbImage | np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
-) -> None:
-    stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    if not cv2.imwrite(str(path), stored):
+def _write_image(path: Path, rgb: RgbImage) -> None:
+    if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
         raise OSError(f"cannot write {path}")
 
 

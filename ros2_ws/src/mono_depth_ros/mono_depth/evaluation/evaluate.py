@@ -25,6 +25,7 @@ from mono_depth.evaluation.measures.tracks import Maps, Track, TrueScene, tracks
 from mono_depth.evaluation.promises.lag import Lag
 from mono_depth.evaluation.recorded_run import Recorded, fitted_scale, run_modes
 from mono_depth.pipeline.build import build_pipeline
+from mono_depth.recordings.input_names import USUAL_INPUTS
 from mono_depth.recordings.sequence import FrameSequence
 
 MODES = ("none", "static", "flow", "pose", "auto")
@@ -38,6 +39,8 @@ class EvalOptions:
     near_m: float = NEAR_M  # what counts as near
     max_depth_m: float = 20.0  # truth beyond is left out
     scale_by_truth: bool = False  # fit scale and shift of the output to the truth, once
+    inputs: tuple[str, ...] = USUAL_INPUTS  # what of the recording the pipeline is given
+    is_guided: bool = False  # the network is given it, too; else only scale and filter are
 
     def __post_init__(self) -> None:
         unknown = set(self.modes) - set(MODES)
@@ -77,6 +80,9 @@ class Evaluation:
     truth_tae_published: float  # what perfect depth scores
     truth_tae_zbuffered: float
     modes: tuple[ModeScores, ...]
+    inputs: tuple[str, ...] = USUAL_INPUTS  # that the pipeline was given, where a frame had them
+    inputs_found: tuple[str, ...] = ()  # of those: that at least one frame had
+    is_guided: bool = False  # the network was given them, too
 
 
 def evaluate(sequence: FrameSequence, config: PipelineConfig, options: EvalOptions) -> Evaluation:
@@ -89,7 +95,15 @@ def evaluate(sequence: FrameSequence, config: PipelineConfig, options: EvalOptio
     model = build_pipeline(config).model
     if options.scale_by_truth:
         config = replace(config, scale=fitted_scale(sequence, model))
-    run = run_modes(sequence, model, config, options.modes, options.max_depth_m)
+    run = run_modes(
+        sequence,
+        model,
+        config,
+        options.modes,
+        options.max_depth_m,
+        inputs=options.inputs,
+        is_guided=options.is_guided,
+    )
     scene = run.scene
     with_pose = sum(pose is not None for pose in scene.T_odom_camera)
     if "pose" in options.modes and not with_pose:
@@ -110,6 +124,9 @@ def evaluate(sequence: FrameSequence, config: PipelineConfig, options: EvalOptio
             _measured(mode, recorded, scene, found, near_m, options.max_depth_m)
             for mode, recorded in bar
         ),
+        inputs=options.inputs,
+        inputs_found=run.inputs_found,
+        is_guided=options.is_guided,
     )
 
 

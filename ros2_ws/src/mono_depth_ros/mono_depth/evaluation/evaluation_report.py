@@ -23,7 +23,12 @@ def markdown(evaluation: Evaluation) -> str:
         f"{e.sequence}: {e.model}, {e.frames} frames ({e.frames_with_pose} with pose), measured at "
         f"{e.size[0]}x{e.size[1]}, near = below {e.near_m:.2f} m, network {e.infer_ms:.1f} ms"
     )
-    lines = [header, "", *_rows(("filter", *_COLUMNS), [_cells(mode) for mode in e.modes])]
+    lines = [
+        header,
+        _given(e),
+        "",
+        *_rows(("filter", *_COLUMNS), [_cells(mode) for mode in e.modes]),
+    ]
     lines += [
         "",
         "All in percent but RMSE [m], delta [share], TEPE [1/m], lag [frames] and time [ms]. "
@@ -37,6 +42,15 @@ def markdown(evaluation: Evaluation) -> str:
         cells = [(mode, *(_number(r[key]) for key in keys)) for mode, r in found.items()]
         lines += ["", "Against no filter:", "", *_rows(("filter", *names), cells)]
     return "\n".join(lines)
+
+
+def _given(evaluation: Evaluation) -> str:
+    """Say what the pipeline knew beside images and camera."""
+    found = ", ".join(evaluation.inputs_found) or "nothing"
+    absent = [name for name in evaluation.inputs if name not in evaluation.inputs_found]
+    whom = "the network, scale and filter" if evaluation.is_guided else "scale and filter"
+    told = f"Given to {whom} beside images and camera: {found}"
+    return f"{told} (not in the recording: {', '.join(absent)})" if absent else told
 
 
 def ratios(evaluation: Evaluation) -> dict[str, dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,10 @@ from mono_depth.evaluation.promises.lag import (
     share_up_to_date,
     shows_obstacle,
 )
-from mono_depth.evaluation.replay import ReplayedPipeline, predict
+from mono_depth.evaluation.replay import GuidedPredictor, ReplayedPipeline, predict
 from mono_depth.models.protocol import DepthModel
+from mono_depth.recordings.input_names import USUAL_INPUTS
+from mono_depth.recordings.inputs import inputs_of
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 
 _FIT_FRAMES = 16
@@ -49,6 +52,7 @@ class RecordedRun:
     scene: TrueScene
     infer_ms: npt.NDArray[np.float64]  # (n,) the network
     by_mode: dict[str, Recorded]
+    inputs_found: tuple[str, ...] = ()  # that the pipelines were given with at least one frame
 
 
 def run_modes(
@@ -57,6 +61,9 @@ def run_modes(
     config: PipelineConfig,
     modes: tuple[str, ...],
     max_depth_m: float,
+    *,
+    inputs: tuple[str, ...] = USUAL_INPUTS,
+    is_guided: bool = False,
 ) -> RecordedRun:
     """Run every mode of the filter on every frame; the network runs once per frame.
 
@@ -66,6 +73,8 @@ def run_modes(
         config: of the pipeline.
         modes: of the temporal filter.
         max_depth_m: truth beyond becomes NaN.
+        inputs: what of the recording the pipelines are given.
+        is_guided: the network is given it, too, as it is in the node; else the image alone.
 
     Raises:
         ConfigError: the model gives no metres, or images change their size.
@@ -73,9 +82,12 @@ def run_modes(
     recorders = {mode: _Recorder(model, config, mode) for mode in modes}
     truths: list[SequenceFrame] = []
     infer_ms: list[float] = []
+    found: set[str] = set()
+    predicted = GuidedPredictor(model, config) if is_guided else partial(predict, model)
     for frame in tqdm(sequence, desc=sequence.name, unit="frame", file=sys.stderr):
-        camera_frame = frame.as_camera_frame()
-        prediction, spent_ms = predict(model, camera_frame)
+        camera_frame = frame.as_camera_frame(inputs)
+        found |= set(inputs_of(camera_frame))
+        prediction, spent_ms = predicted(camera_frame)
         infer_ms.append(spent_ms)
         truths.append(_thinned(frame, max_depth_m))
         if truths[-1].intrinsics != truths[0].intrinsics:
@@ -88,6 +100,7 @@ def run_modes(
         scene=_scene(truths),
         infer_ms=np.array(infer_ms),
         by_mode={mode: recorder.recorded() for mode, recorder in recorders.items()},
+        inputs_found=tuple(name for name in inputs if name in found),
     )
 
 

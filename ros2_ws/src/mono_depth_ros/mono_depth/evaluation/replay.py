@@ -14,7 +14,9 @@ from mono_depth.errors import ConfigError
 from mono_depth.models.batch import one_by_one
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthResult
+from mono_depth.pipeline.motion_stage import MotionStage
 from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.pipeline.predict import predict as predict_guided
 from mono_depth.system.gpu_turns import wait_for_stream
 
 
@@ -88,3 +90,28 @@ def predict(model: DepthModel, frame: Frame) -> tuple[Prediction, float]:
         prediction = model.infer(rgb, frame.intrinsics)
         wait_for_stream(model.device)
     return prediction, (time.perf_counter() - start_s) * 1e3
+
+
+class GuidedPredictor:
+    """Runs a network with all that a frame brings, as the node does; remembers the motion."""
+
+    def __init__(self, model: DepthModel, config: PipelineConfig) -> None:
+        self._model, self._config = model, config
+        self._motion = MotionStage()
+
+    def __call__(self, frame: Frame) -> tuple[Prediction, float]:
+        """Return what `predict` does, of a network that is given points, height and gravity."""
+        start_s = time.perf_counter()
+        config = self._config
+        with torch.inference_mode():
+            rgb = torch.from_numpy(frame.rgb).to(self._model.device)
+            prediction, _ = predict_guided(
+                self._model,
+                frame,
+                rgb,
+                config.completion,
+                self._motion.points(frame, config),
+                image_alone=config.scale.source == "fixed",
+            )
+            wait_for_stream(self._model.device)
+        return prediction, (time.perf_counter() - start_s) * 1e3

@@ -16,27 +16,43 @@ from mono_depth.recordings.pose_file import trajectory_of
 _LOG = logging.getLogger(__name__)
 
 
-def read_poses_of_bag(bag: BagReader, camera_frame: str) -> Trajectory:
+def read_poses_of_bag(bag: BagReader, camera_frame: str, topic_name: str = "") -> Trajectory:
     """Return the poses of the camera; an empty trajectory if the bag does not tell them.
 
-    They come from the first topic of nav_msgs/Odometry and, where that tells the pose of another
-    frame than the camera's, from /tf_static.
+    They come from a topic of nav_msgs/Odometry and, where that tells the pose of another frame
+    than the camera's, from /tf_static.
+
+    Args:
+        bag: where they are.
+        camera_frame: the optical frame.
+        topic_name: of the odometry, "" = the first.
+
+    Raises:
+        ConfigError: there is no such topic.
     """
     poses: list[StampedPose] = []
-    for topic in bag.topics("nav_msgs/msg/Odometry")[:1]:
+    for topic in bag.named_topics("nav_msgs/msg/Odometry", topic_name):
         mounts: dict[str, Pose | None] = {}
         for stored in bag.messages(topic):
             body = stored.content.child_frame_id
             if body not in mounts:
-                mounts[body] = _mount(bag, frame_name(body), frame_name(camera_frame))
+                mounts[body] = mount = static_transform(bag, body, camera_frame)
+                if mount is None:
+                    _LOG.warning(
+                        "%s: no static transform from %s to %s, so no poses",
+                        bag.path,
+                        body,
+                        camera_frame,
+                    )
             T_body_camera, T_odom_body = mounts[body], pose_of(stored.content.pose.pose)
             if T_body_camera is not None and T_odom_body is not None:
                 poses.append((stored.stamp_ns, T_odom_body @ T_body_camera))
     return trajectory_of(poses, str(bag.path))
 
 
-def _mount(bag: BagReader, body: str, camera: str) -> Pose | None:
-    """Return T_body_camera from the static transforms of the bag."""
+def static_transform(bag: BagReader, target: str, source: str) -> Pose | None:
+    """Return T_target_source from the static transforms of the bag, None where they tell none."""
+    body, camera = frame_name(target), frame_name(source)
     edges = _static_edges(bag)
     known: dict[str, Pose] = {body: np.eye(4)}
     waiting = [body]
@@ -46,8 +62,6 @@ def _mount(bag: BagReader, body: str, camera: str) -> Pose | None:
             if other not in known:
                 known[other] = known[place] @ T_place_other
                 waiting.append(other)
-    if camera not in known:
-        _LOG.warning("%s: no static transform from %s to %s, so no poses", bag.path, body, camera)
     return known.get(camera)
 
 

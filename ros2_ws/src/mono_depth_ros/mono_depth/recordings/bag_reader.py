@@ -93,6 +93,19 @@ class BagReader:
             for (name, kind), connections in found.items()
         ]
 
+    def named_topics(self, kind: str, name: str = "") -> list[Topic]:
+        """Return a topic of messages of one kind, by its name; "" = the first, if there is one.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        known = self.topics(kind)
+        found = [topic for topic in known if name in ("", topic.name)][:1]
+        if name and not found:
+            listed = ", ".join(sorted(topic.name for topic in known)) or "none"
+            raise ConfigError(f"{self.path} has no topic {name} of {kind}; there are: {listed}")
+        return found
+
     def image_topic(
         self,
         name: str = "",

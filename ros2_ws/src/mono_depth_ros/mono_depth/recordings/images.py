@@ -130,15 +130,27 @@ class Video:
             only: indices of the images that are decoded; None = all.
         """
         last = None if only is None else max(only, default=-1)
+        for index, (rgb, time_ns) in enumerate(self._decoded(only)):
+            if rgb is not None:
+                yield rgb, time_ns
+            if last is not None and index >= last:
+                return
+
+    def decoded(self) -> Iterator[tuple[RgbImage | None, int]]:
+        """Yield every image with its time from the start [ns]; None where it is damaged."""
+        return self._decoded(None)
+
+    def _decoded(self, only: Collection[int] | None) -> Iterator[tuple[RgbImage | None, int]]:
         capture = self._open()
         try:
             for index in itertools.count():
-                if (last is not None and index > last) or not capture.grab():
+                if not capture.grab():
                     return
+                is_decoded = False
                 if only is None or index in only:
                     is_decoded, bgr = capture.retrieve()
-                    if is_decoded:
-                        yield _rgb(bgr), round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+                time_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+                yield _rgb(bgr) if is_decoded else None, time_ns
         finally:
             capture.release()
 

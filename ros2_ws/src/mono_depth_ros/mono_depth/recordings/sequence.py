@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from mono_depth.camera.poses import Pose
 from mono_depth.data import DepthImage, Frame, Intrinsics, Mask, RgbImage
 from mono_depth.errors import ConfigError
-from mono_depth.synthetic.arrays import F32
+from mono_depth.recordings.input_names import USUAL_INPUTS
+from mono_depth.recordings.inputs import with_inputs
+from mono_depth.synthetic.arrays import F32, F64
 
 _LOOKED_AT = 8
 _FRAME_ID = "camera_optical_frame"
@@ -25,17 +27,24 @@ class SequenceFrame:
     T_odom_camera: Pose | None = None  # of the optical frame (REP 103)
     mover_mask: Mask | None = None  # (H, W) belongs to something that moves
     sparse_points_m: F32 | None = None  # (n, 3) in the optical frame
+    gravity_camera: F64 | None = None  # (3,) unit vector of gravity in the optical frame
+    camera_height_m: float | None = None  # of the optical centre over the ground
+    sensor_depth_m: DepthImage | None = None  # (h, w) of a depth camera, with its holes
 
-    def as_camera_frame(self) -> Frame:
-        """Return what a robot knows of it: everything but the true depth."""
-        return Frame(
+    def as_camera_frame(self, inputs: Collection[str] = USUAL_INPUTS) -> Frame:
+        """Return what a robot knows of it: some of `INPUTS`, and never the true depth."""
+        frame = Frame(
             rgb=self.rgb,
             stamp_ns=self.stamp_ns,
             frame_id=_FRAME_ID,
             intrinsics=self.intrinsics,
             T_odom_camera=self.T_odom_camera,
             sparse_points_m=self.sparse_points_m,
+            gravity_camera=self.gravity_camera,
+            camera_height_m=self.camera_height_m,
+            sensor_depth_m=self.sensor_depth_m,
         )
+        return with_inputs(frame, inputs)
 
 
 @dataclass(frozen=True, kw_only=True)

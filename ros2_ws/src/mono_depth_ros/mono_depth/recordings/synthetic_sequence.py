@@ -44,4 +44,6 @@ def as_sequence_frame(frame: SyntheticFrame) -> SequenceFrame:
         T_odom_camera=frame.T_odom_camera,
         mover_mask=frame.mover_mask,
         sparse_points_m=frame.sparse_points_m,
+        gravity_camera=-frame.T_odom_camera[2, :3],  # z of odom is up, and 0 on the floor
+        camera_height_m=float(frame.T_odom_camera[2, 3]),
     )

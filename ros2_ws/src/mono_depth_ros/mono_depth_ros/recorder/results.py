@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from mono_depth.data import RgbImage
-from mono_depth.display.ply import write_ply
 from mono_depth.display.video import VideoWriter
+from mono_depth.outputs.files.cloud_files import cloud_ply
 from mono_depth_ros.recorder.recording import Moment, Recording
 from mono_depth_ros.recorder.video import VideoComposer, cloud_points
 
@@ -39,7 +39,7 @@ def write_results(recording: Recording, folder: Path, *, colormap: str = "infern
     cv2.imwrite(str(files[2]), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if best.cloud is not None:
         files.append(folder / "cloud.ply")
-        write_ply(files[-1], *cloud_points(best.cloud))
+        files[-1].write_bytes(cloud_ply(*cloud_points(best.cloud)))
     return files
 
 

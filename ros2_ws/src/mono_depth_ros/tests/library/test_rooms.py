@@ -32,8 +32,10 @@ LIBRARY = (
     "scale",
     "training",
     "pipeline",
+    "report",
     "bench",
     "evaluation",
+    "runs",
     "commands",
 )
 NODE = (

@@ -1,0 +1,1 @@
+"""Depth and points as files that other programs open."""

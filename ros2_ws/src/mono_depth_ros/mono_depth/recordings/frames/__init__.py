@@ -1,0 +1,1 @@
+"""Everything that has images, as frames for a pipeline: files, videos, bags, cameras."""

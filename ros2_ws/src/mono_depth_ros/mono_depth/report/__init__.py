@@ -1,0 +1,1 @@
+"""What an image or a short video says about a room: lengths with intervals, or "not seen"."""

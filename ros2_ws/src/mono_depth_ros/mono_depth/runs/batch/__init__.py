@@ -1,0 +1,1 @@
+"""Many inputs: a table of jobs on disk, and workers that may die."""
