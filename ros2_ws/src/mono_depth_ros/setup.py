@@ -21,6 +21,7 @@ TEST = [
     "rosbags>=0.11",  # opens the files of a bag without its metadata.yaml
 ]
 VIDEO = ["imageio-ffmpeg"]
+WEB = ["fastapi>=0.110", "uvicorn>=0.27", "python-multipart", "plotly>=5"]
 
 
 def ros_wheels(rclpy: str, interfaces: str) -> list[str]:
@@ -73,7 +74,7 @@ setup(
     maintainer_email="mono-depth-ros@users.noreply.github.com",
     python_requires=">=3.10",
     packages=find_packages(include=["mono_depth", "mono_depth.*", PACKAGE, f"{PACKAGE}.*"]),
-    package_data={"mono_depth": ["py.typed"], PACKAGE: ["py.typed"]},
+    package_data={"mono_depth": ["py.typed", "web/page/*"], PACKAGE: ["py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),
@@ -91,7 +92,7 @@ setup(
     extras_require={
         "bag": ["rosbags>=0.11"],
         "demo": VIDEO,
-        "dev": [*TEST, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
+        "dev": [*TEST, *WEB, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
         "export": ["onnxscript"],
         "int8": ["openvino", "nncf"],
         "onnx": ["onnxruntime"],
@@ -100,6 +101,7 @@ setup(
         "plot": ["matplotlib"],
         "test": TEST,
         "video": VIDEO,
+        "web": WEB,
         **ROS,
     },
     entry_points={

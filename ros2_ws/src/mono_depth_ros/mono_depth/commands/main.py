@@ -13,6 +13,7 @@ from mono_depth.commands import calibrate as calibrate_cli
 from mono_depth.commands import engine as engine_cli
 from mono_depth.commands import eval as eval_cli
 from mono_depth.commands import models as models_cli
+from mono_depth.commands import serve as serve_cli
 from mono_depth.errors import MonoDepthError
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
@@ -22,6 +23,7 @@ _COMMANDS = (
     engine_cli.add_command,
     eval_cli.add_command,
     calibrate_cli.add_command,
+    serve_cli.add_command,
 )
 
 _EXIT_ERROR = 1

@@ -34,6 +34,7 @@ LIBRARY = (
     "pipeline",
     "bench",
     "evaluation",
+    "web",
     "commands",
 )
 NODE = (
