@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import secrets
 import sys
 from dataclasses import replace
@@ -94,10 +95,6 @@ def _token(args: argparse.Namespace) -> str:
             return token
         if not token:
             return ""
-    if (
-        len(token) < 16
-        or not token.isascii()
-        or not token.replace("-", "").replace("_", "").isalnum()
-    ):
+    if not re.fullmatch(r"[A-Za-z0-9_-]{16,}", token):
         raise ConfigError("a token has 16 or more of the characters A-Z a-z 0-9 - _")
     return token

@@ -165,9 +165,7 @@ LEVERS: Mapping[str, Lever] = {
     ),
     "known_from": _pixel_lever("Column and row of one end of the known length."),
     "known_to": _pixel_lever("Column and row of its other end."),
-    "refine": _choice_lever(
-        ("none", "guided"), "guided: edges of depth follow those of the image."
-    ),
+    "refine": _choice_lever(("none", "guided"), "guided: edges of depth follow the image's."),
     "max_jump": _number_lever(
         0.0, 10.0, "Clouds: points that are farther than a neighbour by more than this share."
     ),

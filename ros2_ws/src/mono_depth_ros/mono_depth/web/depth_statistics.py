@@ -29,14 +29,15 @@ def depth_statistics(depth: DepthImage) -> dict[str, Any]:
         names = ("min", "max", "mean", "median", *(f"p{share}" for share in _PERCENTILES))
         return {**dict.fromkeys(names), **shares, "histogram": None}
     low, high = float(known.min()), float(known.max())
-    percentiles = np.percentile(known, _PERCENTILES)
+    values = np.percentile(known, _PERCENTILES).tolist()
+    percentiles = dict(zip(_PERCENTILES, values, strict=True))
     counts, edges = np.histogram(known, _BINS, (low, max(high, low + 1e-3)))
     return {
         "min": low,
         "max": high,
         "mean": finite(float(known.mean(dtype=np.float64))),
-        "median": float(percentiles[_PERCENTILES.index(50)]),
-        **{f"p{share}": float(value) for share, value in zip(_PERCENTILES, percentiles)},
+        "median": percentiles[50],
+        **{f"p{share}": value for share, value in percentiles.items()},
         **shares,
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
     }

@@ -115,8 +115,8 @@ def length_interval(
 
 def length(ends: tuple[Pixel, Pixel], depths_m: tuple[float, float], camera: Intrinsics) -> float:
     """Return the distance of what two pixels show [m]; arguments as of `length_interval`."""
-    points = [np.array((*_ray(end, camera), 1.0)) * z for end, z in zip(ends, depths_m)]
-    return float(np.linalg.norm(points[0] - points[1]))
+    first, other = (np.array((*_ray(end, camera), 1.0)) for end in ends)
+    return float(np.linalg.norm(depths_m[0] * first - depths_m[1] * other))
 
 
 def length_sigma(
@@ -152,7 +152,7 @@ def _drawn_lengths(
     first, other = draws[0], alike * draws[0] + math.sqrt(1.0 - alike**2) * draws[1]
     shared, rays = deviations.scale * draws[2], np.exp(-deviations.focal * draws[3])
     points = []
-    for end, depth_m, draw in zip(ends, depths_m, (first, other)):
+    for end, depth_m, draw in zip(ends, depths_m, (first, other), strict=True):
         z = depth_m * np.exp(shared + deviations.at(end, camera) * draw)
         x, y = _ray(end, camera)
         points.append(np.stack((x * rays * z, y * rays * z, z)))

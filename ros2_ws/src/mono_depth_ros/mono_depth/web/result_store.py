@@ -49,9 +49,7 @@ class ResultStore:
         with self._lock:
             found = self._results.get(name)
         if found is None:
-            raise ApiError(
-                NOT_FOUND, "no such result; the oldest are not kept: send the image anew"
-            )
+            raise ApiError(NOT_FOUND, "no such result; old ones are not kept: send the image anew")
         return found
 
     def remove(self, name: str) -> None:
