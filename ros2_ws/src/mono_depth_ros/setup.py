@@ -22,6 +22,7 @@ TEST = [
 ]
 VIDEO = ["imageio-ffmpeg"]
 MAVLINK = ["pymavlink>=2.4.40"]  # LGPL-3.0; asked for by name only
+WEB = ["fastapi>=0.110", "uvicorn>=0.27", "python-multipart", "plotly>=5"]
 
 
 def ros_wheels(rclpy: str, interfaces: str) -> list[str]:
@@ -74,7 +75,7 @@ setup(
     maintainer_email="mono-depth-ros@users.noreply.github.com",
     python_requires=">=3.10",
     packages=find_packages(include=["mono_depth", "mono_depth.*", PACKAGE, f"{PACKAGE}.*"]),
-    package_data={"mono_depth": ["py.typed"], PACKAGE: ["py.typed"]},
+    package_data={"mono_depth": ["py.typed", "web/page/*"], PACKAGE: ["py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),
@@ -92,7 +93,7 @@ setup(
     extras_require={
         "bag": ["rosbags>=0.11"],
         "demo": VIDEO,
-        "dev": [*TEST, *MAVLINK, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
+        "dev": [*TEST, *MAVLINK, *WEB, "pytest-xdist", "ruff==0.17.5", "mypy==2.4.1"],
         "export": ["onnxscript"],
         "int8": ["openvino", "nncf"],
         "mavlink": MAVLINK,
@@ -103,6 +104,7 @@ setup(
         "ray": ["ray>=2.9"],
         "test": TEST,
         "video": VIDEO,
+        "web": WEB,
         **ROS,
     },
     entry_points={

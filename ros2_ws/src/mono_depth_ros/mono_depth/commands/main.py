@@ -16,6 +16,7 @@ from mono_depth.commands import eval as eval_cli
 from mono_depth.commands import models as models_cli
 from mono_depth.commands import run as run_cli
 from mono_depth.commands import space as space_cli
+from mono_depth.commands import serve as serve_cli
 from mono_depth.errors import MonoDepthError
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
@@ -28,6 +29,7 @@ _COMMANDS = (
     engine_cli.add_command,
     eval_cli.add_command,
     calibrate_cli.add_command,
+    serve_cli.add_command,
 )
 
 _EXIT_ERROR = 1

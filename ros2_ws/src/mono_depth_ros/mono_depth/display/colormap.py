@@ -19,6 +19,7 @@ __all__ = [
     "DisplayRange",
     "add_color_bar",
     "blend",
+    "color_table",
     "colorize_depth",
     "draw_text",
     "render_cloud_oblique",
@@ -192,6 +193,15 @@ def _ticks(near: float, far: float) -> list[float]:
             if near <= value <= far and is_apart:
                 ticks.append(value)
     return sorted(ticks)
+
+
+def color_table(colormap: str) -> RgbImage:
+    """Return the (256, 3) colours of a map: 0 = no depth, 1 = far, 255 = near.
+
+    Raises:
+        ConfigError: an unknown colour map.
+    """
+    return _colors(colormap)[:, 0]
 
 
 @cache

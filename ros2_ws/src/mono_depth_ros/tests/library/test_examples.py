@@ -117,3 +117,24 @@ def test_the_lines_of_python_in_the_readme_run() -> None:
     result = names["result"]
     assert result.depth_m.shape == result.confidence.shape == (480, 640)
     assert result.scale.is_metric
+
+
+def test_a_client_without_anything_installed_gets_the_depth_of_an_image(run, tmp_path, tiny_models):
+    from mono_depth.config import PipelineConfig
+    from web_client import png_of, running, wait_until_ready
+
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(png_of(np.full((30, 40, 3), 50, np.uint8)))
+    config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), device="cpu")
+    with running(config) as client:
+        wait_until_ready(client)
+        address = client.address
+        (line,) = run("depth_over_http.py", photo, tmp_path / "d.png", address, "fov_deg=70")
+        with pytest.raises(SystemExit, match=r"422: .*fov_deg"):
+            run("depth_over_http.py", photo, tmp_path / "d.ply", address, "fov_deg=700")
+
+    assert "in mm, model tiny_metric, scale by model (assumed), deviation 0.5" in line
+    depth_mm = cv2.imread(str(tmp_path / "d.png"), cv2.IMREAD_UNCHANGED)
+    assert abs(int(depth_mm[15, 20]) - 2000) <= 1
+    with pytest.raises(SystemExit, match="does not answer"):
+        run("depth_over_http.py", photo, tmp_path / "d.png", address)

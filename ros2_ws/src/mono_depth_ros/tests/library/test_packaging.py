@@ -44,6 +44,7 @@ ROS_MODULES = {
     "tf2_ros",
 }
 OPTIONAL_MODULES = {"imageio_ffmpeg", "matplotlib", "onnxruntime", "open3d", "rosbags"}
+OPTIONAL_MODULES |= {"fastapi", "plotly", "python_multipart", "uvicorn"}
 
 IMPORT_ALL = """
 import importlib, sys, traceback

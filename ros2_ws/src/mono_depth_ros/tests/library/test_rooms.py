@@ -36,6 +36,7 @@ LIBRARY = (
     "bench",
     "evaluation",
     "runs",
+    "web",
     "commands",
 )
 NODE = (

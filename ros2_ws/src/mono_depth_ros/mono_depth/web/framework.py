@@ -1,0 +1,32 @@
+"""What comes with the extra `web`. Every module that needs it imports it from here."""
+
+from __future__ import annotations
+
+from mono_depth.errors import ConfigError
+
+try:
+    import python_multipart  # noqa: F401 - the framework imports it late, and says little then
+    import uvicorn
+    from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
+    from starlette.datastructures import Headers, UploadFile
+    from starlette.exceptions import HTTPException
+    from starlette.formparsers import MultiPartException, MultiPartParser
+    from starlette.responses import JSONResponse, PlainTextResponse, Response
+except ModuleNotFoundError as error:
+    raise ConfigError(f"the server needs {error.name}: pip install 'mono_depth_ros[web]'") from None
+
+__all__ = [
+    "FastAPI",
+    "HTTPException",
+    "Headers",
+    "JSONResponse",
+    "MultiPartException",
+    "MultiPartParser",
+    "PlainTextResponse",
+    "Request",
+    "RequestValidationError",
+    "Response",
+    "UploadFile",
+    "uvicorn",
+]

@@ -1,0 +1,99 @@
+"""What the server does for a request, without HTTP: one worker, results kept for downloads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+
+from mono_depth.web.api_error import NOT_READY, ApiError
+from mono_depth.web.depth_queue import DepthQueue, Place
+from mono_depth.web.depth_request import DepthRequest
+from mono_depth.web.estimate import Estimate
+from mono_depth.web.estimator import Estimator
+from mono_depth.web.images import check_upload
+from mono_depth.web.limits import ServerLimits
+from mono_depth.web.metrics import Metrics
+from mono_depth.web.result_store import ResultStore
+
+_LOG = logging.getLogger(__name__)
+_HANGS_S = 300.0  # an image that takes longer is a fault, not a large image
+
+
+class DepthService:
+    """The depth of uploads, by one worker thread, which alone touches the pipelines."""
+
+    def __init__(self, estimator: Estimator, limits: ServerLimits) -> None:
+        """Serve with `estimator`, from `start` on."""
+        self.limits = limits
+        self.catalogue = estimator.catalogue
+        self.queue = DepthQueue(limits.waiting)
+        self.results = ResultStore(most=limits.kept_results, most_bytes=limits.kept_bytes)
+        self.metrics = Metrics()
+        self.writing = threading.Lock()  # files of results are made one at a time: memory
+        self._estimator = estimator
+        self._state = "loading"
+
+    def start(self) -> Future[None]:
+        """Load the default model on the worker's thread."""
+        return self.queue.run_unqueued(self._prepare)
+
+    def close(self) -> None:
+        """Finish the image in work and let go of all models."""
+        self._state = "ending"
+        self.queue.close()
+        self._estimator.close()
+
+    def check_ready(self) -> None:
+        """Raise an error unless images are taken.
+
+        Raises:
+            ApiError: the model is loading or has failed, or the worker hangs.
+        """
+        if self._state != "ready":
+            headers = {"Retry-After": "2"} if self._state == "loading" else {}
+            raise ApiError(NOT_READY, f"the model is not there: {self._state}", headers)
+        if self.queue.busy_s > _HANGS_S:
+            raise ApiError(NOT_READY, f"one image has been in work for {self.queue.busy_s:.0f} s")
+
+    def submit(self, place: Place, image: bytes, request: DepthRequest) -> Future[Estimate]:
+        """Let the worker find the depth of an upload.
+
+        Args:
+            place: that was taken before the upload was read.
+            image: bytes of a file.
+            request: the levers.
+
+        Raises:
+            ApiError: it is refused before anything is decoded.
+        """
+        check_upload(image, max_pixels=self.limits.max_pixels)
+        self.catalogue.entry(request.model)
+        return place.run(lambda: self._estimate(image, request))
+
+    def metrics_text(self) -> str:
+        """Return the metrics in the form of Prometheus."""
+        return self.metrics.text(
+            {
+                "queue_taken": ("Images being uploaded, waiting or in work.", self.queue.taken),
+                "results_kept": ("Results kept for downloads.", len(self.results)),
+                "results_bytes": ("Memory of these.", self.results.nbytes),
+                "ready": ("1 = images are taken.", float(self._state == "ready")),
+            }
+        )
+
+    def _prepare(self) -> None:
+        try:
+            self._estimator.prepare()
+        except Exception as error:  # any failure to load leaves a server that says so
+            self._state = "loading it failed, see the log"
+            _LOG.error("the model cannot be loaded: %s", error)
+            raise
+        self._state = "ready"
+
+    def _estimate(self, image: bytes, request: DepthRequest) -> Estimate:
+        start_s = time.perf_counter()
+        found = self._estimator.estimate(image, request)
+        self.metrics.found_depth(time.perf_counter() - start_s)
+        return found
