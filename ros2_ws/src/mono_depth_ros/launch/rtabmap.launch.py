@@ -1,6 +1,6 @@
 r"""RTAB-Map (rtabmap_slam) on the camera and the depth of the depth node.
 
-    ros2 launch mono_depth_ros rtabmap.launch.py image:=/camera/image_rect \
+ros2 launch mono_depth_ros rtabmap.launch.py image:=/camera/image_rect \
         camera_info:=/camera/camera_info odom:=/odom
 """
 

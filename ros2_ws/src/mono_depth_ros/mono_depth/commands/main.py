@@ -15,8 +15,8 @@ from mono_depth.commands import engine as engine_cli
 from mono_depth.commands import eval as eval_cli
 from mono_depth.commands import models as models_cli
 from mono_depth.commands import run as run_cli
-from mono_depth.commands import space as space_cli
 from mono_depth.commands import serve as serve_cli
+from mono_depth.commands import space as space_cli
 from mono_depth.errors import MonoDepthError
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.

@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from mono_depth.errors import ConfigError
 from mono_depth.pipeline.build import build_pipeline, warm_up
 from mono_depth.pipeline.pipeline import DepthPipeline
+from mono_depth.system.unused_memory import share_arenas
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
@@ -360,6 +361,7 @@ class DepthNode(GuardedNode, LifecycleNode):
 def main(args: list[str] | None = None, *, node_type: type[DepthNode] = DepthNode) -> None:
     """Run the node until it is interrupted."""
     node: Any = None
+    share_arenas()
     try:
         with until_interrupted() as interrupted:
             rclpy.init(args=args)
