@@ -13,7 +13,12 @@ from mono_depth.evaluation.driving.readings import F64
 from mono_depth.evaluation.driving.robot import Body
 
 _UNKNOWN_RGB, _FREE_RGB, _MARKED_RGB = (196, 198, 202), (250, 250, 248), (30, 30, 34)
-_TRUE_RGB, _WAY_RGB, _HIT_RGB, _GOAL_RGB = (214, 132, 60), (30, 110, 220), (210, 40, 40), (20, 150, 70)
+_TRUE_RGB, _WAY_RGB, _HIT_RGB, _GOAL_RGB = (
+    (214, 132, 60),
+    (30, 110, 220),
+    (210, 40, 40),
+    (20, 150, 70),
+)
 _CAPTION_PX = 30
 
 
@@ -49,7 +54,9 @@ def top_view(driven: Drive, body: Body, width_px: int = 480) -> RgbImage:
     cv2.circle(large, pixels[-1].tolist(), radius, color, 2, cv2.LINE_AA)
     caption = np.full((_CAPTION_PX, width_px, 3), 255, np.uint8)
     words = f"{driven.sense}: {driven.outcome}, {driven.time_s:.0f} s"
-    cv2.putText(caption, words, (6, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA)
+    cv2.putText(
+        caption, words, (6, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA
+    )
     return np.asarray(np.vstack([caption, large]), np.uint8)
 
 
