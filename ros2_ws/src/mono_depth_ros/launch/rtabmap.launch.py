@@ -2,6 +2,8 @@ r"""RTAB-Map (rtabmap_slam) on the camera and the depth of the depth node.
 
 ros2 launch mono_depth_ros rtabmap.launch.py image:=/camera/image_rect \
         camera_info:=/camera/camera_info odom:=/odom
+
+The images have to be rectified, as those that the depth node gets.
 """
 
 from __future__ import annotations

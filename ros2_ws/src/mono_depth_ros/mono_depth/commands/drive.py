@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--modes", default=",".join(MODES), metavar="LIST")
     parser.add_argument("--event", default="none", choices=EVENTS)
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--engine", default="auto", help="what runs the network")
     parser.add_argument("--without-height", action="store_true", help="height is not told")
     parser.add_argument("--odometry-noise", action="store_true", help="2 %% of way and turn")
     parser.add_argument("--out", type=Path, metavar="FOLDER")
@@ -112,7 +113,10 @@ def _sense(name: str, args: argparse.Namespace) -> Sense:
         return DepthSense(name, exact, is_blind=name == "blind")
     height_m = 0.0 if args.without_height else Body().camera_height_m
     config = PipelineConfig(
-        model=args.model, device="cpu", scale=ScaleConfig(camera_height_m=height_m)
+        model=args.model,
+        device="cpu",
+        engine=args.engine,
+        scale=ScaleConfig(camera_height_m=height_m),
     )
     scan = ScanConfig(max_height_m=high)
     return ProductSense(name, config, scan, knows_height=not args.without_height)

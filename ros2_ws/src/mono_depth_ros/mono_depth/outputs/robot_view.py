@@ -42,23 +42,27 @@ class RobotView:
     may_clear: bool  # False: obstacles may be marked, no space be cleared
 
     @cached_property
+    @on_one_thread
     def silence(self) -> str:
         """Why nothing of this frame may be given to a planner, "" = it may."""
         return fault_of(self.seen)
 
     @cached_property
+    @on_one_thread
     def scan(self) -> Scan | None:
         """The scan; None where it would say nothing, which planners take for a free way."""
         scan = self._measured if self.may_clear else self._measured.without_clear()
         return None if bool(scan.ranges_m.isnan().all()) else scan
 
     @cached_property
+    @on_one_thread
     def obstacles(self) -> ObstaclePoints | None:
         """What is in the way; None where there is nothing, and that may not clear."""
         found = obstacle_points(self.seen, self._measured)
         return found if len(found.points) or self.may_clear else None
 
     @cached_property
+    @on_one_thread
     def clearing(self) -> ObstaclePoints | None:
         """What is seen to be free; None where the metres are not sure enough, or nothing is."""
         if not self.may_clear:

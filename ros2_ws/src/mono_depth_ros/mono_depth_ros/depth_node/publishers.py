@@ -114,10 +114,6 @@ class DepthPublishers:
             Time of each output to encode and publish [ms].
         """
         spent_ms: dict[str, float] = {}
-        if steers_a_robot(wanted):
-            start_s = time.perf_counter()
-            self._robot.begin(host.result, config)
-            spent_ms["robot_view"] = (time.perf_counter() - start_s) * 1e3
         for name in wanted:
             start_s = time.perf_counter()
             message = self._encoders[name](host, header, config)
@@ -150,11 +146,13 @@ class DepthPublishers:
     def _scan(self, host: HostResult, header: Header, config: NodeConfig) -> LaserScan | None:
         return self._robot.scan(host.result, header, config)
 
-    def _obstacles(self, host: HostResult, header: Header, _: NodeConfig) -> PointCloud2 | None:
-        return self._robot.obstacles(host.result, header)
+    def _obstacles(
+        self, host: HostResult, header: Header, config: NodeConfig
+    ) -> PointCloud2 | None:
+        return self._robot.obstacles(host.result, header, config)
 
-    def _clearing(self, host: HostResult, header: Header, _: NodeConfig) -> PointCloud2 | None:
-        return self._robot.clearing(host.result, header)
+    def _clearing(self, host: HostResult, header: Header, config: NodeConfig) -> PointCloud2 | None:
+        return self._robot.clearing(host.result, header, config)
 
     def _camera_info(self, host: HostResult, header: Header, _: NodeConfig) -> CameraInfo | None:
         intrinsics = host.result.intrinsics

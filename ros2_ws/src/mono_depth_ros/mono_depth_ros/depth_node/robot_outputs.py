@@ -43,7 +43,7 @@ class RobotOutputs:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._views = RobotViews()
-        self._newest: tuple[DepthResult, RobotView | str] | None = None
+        self._newest: tuple[DepthResult, RobotView | None] | None = None
         self._scanned_ns = 0
         self.silence = ""  # why an output of the newest frame is missing, "" = none is
         self._tf = None
@@ -54,24 +54,18 @@ class RobotOutputs:
         """Forget earlier frames."""
         self._views.reset()
 
-    def begin(self, result: DepthResult, config: NodeConfig) -> None:
-        """Judge a frame that robot outputs are wanted of."""
-        view = self._views.of(result, config.scan)
-        self.silence = view if isinstance(view, str) else view.silence
-        self._newest = result, self.silence or view
-
     def level_frame(
         self, result: DepthResult, header: Header, config: NodeConfig
     ) -> TransformStamped | None:
         """Return the pose of the level frame in that of the images, also sent on /tf."""
-        view = self._view(result)
+        view = self._view(result, config)
         if view is None:
             return None
         return level_transform(header, view.seen.view.R_level_camera, config.frames.optical_frame)
 
     def scan(self, result: DepthResult, header: Header, config: NodeConfig) -> LaserScan | None:
         """Return the scan, whose frame is sent on /tf before it."""
-        view = self._view(result)
+        view = self._view(result, config)
         if view is None:
             return None
         if view.scan is None:
@@ -88,9 +82,11 @@ class RobotOutputs:
             scan_time_s=scan_time_s if 0.0 < scan_time_s < _LONGEST_SCAN_S else 0.0,
         )
 
-    def obstacles(self, result: DepthResult, header: Header) -> PointCloud2 | None:
+    def obstacles(
+        self, result: DepthResult, header: Header, config: NodeConfig
+    ) -> PointCloud2 | None:
         """Return what is in the way, in the frame of the images."""
-        view = self._view(result)
+        view = self._view(result, config)
         if view is None:
             return None
         if view.obstacles is None:
@@ -98,9 +94,11 @@ class RobotOutputs:
             return None
         return _cloud(view.obstacles, header)
 
-    def clearing(self, result: DepthResult, header: Header) -> PointCloud2 | None:
+    def clearing(
+        self, result: DepthResult, header: Header, config: NodeConfig
+    ) -> PointCloud2 | None:
         """Return what is seen to be free, in the frame of the images."""
-        view = self._view(result)
+        view = self._view(result, config)
         return None if view is None or view.clearing is None else _cloud(view.clearing, header)
 
     def destroy(self, node: LifecycleNode) -> None:
@@ -108,11 +106,13 @@ class RobotOutputs:
         if self._tf is not None:
             node.destroy_publisher(self._tf)
 
-    def _view(self, result: DepthResult) -> RobotView | None:
+    def _view(self, result: DepthResult, config: NodeConfig) -> RobotView | None:
+        """Return what there is to say of a frame, judged once; None = nothing may be said."""
         if self._newest is None or self._newest[0] is not result:
-            return None
-        view = self._newest[1]
-        return None if isinstance(view, str) else view
+            view = self._views.of(result, config.scan)
+            self.silence = view if isinstance(view, str) else view.silence
+            self._newest = result, None if isinstance(view, str) or self.silence else view
+        return self._newest[1]
 
     def _send_tf(self, header: Header, R_level_camera: Rotation, optical_frame: str) -> None:
         if self._tf is not None:

@@ -13,7 +13,7 @@ import yaml
 from mono_depth.commands import stvl
 from mono_depth.config import ScanConfig
 from mono_depth.data import Intrinsics
-from mono_depth.evaluation.driving.drive import SOURCE, SOURCE_TIMEOUT_S
+from mono_depth.evaluation.driving.drive import CLEARS, MARKS, SOURCE_TIMEOUT_S
 
 PACKAGE = Path(__file__).resolve().parents[2]
 FILES = PACKAGE / "config" / "robots"
@@ -125,20 +125,30 @@ def test_the_scan_reaches_farther_than_what_is_marked(name, layer, farthest):
         assert 0.0 < source["expected_update_rate"] <= 1.0
 
 
-def test_a_scan_clears_by_rays_that_saw_nothing():
-    (scan,) = sources(costmap("nav2.yaml")["obstacle_layer"]).values()
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("nav2.yaml", "obstacle_layer"),
+        ("nav2_voxel.yaml", "voxel_layer"),
+        ("stvl.yaml", "stvl_layer"),
+    ],
+)
+def test_only_what_is_seen_to_be_free_clears(name, layer):
+    """Assumed metres mark and never clear; a source that marks would clear up to what it marks."""
+    clearing = [source for source in sources(costmap(name)[layer]).values() if source["clearing"]]
 
-    assert scan["inf_is_valid"] is True
-    assert scan["clearing"] is True
+    assert [source["topic"] for source in clearing] == ["/mono_depth/points_clearing"]
+    assert not clearing[0]["marking"]
 
 
 def test_the_drive_proves_the_values_of_the_file():
-    (scan,) = sources(costmap("nav2.yaml")["obstacle_layer"]).values()
-    proved = {name: getattr(SOURCE, name) for name in vars(SOURCE) if name in scan}
+    told = sources(costmap("nav2.yaml")["obstacle_layer"])
     monitor = loaded("nav2.yaml")["collision_monitor"]["ros__parameters"]
 
-    proved.pop("expected_update_rate")  # the monitor stops the drive, before the layer does
-    assert {name: scan[name] for name in proved} == proved
+    for source, proved in ((told["mono_scan"], MARKS), (told["mono_clear"], CLEARS)):
+        values = {name: value for name, value in vars(proved).items() if name in source}
+        values.pop("expected_update_rate")  # the monitor stops the drive, before the layer does
+        assert {name: source[name] for name in values} == values
     assert monitor["source_timeout"] == SOURCE_TIMEOUT_S
 
 

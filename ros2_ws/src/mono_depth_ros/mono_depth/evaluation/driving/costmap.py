@@ -71,7 +71,12 @@ class ObstacleLayer:
         self.costs = np.full((grid.rows, grid.columns), NO_INFORMATION, np.uint8)
         self._last_update_s = -math.inf
 
-    def update(self, reading: LaserReading | CloudReading, sensor: PlanePose) -> None:
+    def update(
+        self,
+        reading: LaserReading | CloudReading,
+        sensor: PlanePose,
+        source: ObservationSource | None = None,
+    ) -> None:
         """Take in one message.
 
         One without a point changes no cell, and counts as an update all the same.
@@ -79,15 +84,17 @@ class ObstacleLayer:
         Args:
             reading: rays or points in the level frame of the sensor.
             sensor: where that was.
+            source: how it is read; None = as told at the beginning.
         """
-        source = self.source
-        self._last_update_s = reading.stamp_s
-        points = self._points(reading)
+        source = self.source if source is None else source
+        if source is self.source:
+            self._last_update_s = reading.stamp_s
+        points = _points(reading, source)
         low, high = source.min_obstacle_height, source.max_obstacle_height
         points = points[(points[:, 2] >= low) & (points[:, 2] <= high)]  # before clearing, too
         reach = np.hypot(points[:, 0], points[:, 1])
         if source.clearing:
-            self._clear(points, reading, sensor)
+            self._clear(points, reading, sensor, source)
         if source.marking:
             near = (reach < source.obstacle_max_range) & (reach >= source.obstacle_min_range)
             self._mark(points[near], sensor)
@@ -97,14 +104,15 @@ class ObstacleLayer:
         expected_s = self.source.expected_update_rate
         return expected_s == 0.0 or now_s - self._last_update_s <= expected_s
 
-    def _points(self, reading: LaserReading | CloudReading) -> F64:
-        if isinstance(reading, LaserReading):
-            return reading.points(inf_is_valid=self.source.inf_is_valid)
-        return reading.points()
-
-    def _clear(self, points: F64, reading: LaserReading | CloudReading, sensor: PlanePose) -> None:
+    def _clear(
+        self,
+        points: F64,
+        reading: LaserReading | CloudReading,
+        sensor: PlanePose,
+        source: ObservationSource,
+    ) -> None:
         del reading
-        ahead = samples_of(points[:, :2], self.source, 0.5 * self.grid.resolution_m)
+        ahead = samples_of(points[:, :2], source, 0.5 * self.grid.resolution_m)
         cells = self.grid.cells(sensor.of(ahead))
         cells = cells[self.grid.inside(cells)]
         self.costs[cells[:, 0], cells[:, 1]] = FREE
@@ -134,10 +142,16 @@ class VoxelLayer(ObstacleLayer):
         self._z = origin_z, z_resolution, z_voxels
         self._mark_threshold = mark_threshold
 
-    def _clear(self, points: F64, reading: LaserReading | CloudReading, sensor: PlanePose) -> None:
+    def _clear(
+        self,
+        points: F64,
+        reading: LaserReading | CloudReading,
+        sensor: PlanePose,
+        source: ObservationSource,
+    ) -> None:
         height = reading.origin_height_m if isinstance(reading, CloudReading) else reading.height_m
         rays = points - np.array([0.0, 0.0, height])
-        along = samples_of(rays, self.source, 0.5 * min(self.grid.resolution_m, self._z[1]))
+        along = samples_of(rays, source, 0.5 * min(self.grid.resolution_m, self._z[1]))
         cells, level, inside = self._voxels(sensor.of(along), along[:, 2] + height)
         self._marked[cells[inside, 0], cells[inside, 1], level[inside]] = False
         seen = cells[inside]
@@ -174,3 +188,9 @@ def samples_of(rays: F64, source: ObservationSource, step_m: float) -> F64:
     kept = along >= source.raytrace_min_range
     share = along / np.maximum(length, 1e-9)[:, None]
     return np.asarray((rays[:, None, :] * share[..., None])[kept])
+
+
+def _points(reading: LaserReading | CloudReading, source: ObservationSource) -> F64:
+    if isinstance(reading, LaserReading):
+        return reading.points(inf_is_valid=source.inf_is_valid)
+    return reading.points()

@@ -38,12 +38,17 @@ _PLAN_EVERY = 5  # images
 _STUCK_STEPS = 60  # without getting on, until it looks around
 _LOOK_AROUND_STEPS = 70
 _STILL_M = 0.15
-# As in config/nav2_params.yaml.
-SOURCE = ObservationSource(
-    clearing=True,
+# As in config/robots/nav2.yaml: the scan marks, and what is seen to be free clears.
+MARKS = ObservationSource(
     inf_is_valid=True,
     max_obstacle_height=2.0,
     obstacle_max_range=5.0,
+)
+CLEARS = ObservationSource(
+    marking=False,
+    clearing=True,
+    min_obstacle_height=-1.0,
+    max_obstacle_height=10.0,
     raytrace_max_range=5.5,
     raytrace_min_range=0.6,
 )
@@ -141,7 +146,7 @@ class _Loop:
         border = np.array([_BORDER_M, _BORDER_M, 0.0])
         scene = course.scene
         grid = Grid.around(scene.low_m - border, scene.high_m + border, _CELL_M)
-        self.layer = ObstacleLayer(grid, SOURCE)
+        self.layer = ObstacleLayer(grid, MARKS)
         self._monitor = CollisionMonitor(_monitor_settings(body))
         self._follower = Follower(body)
         self._intrinsics = Intrinsics.of_view(_WIDTH, _HEIGHT, _FOV_DEG)
@@ -200,9 +205,11 @@ class _Loop:
             time_s=self.time_s,
         )
         sight = self._sense.see(view)
-        if sight.reading is not None:
-            self.layer.update(sight.reading, robot.sensor())
-            self._monitor.hear(in_body(sight.reading, self._body.camera_ahead_m))
+        if sight.clearing is not None:
+            self.layer.update(sight.clearing, robot.sensor(), CLEARS)
+        if sight.scan is not None:
+            self.layer.update(sight.scan, robot.sensor())
+            self._monitor.hear(in_body(sight.scan, self._body.camera_ahead_m))
         return sight.silence
 
     def _steer(self) -> tuple[float, float]:

@@ -83,7 +83,7 @@ def _prices(costs: npt.NDArray[np.uint8], grid: Grid, start_m: F64, radius_m: fl
     x = grid.x_m + (columns + 0.5) * cell_m - start_m[0]
     y = grid.y_m + (rows + 0.5) * cell_m - start_m[1]
     may_leave = np.hypot(x, y) < _LEAVING_M
-    too_narrow = gap < radius_m
+    too_narrow = (gap < radius_m) | (gap <= 0.0)
     return np.where(too_narrow, np.where(may_leave & (gap > 0.0), _LEAVING_COST, np.inf), price)
 
 

@@ -12,11 +12,9 @@ from mono_depth.camera.level import level_rotation
 from mono_depth.config import PipelineConfig, ScanConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import FrameError
-from mono_depth.evaluation.driving.readings import LaserReading
-from mono_depth.outputs.obstacle_faults import fault_of
+from mono_depth.evaluation.driving.readings import CloudReading, LaserReading
 from mono_depth.outputs.obstacle_view import obstacle_view_of
-from mono_depth.outputs.robot_view import RobotViews
-from mono_depth.outputs.scan import Scan, scan_from
+from mono_depth.outputs.robot_view import NOTHING_SURE, RobotView, RobotViews
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth.synthetic.arrays import F64
@@ -39,9 +37,10 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """A scan, or why there is none."""
+    """What marks and what clears, or why there is neither."""
 
-    reading: LaserReading | None
+    scan: LaserReading | None = None
+    clearing: CloudReading | None = None
     silence: str = ""
 
 
@@ -73,7 +72,7 @@ class DepthSense:
             depth_m = np.full_like(depth_m, _BLIND_M)
         turn = level_rotation(_gravity(view.T_odom_camera))
         if turn is None:
-            return Sight(reading=None, silence="the camera looks straight down or up")
+            return Sight(silence="the camera looks straight down or up")
         seen = obstacle_view_of(
             torch.from_numpy(depth_m),
             None,
@@ -82,10 +81,7 @@ class DepthSense:
             view.camera_height_m,
             self._config,
         )
-        fault = fault_of(seen)
-        if fault:
-            return Sight(reading=None, silence=fault)
-        return Sight(reading=_reading(scan_from(seen), view))
+        return _sight(RobotView(seen=seen, may_clear=True), view)
 
 
 class ProductSense:
@@ -134,28 +130,37 @@ class ProductSense:
         try:
             result = self._pipeline.process(frame)
         except FrameError as error:
-            return Sight(reading=None, silence=str(error))
+            return Sight(silence=str(error))
         robot = self._views.of(result, self._scan)
         if isinstance(robot, str):
-            return Sight(reading=None, silence=robot)
-        if robot.silence:
-            return Sight(reading=None, silence=robot.silence)
-        if robot.scan is None:
-            return Sight(reading=None, silence="nothing is seen that may mark, and none may clear")
-        return Sight(reading=_reading(robot.scan, view))
+            return Sight(silence=robot)
+        return _sight(robot, view)
 
 
 def _gravity(T_odom_camera: F64) -> F64:
     return np.asarray(T_odom_camera[:3, :3].T @ np.array([0.0, 0.0, -1.0]))
 
 
-def _reading(scan: Scan, view: View) -> LaserReading:
-    angles = scan.bearings.first_rad + scan.bearings.step_rad * np.arange(scan.bearings.count)
-    return LaserReading(
-        bearings_rad=angles,
+def _sight(robot: RobotView, view: View) -> Sight:
+    """Return what the node would publish of a robot view."""
+    if robot.silence:
+        return Sight(silence=robot.silence)
+    scan, clearing = robot.scan, robot.clearing
+    if scan is None:
+        return Sight(silence=NOTHING_SURE)
+    bearings = scan.bearings
+    reading = LaserReading(
+        bearings_rad=bearings.first_rad + bearings.step_rad * np.arange(bearings.count),
         ranges_m=scan.ranges_m.cpu().numpy().astype(np.float64),
         range_min_m=scan.range_min_m,
         range_max_m=scan.range_max_m,
         stamp_s=view.time_s,
         height_m=view.camera_height_m,
     )
+    if clearing is None:
+        return Sight(scan=reading)
+    points = clearing.points.cpu().numpy().astype(np.float64)  # optical frame, and height
+    level = points[:, :3] @ robot.seen.view.R_level_camera.T
+    level[:, 2] = points[:, 3]
+    cloud = CloudReading(points_m=level, stamp_s=view.time_s, origin_height_m=view.camera_height_m)
+    return Sight(scan=reading, clearing=cloud)

@@ -42,7 +42,8 @@ def table(drives: Sequence[Drive]) -> str:
                 row = row_of(chosen)
                 lines.append(
                     f"| {kind} | {sense} | {row['drives']} | {row['arrived']} | {row['hit']} | "
-                    f"{row['stuck']} | {row['mean_speed_mps']:.2f} | {100 * row['silent']:.0f} % |\n"
+                    f"{row['stuck']} | {row['mean_speed_mps']:.2f} | "
+                    f"{100 * row['silent']:.0f} % |\n"
                 )
     return "".join(lines)
 

@@ -123,7 +123,7 @@ def test_what_stands_in_the_band_is_an_obstacle(thing, range_m):
         ({"max_height_m": 1.0}, box(1.5, 0.0, 0.2, 2.0, low_m=0.8), 1.5),
         ({"range_min_m": 0.5}, box(0.2, 0.0, 0.3, 0.6), 0.5),
         ({"range_max_m": 2.0}, box(3.0, 0.0, 0.5, 0.5), math.inf),
-        ({"nearest_count": 100}, box(1.5, 0.0, 0.02, 0.2), 3.0),
+        ({"nearest_count": 40}, box(1.5, 0.0, 0.02, 0.2), 3.0),
     ],
 )
 def test_each_limit_decides_what_is_an_obstacle(changes, thing, range_m):

@@ -63,7 +63,7 @@ def test_a_gap_narrower_than_the_robot_is_no_way():
     wall = costs((2.0, 0.0, 0.1, 1.85), (2.0, 2.15, 0.1, 1.85))
 
     assert not plan(wall, GRID, START, GOAL, 0.2).reaches
-    assert plan(wall, GRID, START, GOAL, 0.1).reaches
+    assert plan(wall, GRID, START, GOAL, 0.05).reaches
 
 
 def test_a_robot_that_stands_too_near_may_leave():

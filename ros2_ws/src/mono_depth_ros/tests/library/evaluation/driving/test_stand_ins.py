@@ -161,6 +161,23 @@ def test_points_beside_the_map_do_no_harm():
     assert not (seen.costs == LETHAL).any()
 
 
+def test_of_two_sources_one_marks_and_the_other_clears():
+    marks = ObservationSource(max_obstacle_height=2.0, expected_update_rate=0.5)
+    clears = ObservationSource(
+        marking=False, clearing=True, min_obstacle_height=-1.0, max_obstacle_height=10.0
+    )
+    seen = ObstacleLayer(GRID, marks)
+    seen.update(scan(1.0), HERE)
+    seen.update(scan(2.0), HERE)
+    assert cost(seen, 1.001) == LETHAL
+
+    seen.update(cloud([1.9, 0.0, 0.02], [1.9, 0.07, 0.02], stamp_s=9.0), HERE, clears)
+
+    assert cost(seen, 1.001) == FREE
+    assert cost(seen, 2.001) == LETHAL
+    assert not seen.is_current(9.0)  # only the first source is waited for
+
+
 @pytest.mark.parametrize("kind", [ObstacleLayer, VoxelLayer])
 def test_floor_and_high_points_of_a_cloud_are_cut_before_they_clear(kind):
     seen = layer(kind, min_obstacle_height=0.05)
