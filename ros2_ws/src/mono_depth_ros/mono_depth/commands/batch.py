@@ -113,25 +113,26 @@ def _batch(args: argparse.Namespace) -> int:
 def _pinned(config: PipelineConfig, args: argparse.Namespace) -> PipelineConfig:
     """Return the configuration with what decides the bytes told; that of an earlier run stays."""
     from mono_depth.runs.output_folder import read_settings
-    from mono_depth.runs.pins import pinned
+    from mono_depth.runs.pins import as_before, pinned
     from mono_depth.system.threads import usable_cores
 
     earlier = read_settings(args.out)
-    if earlier is not None and not config.threads:
-        threads = earlier.get("pipeline", {}).get("threads", 0)
-    else:
-        threads = config.threads or max(1, usable_cores() // args.workers)
-    return pinned(replace(config, threads=threads))
+    if earlier is not None:
+        config = as_before(config, earlier)
+    return pinned(
+        replace(config, threads=config.threads or max(1, usable_cores() // args.workers))
+    )
 
 
 def _settings(job: BatchJob) -> dict[str, Any]:
     from mono_depth import __version__
     from mono_depth.config import flatten
+    from mono_depth.runs.run import PATHS
 
     told = job.open_options
     return {
         "mono_depth": __version__,
-        "pipeline": flatten(job.config),
+        "pipeline": {k: v for k, v in flatten(job.config).items() if k not in PATHS},
         "open": {**vars(told), "camera": vars(told.camera), "topics": vars(told.topics)},
         "video": vars(job.video_options),
         "photos": vars(job.photo_options),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,20 +107,12 @@ def _pinned(
 ) -> PipelineConfig:
     """Return the configuration with the engine of an earlier run, or with one chosen now."""
     from mono_depth.runs.output_folder import read_settings
-    from mono_depth.runs.pins import pinned
+    from mono_depth.runs.pins import as_before, pinned
 
     earlier = None if args.overwrite else read_settings(args.out)
-    if earlier is None:
-        return pinned(config, _first_frame(source) if not source.is_live else None)
-    before = earlier.get("pipeline", {})
-    return replace(
-        config,
-        engine=before.get("engine", "torch") if config.engine == "auto" else config.engine,
-        precision=before.get("precision", "fp32")
-        if config.precision == "auto"
-        else config.precision,
-        threads=config.threads or before.get("threads", 0),
-    )
+    if earlier is not None:
+        return as_before(config, earlier)
+    return pinned(config, None if source.is_live else _first_frame(source))
 
 
 def _first_frame(source: FrameSource) -> Frame | None:

@@ -77,11 +77,12 @@ def open_options(args: argparse.Namespace) -> OpenOptions:
     from mono_depth.recordings.frames.open import OpenOptions
     from mono_depth.recordings.frames.source import GivenCamera
 
+    matrix = None
+    if args.camera is not None:
+        fx, fy, cx, cy = args.camera
+        matrix = fx, fy, cx, cy
     return OpenOptions(
-        camera=GivenCamera(
-            horizontal_fov_deg=args.fov,
-            matrix=None if args.camera is None else tuple(args.camera),
-        ),
+        camera=GivenCamera(horizontal_fov_deg=args.fov, matrix=matrix),
         topics=BagTopics(
             image=args.image_topic,
             odom=args.odom,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -83,6 +84,7 @@ def run_modes(
     truths: list[SequenceFrame] = []
     infer_ms: list[float] = []
     found: set[str] = set()
+    predicted: Callable[[Frame], tuple[Prediction, float]]
     predicted = GuidedPredictor(model, config) if is_guided else partial(predict, model)
     for frame in tqdm(sequence, desc=sequence.name, unit="frame", file=sys.stderr):
         camera_frame = frame.as_camera_frame(inputs)

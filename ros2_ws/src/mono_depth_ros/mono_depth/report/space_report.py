@@ -125,12 +125,12 @@ def space_report(
 
 def _room(views: Sequence[View]) -> tuple[Room, View, int, list[str]]:
     """Return the room, the view that it is seen from, how many were used, and what to know."""
-    posed = [view for view in views if view.T_odom_camera is not None]
-    if len(posed) == len(views) and len(views) > 1:
-        first = np.linalg.inv(np.asarray(posed[0].T_odom_camera))
+    poses = [view.T_odom_camera for view in views if view.T_odom_camera is not None]
+    if len(poses) == len(views) > 1:
+        T_first_odom = np.linalg.inv(poses[0])
         parts = [
-            surface_of(view.depth_m, view.intrinsics).moved(first @ view.T_odom_camera)
-            for view in posed
+            surface_of(view.depth_m, view.intrinsics).moved(T_first_odom @ T_odom_camera)
+            for view, T_odom_camera in zip(views, poses, strict=True)
         ]
         return room_of(joined(parts), views[0].gravity_camera), views[0], len(views), []
     rooms = [

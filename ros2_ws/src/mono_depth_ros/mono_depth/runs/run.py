@@ -31,7 +31,7 @@ from mono_depth.stream.stamp_guard import StampGuard
 Progress = Callable[[Account], None]  # is told after each frame
 
 # Say where files lie, not what comes out; the model and its weights are told by name and sum.
-_PATHS = ("registry", "weights_dir")
+PATHS = ("registry", "weights_dir")
 
 
 def run(
@@ -83,7 +83,7 @@ def settings_of(
     source: FrameSource, pipeline: DepthPipeline, config: PipelineConfig, options: RunOptions
 ) -> dict[str, Any]:
     """Return all that decides the bytes of the results, as JSON has it."""
-    values = {name: value for name, value in flatten(config).items() if name not in _PATHS}
+    values = {name: value for name, value in flatten(config).items() if name not in PATHS}
     return {
         "mono_depth": __version__,
         "source": {"name": source.name, "is_video": source.is_video, **source.identity},

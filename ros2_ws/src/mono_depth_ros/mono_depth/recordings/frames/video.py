@@ -84,6 +84,8 @@ def open_camera(device: int | str, camera: GivenCamera) -> FrameSource:
         raise ConfigError(f"camera {device} cannot be opened; on Linux it is /dev/video{device}")
     rate_hz = capture.get(cv2.CAP_PROP_FPS)
 
+    code = cv2.COLOR_BGR2RGB
+
     def frames() -> Iterator[SourceFrame]:
         start_s = heard_s = time.monotonic()
         try:
@@ -94,7 +96,7 @@ def open_camera(device: int | str, camera: GivenCamera) -> FrameSource:
                     time.sleep(0.01)
                 heard_s = time.monotonic()
                 is_decoded, bgr = capture.retrieve()
-                rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)) if is_decoded else None
+                rgb = np.asarray(cv2.cvtColor(bgr, code), np.uint8) if is_decoded else None
                 at_ns = START_NS + round((heard_s - start_s) * 1e9)
                 load = partial(_frame, rgb, at_ns, camera, None)
                 yield SourceFrame(name=numbered(index), load=load)

@@ -89,7 +89,9 @@ def _work(
             _start(crew, crew.hire(), waiting, busy, table)
         while busy:
             worker, outcome = crew.wait()
-            item = busy.pop(worker)
+            item = busy.pop(worker, None)
+            if item is None:  # it died with nothing to do
+                continue
             deaths[item.name] = deaths.get(item.name, 0) + outcome.has_died
             if outcome.has_died and deaths[item.name] < _MOST_DEATHS:
                 waiting.appendleft(item)

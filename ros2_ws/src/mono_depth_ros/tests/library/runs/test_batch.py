@@ -55,12 +55,12 @@ class CrewOfOne:
 class DiesOnDeadlyItems(Worker):
     """Seems to die with each item of that name, and once with others."""
 
-    died = 0
+    seen: set[str] = set()
 
     def work(self, item) -> Outcome:
-        is_first = "once" in item.name and not DiesOnDeadlyItems.died
-        if "deadly" in item.name or is_first:
-            DiesOnDeadlyItems.died += 1
+        is_first = item.name not in self.seen
+        self.seen.add(item.name)
+        if "deadly" in item.name or ("once" in item.name and is_first):
             return Outcome(reason="the worker was ended by SIGKILL", has_died=True)
         return super().work(item)
 
@@ -69,7 +69,7 @@ def job_for(tiny_models: Path, out: Path, **options) -> BatchJob:
     config = PipelineConfig(
         model="tiny_metric",
         registry=str(tiny_models),
-        engine="torch",
+        engine="onnxruntime",
         precision="fp32",
         threads=1,
         device="cpu",

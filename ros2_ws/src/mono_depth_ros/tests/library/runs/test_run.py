@@ -27,7 +27,7 @@ def config(tiny_models):
     return PipelineConfig(
         model="tiny_metric",
         registry=str(tiny_models),
-        engine="torch",
+        engine="onnxruntime",
         precision="fp32",
         threads=1,
         device="cpu",
@@ -201,7 +201,7 @@ def test_a_network_without_metres_gives_inverse_depth_and_says_why(tiny_models, 
     config = PipelineConfig(
         model="tiny_affine",
         registry=str(tiny_models),
-        engine="torch",
+        engine="onnxruntime",
         precision="fp32",
         threads=1,
         device="cpu",
