@@ -108,11 +108,13 @@ class EngineCache:
             partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=".partial-"))
             partial.chmod(self.folder.stat().st_mode & 0o777)  # mkdtemp shuts other users out
         except OSError as error:
-            raise EngineError(f"cannot store engines in {self.folder}: {error.strerror}") from error
+            raise EngineError(f"cannot store engines in {self.folder}: {_reason(error)}") from error
         try:
             write(partial)
             _write_manifest(partial, key)
             _take_place(partial, final, key)
+        except OSError as error:
+            raise EngineError(f"cannot store an engine in {self.folder}: {_reason(error)}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self._make_room(spare=final)
@@ -153,6 +155,10 @@ class EngineCache:
         for folder in _folders(self.folder, with_partial=True):
             if _PARTIAL.fullmatch(folder.name) and _age_s(folder) > _ABANDONED_S:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def write_notes(folder: Path, notes: dict[str, Any]) -> None:

@@ -37,6 +37,24 @@ def why_no_tensorrt() -> str:
     return _why_not_loaded("onnxruntime_providers_tensorrt")
 
 
+def driver_version() -> str:
+    """Return what the NVIDIA driver says of its version, "" = there is none that tells."""
+    try:
+        return Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def tensorrt_version() -> str:
+    """Return the version of TensorRT that is loaded, "" = that cannot be told."""
+    for name in _TENSORRT:
+        try:
+            return str(ctypes.CDLL(name).getInferLibVersion())
+        except (OSError, AttributeError):
+            continue
+    return ""
+
+
 def _why_not_loaded(name: str) -> str:
     file = Path(_onnxruntime().__file__).parent / "capi" / _SHARED.format(name)
     if not file.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from mono_depth.engines.protocol import (
     Engine,
     EngineError,
     Network,
+    NotInstalledError,
     Plan,
     Tensors,
 )
@@ -27,6 +29,12 @@ from mono_depth.models.onnx_session import runtime_errors, session_options
 _LOG = logging.getLogger(__name__)
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _CPU = "CPUExecutionProvider"
+_NUMPY_TYPES = {
+    torch.float32: np.float32,
+    torch.float16: np.float16,
+    torch.float64: np.float64,
+    torch.uint8: np.uint8,
+}
 
 
 def check(precision: str, device: torch.device) -> None:
@@ -66,7 +74,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     with tempfile.TemporaryDirectory() as scratch:
         path = _file(network, plan, context, Path(scratch))
         is_stored = path != network.onnx_path and path.parent != Path(scratch)
-        providers = _providers(plan, context, path.parent / "tensorrt" if is_stored else None)
+        providers = _providers(plan, context, path.parent if is_stored else None)
         try:
             session = onnxruntime.InferenceSession(
                 str(path), session_options(context.threads), providers=providers
@@ -77,50 +85,67 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if used != wanted.removesuffix("ExecutionProvider"):
         raise EngineError(f"ONNX Runtime fell back from {wanted} to {used}; its log says why")
-    call = _CpuCall(session) if context.device.type == "cpu" else _CudaCall(session, context.device)
+    nodes = [
+        node for node in session.get_outputs() if network.onnx_output in ("", node.name)
+    ]
+    call = (
+        _CpuCall(session, nodes)
+        if context.device.type == "cpu"
+        else _CudaCall(session, nodes, context.device)
+    )
     return Engine(call=call, detail=f"ONNX Runtime {onnxruntime.__version__}, {used}")
 
 
 class _CpuCall:
-    def __init__(self, session: Any) -> None:  # noqa: ANN401
+    def __init__(self, session: Any, outputs: list[Any]) -> None:  # noqa: ANN401
         self._session = session
         self._names = [node.name for node in session.get_inputs()]
+        self._outputs = [node.name for node in outputs]
 
     def __call__(self, *inputs: torch.Tensor) -> Tensors:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
-        found = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
+        found = self._session.run(self._outputs, dict(zip(self._names, arrays, strict=True)))
         return tuple(torch.from_numpy(array) for array in found)
 
 
 class _CudaCall:
-    """Tensors stay on the GPU."""
+    """Tensors stay on the GPU, but for outputs whose size or type the file leaves open."""
 
-    def __init__(self, session: Any, device: torch.device) -> None:  # noqa: ANN401
+    def __init__(self, session: Any, outputs: list[Any], device: torch.device) -> None:  # noqa: ANN401
         self._session = session
         self._device = device
         self._names = [node.name for node in session.get_inputs()]
-        self._outputs = [(node.name, tuple(node.shape)) for node in session.get_outputs()]
+        self._outputs = [(node.name, tuple(node.shape), node.type) for node in outputs]
 
     def __call__(self, *inputs: torch.Tensor) -> Tensors:
         binding = self._session.io_binding()
         given = [tensor.contiguous() for tensor in inputs]
         for name, tensor in zip(self._names, given, strict=True):
             self._bind(binding.bind_input, name, tensor)
-        made = []
-        for name, shape in self._outputs:
-            made.append(torch.empty(shape, dtype=torch.float32, device=self._device))
-            self._bind(binding.bind_output, name, made[-1])
+        made: dict[str, torch.Tensor] = {}
+        for name, shape, kind in self._outputs:
+            if kind == "tensor(float)" and all(isinstance(side, int) for side in shape):
+                made[name] = torch.empty(shape, dtype=torch.float32, device=self._device)
+                self._bind(binding.bind_output, name, made[name])
+            else:
+                binding.bind_output(name, "cpu")  # ONNX Runtime makes room for it
         torch.cuda.current_stream(self._device).synchronize()  # the session has its own stream
         self._session.run_with_iobinding(binding)
         binding.synchronize_outputs()
-        return tuple(made)
+        return tuple(
+            made[name]
+            if name in made
+            else torch.from_numpy(value.numpy()).to(self._device, torch.float32)
+            for (name, _, _), value in zip(self._outputs, binding.get_outputs(), strict=True)
+        )
 
     def _bind(self, bind: Any, name: str, tensor: torch.Tensor) -> None:  # noqa: ANN401
         index = self._device.index or 0
-        bind(name, "cuda", index, np.float32, tuple(tensor.shape), tensor.data_ptr())
+        kind = _NUMPY_TYPES[tensor.dtype]
+        bind(name, "cuda", index, kind, tuple(tensor.shape), tensor.data_ptr())
 
 
-def _providers(plan: Plan, context: BuildContext, cache: Path | None) -> list[Any]:
+def _providers(plan: Plan, context: BuildContext, stored: Path | None) -> list[Any]:
     if context.device.type == "cpu":
         return [_CPU]
     index = context.device.index or 0
@@ -132,9 +157,16 @@ def _providers(plan: Plan, context: BuildContext, cache: Path | None) -> list[An
         "trt_fp16_enable": True,
         "trt_layer_norm_fp32_fallback": True,
     }
-    if cache is not None:  # TensorRT takes minutes
-        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+    if stored is not None:  # TensorRT takes minutes
+        folder = stored / _tensorrt_folder(context.device_name)
+        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
     return [(_TENSORRT, options), cuda, _CPU]
+
+
+def _tensorrt_folder(device_name: str) -> str:
+    """Return where TensorRT keeps its engines: for this GPU, driver and TensorRT, no other."""
+    decides = (device_name, gpu_libraries.driver_version(), gpu_libraries.tensorrt_version())
+    return f"tensorrt-{hashlib.sha256(repr(decides).encode()).hexdigest()[:16]}"
 
 
 def _file(network: Network, plan: Plan, context: BuildContext, scratch: Path) -> Path:
@@ -172,5 +204,7 @@ def _onnxruntime() -> Any:  # noqa: ANN401
     try:
         import onnxruntime
     except ImportError as error:
-        raise EngineError("engine onnxruntime is not installed: pip install onnxruntime") from error
+        raise NotInstalledError(
+            "engine onnxruntime is not installed: pip install onnxruntime"
+        ) from error
     return onnxruntime

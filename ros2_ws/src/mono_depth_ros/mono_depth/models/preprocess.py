@@ -34,6 +34,8 @@ class Preprocess:
         # (rgb / 255 - mean) / std as one multiply-add
         self._factor = (1.0 / (255.0 * std)).to(device, torch.float32)
         self._offset = (-mean / std).to(device, torch.float32)
+        self._mean = (255.0 * mean).to(device, torch.float32)
+        self._is_bgr = spec.channels == "bgr"
 
     def __call__(self, rgb: torch.Tensor) -> torch.Tensor:
         """Resize and normalise one image.
@@ -53,8 +55,38 @@ class Preprocess:
         if self.spec.rule == "longest":
             before = self.spec.size_before_multiples(width, height)
             planes = self._resized(planes, before[1], before[0])
+        if self.spec.fit == "letterbox":
+            planes = self._in_letterbox(planes)
         planes = self._resized(planes, net_height, net_width)
-        return torch.addcmul(self._offset, planes, self._factor)
+        image = torch.addcmul(self._offset, planes, self._factor)
+        return image.flip(1) if self._is_bgr else image
+
+    def _in_letterbox(self, planes: torch.Tensor) -> torch.Tensor:
+        height, width = planes.shape[-2:]
+        left, top, shown_width, shown_height = self.spec.place_in_letterbox(width, height)
+        box = self._mean.expand(1, 3, self.spec.height, self.spec.width).clone()
+        box[..., top : top + shown_height, left : left + shown_width] = self._resized(
+            planes, shown_height, shown_width
+        )
+        return box
+
+    def without_letterbox(self, values: torch.Tensor, width: int, height: int) -> torch.Tensor:
+        """Return what of an output shows the image.
+
+        Args:
+            values: (h, w) in any resolution of the network's field of view.
+            width: of the image before `__call__`.
+            height: of the image before `__call__`.
+        """
+        if self.spec.fit != "letterbox":
+            return values
+        left, top, shown_width, shown_height = self.spec.place_in_letterbox(width, height)
+        rows, columns = values.shape
+        along_y, along_x = rows / self.spec.height, columns / self.spec.width
+        first_row, first_column = round(top * along_y), round(left * along_x)
+        last_row = max(first_row + 1, round((top + shown_height) * along_y))
+        last_column = max(first_column + 1, round((left + shown_width) * along_x))
+        return values[first_row:last_row, first_column:last_column]
 
     def batch(self, rgb: torch.Tensor) -> torch.Tensor:
         """Resize and normalise several images: to the bit what each alone becomes.
