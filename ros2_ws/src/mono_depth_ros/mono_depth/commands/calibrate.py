@@ -61,9 +61,7 @@ def add_command(commands: Subparsers) -> None:
     parser.add_argument(
         "--no-shift", action="store_true", help="models of metres: fit the factor alone"
     )
-    parser.add_argument(
-        "--force", action="store_true", help="write what looks like a mistake, too"
-    )
+    parser.add_argument("--force", action="store_true", help="write what looks like a mistake, too")
     parser.add_argument(
         "--out", type=Path, metavar="YAML", help="parameter file to write (default: stdout)"
     )

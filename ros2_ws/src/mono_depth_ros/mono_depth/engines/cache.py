@@ -114,7 +114,8 @@ class EngineCache:
             _write_manifest(partial, key)
             _take_place(partial, final, key)
         except OSError as error:
-            raise EngineError(f"cannot store an engine in {self.folder}: {_reason(error)}") from error
+            reason = _reason(error)
+            raise EngineError(f"cannot store an engine in {self.folder}: {reason}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self._make_room(spare=final)

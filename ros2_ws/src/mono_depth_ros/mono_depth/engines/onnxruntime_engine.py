@@ -85,9 +85,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if used != wanted.removesuffix("ExecutionProvider"):
         raise EngineError(f"ONNX Runtime fell back from {wanted} to {used}; its log says why")
-    nodes = [
-        node for node in session.get_outputs() if network.onnx_output in ("", node.name)
-    ]
+    nodes = [node for node in session.get_outputs() if network.onnx_output in ("", node.name)]
     call = (
         _CpuCall(session, nodes)
         if context.device.type == "cpu"

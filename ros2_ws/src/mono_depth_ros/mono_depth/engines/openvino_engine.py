@@ -175,7 +175,5 @@ def _openvino() -> Any:  # noqa: ANN401
     try:
         import openvino
     except ImportError as error:
-        raise NotInstalledError(
-            "engine openvino is not installed: pip install openvino"
-        ) from error
+        raise NotInstalledError("engine openvino is not installed: pip install openvino") from error
     return openvino

@@ -353,9 +353,7 @@ class EngineRunner:
         limit = tolerance(plan.precision)
         return (engine, found) if found.is_within(limit) else f"{found}, allowed is {limit}"
 
-    def _refuse(
-        self, slot: _Slot, plan: Plan, reason: str, *, is_missing: bool = False
-    ) -> None:
+    def _refuse(self, slot: _Slot, plan: Plan, reason: str, *, is_missing: bool = False) -> None:
         is_option = is_missing and self._is_auto  # nobody asked for what is not installed
         level = logging.INFO if is_option else logging.WARNING
         _LOG.log(level, "%s at %s: %s is not taken: %s", slot.title, slot.shapes, plan, reason)

@@ -86,7 +86,7 @@ def load_model(
     if threads:
         torch.set_num_threads(threads)
     if name == "auto":
-        usable = _usable_files(entries, folder, allow_noncommercial=allow_noncommercial)
+        usable = usable_files(entries, folder, allow_noncommercial=allow_noncommercial)
         entry, model = _first_that_loads(usable, request)
     else:
         entry = entries[name]
@@ -144,44 +144,31 @@ def _first_that_loads(
     """
     last: ModelError | None = None
     for entry, source, weights in files:
+        made = request(entry, source, weights)
         try:
-            return entry, _loaded(request(entry, source, weights))
+            return entry, _loaded(made)
         except ModelError as error:
             _LOG.warning("model auto passes over %s: %s", entry.name, error)
             last = error
     raise last or ModelError("nano is missing: the installation is incomplete")
 
 
-def _usable_files(
+def usable_files(
     entries: Registry, folder: Path, *, allow_noncommercial: bool
 ) -> Iterator[tuple[ModelEntry, WeightsSource, Path]]:
-    """Yield what `auto` may use, the best first, and `nano` last."""
-    for entry in _ranked(entries, allow_noncommercial=allow_noncommercial):
-        for source, path in entry.weights_here(folder):
-            yield entry, source, path
-    for source, path in entries["nano"].weights_here(folder):
-        yield entries["nano"], source, path
+    """Yield what `auto` may use, the lowest `auto_rank` first, and `nano` last.
 
-
-def _ranked(entries: Registry, *, allow_noncommercial: bool) -> list[ModelEntry]:
+    That is what is on this machine and may be used commercially, or at all with
+    `allow_noncommercial`.
+    """
     ranked = [
         entry
         for entry in entries.values()
         if entry.auto_rank is not None and (entry.commercial is True or allow_noncommercial)
     ]
-    return sorted(ranked, key=lambda entry: entry.auto_rank or 0)
-
-
-def choose(entries: Registry, weights_folder: Path, *, allow_noncommercial: bool) -> ModelEntry:
-    """Return the best entry that `auto` may use.
-
-    That is the lowest `auto_rank` whose weights are on this machine and may be used
-    commercially, or at all with `allow_noncommercial`.
-    """
-    for entry in _ranked(entries, allow_noncommercial=allow_noncommercial):
-        if entry.find_weights(weights_folder):
-            return entry
-    return entries["nano"]
+    for entry in (*sorted(ranked, key=lambda entry: entry.auto_rank or 0), entries["nano"]):
+        for source, path in entry.weights_here(folder):
+            yield entry, source, path
 
 
 def _check_licence(entry: ModelEntry, *, allow_noncommercial: bool) -> None:

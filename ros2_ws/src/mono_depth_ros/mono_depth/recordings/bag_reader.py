@@ -251,7 +251,8 @@ def _told(path: Path, topic: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # which one depends on where a file is damaged
         repair = _REPAIRED_BY.get(path.suffix, "ros2 bag reindex")
+        place = f", at {topic}" if topic else ""
         raise ConfigError(
-            f"{path} cannot be read as a bag{f', at {topic}' if topic else ''}: {error}. If its recording was cut off, "
+            f"{path} cannot be read as a bag{place}: {error}. If its recording was cut off, "
             f"`{repair}` repairs it"
         ) from error

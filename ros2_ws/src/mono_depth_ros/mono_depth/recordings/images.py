@@ -20,6 +20,7 @@ from mono_depth.recordings.text_lines import stamp_ns_of
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _HEAD_BYTES = 1 << 18  # a JPEG may have a large preview before its size
+_TIFF_BYTES = 1 << 28
 _MAX_PIXELS = 1 << 27
 _NO_DEPTH = np.iinfo(np.uint16).max  # in any unit of 16 bit, as 0
 _MAX_RATE_HZ = 1000.0  # what claims more does not know its rate
@@ -52,6 +53,8 @@ def _decoded(file: Path, flags: int) -> cv2.typing.MatLike | None:
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)
+            if head.startswith((b"II*\x00", b"MM\x00*")):  # a TIFF tells its size at its end
+                head += opened.read(_TIFF_BYTES)
     except OSError:
         return None
     pixels = _claimed_pixels(head, file.stat().st_size)
@@ -98,7 +101,8 @@ def read_depth(file: Path, units_per_m: float) -> DepthImage:
             f"{file} holds {stored.dtype} {stored.shape}, expected (H, W) metres, or a 16-bit "
             "depth image"
         )
-    depth_m: DepthImage = stored.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        depth_m: DepthImage = stored.astype(np.float32)
     if is_whole:
         depth_m /= np.float32(units_per_m)
     if stored.dtype == np.uint16:

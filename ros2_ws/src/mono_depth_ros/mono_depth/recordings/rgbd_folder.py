@@ -134,9 +134,10 @@ def _camera(folder: Path, given: GivenCamera | None) -> _Camera:
     if given is not None and given.depth_units_per_m is not None:
         camera = replace(camera, depth_units_per_m=given.depth_units_per_m)
     numbers = (camera.fx, camera.fy, camera.depth_units_per_m, camera.rate_hz)
-    if not all(0.0 < number < np.inf for number in numbers) or not np.isfinite(
-        (camera.cx, camera.cy)
-    ).all():
+    if (
+        not all(0.0 < number < np.inf for number in numbers)
+        or not np.isfinite((camera.cx, camera.cy)).all()
+    ):
         raise ConfigError(
             f"the intrinsics in {folder} are not a camera: fx, fy, depth_units_per_m, rate_hz = "
             f"{numbers}, expected finite numbers above 0"

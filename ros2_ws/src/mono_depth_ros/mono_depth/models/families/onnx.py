@@ -14,7 +14,6 @@ import torch
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.batch import check_batch, one_by_one
-from mono_depth.models.family import Family, LoadRequest
 from mono_depth.models.families.onnx_ports import (
     ImagePort,
     as_maps,
@@ -24,26 +23,25 @@ from mono_depth.models.families.onnx_ports import (
     output_port,
     spec_for,
 )
+from mono_depth.models.family import Family, LoadRequest
 from mono_depth.models.onnx_session import runtime_errors, session_options
-from mono_depth.models.preprocess import Preprocess
+from mono_depth.models.preprocess import Preprocess, without_letterbox
 from mono_depth.models.replaceable_net import ReplaceableNet
-from mono_depth.models.store.registry import ModelEntry
 from mono_depth.models.store.onnx_file import open_onnx
+from mono_depth.models.store.registry import ModelEntry
 from mono_depth.system.threads import torch_threads
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _LOG = logging.getLogger(__name__)
-_TOLD_STRETCH = 1.1
+_TOLD_STRETCH, _MOST_TOLD = 1.1, 8
 
 
 class OnnxNet:
     """The network of an ONNX file, run by ONNX Runtime: tensors in, a tensor out."""
 
-    def __init__(
-        self, session: onnxruntime.InferenceSession, output_name: str, path: Path
-    ) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, output_name: str, path: Path) -> None:
         self.path = path
         self.session = session
         self.output_name = output_name
@@ -88,12 +86,13 @@ class OnnxDepth:
         self._image_port = image_port(session, entry, entry.input)
         self._camera_port = camera_port(session, entry)
         self._output_name, needs_run = output_port(session, entry)
-        self._preprocess = Preprocess(spec_for(self._image_port, entry.input), device)
+        self._spec = spec_for(self._image_port, entry.input)
+        self._preprocess = Preprocess(self._spec, device)
         self._input_names = [node.name for node in session.get_inputs()]
         self._takes_batches = self._camera_port is None and _takes_batches(
             session, self._image_port, self._output_name
         )
-        self._told_stretch = False
+        self._told_shapes: set[float] = set()  # of images that are distorted
         self.net = ReplaceableNet(OnnxNet(session, self._output_name, path))
         if needs_run:
             self._try_once()
@@ -182,9 +181,9 @@ class OnnxDepth:
             raise FrameError(
                 f"{self.name}: ONNX Runtime failed on a {shape} input: {error}"
             ) from error
-        maps = as_maps(values, len(images))
+        count = len(cameras)
+        maps = as_maps(values, count)
         if maps is None:
-            count = len(images)
             wanted = f"({count}, 1, h, w), ({count}, h, w)" + (" or (h, w)" if count == 1 else "")
             raise FrameError(
                 f"{self.name}: output {self._output_name} has shape {tuple(values.shape)}, "
@@ -199,7 +198,7 @@ class OnnxDepth:
     def _prediction(
         self, values: torch.Tensor, camera: Intrinsics, width: int, height: int
     ) -> Prediction:
-        values = self._preprocess.without_letterbox(values, width, height)
+        values = without_letterbox(values, self._spec, width, height)
         if self._focal_px is not None:
             values = values * (math.sqrt(camera.fx * camera.fy) / self._focal_px)
         return Prediction(values=values, kind=self.kind)
@@ -209,7 +208,7 @@ class OnnxDepth:
     ) -> Intrinsics:
         """Return the camera of the network's input."""
         camera = intrinsics or Intrinsics.assumed(width, height)
-        spec = self._preprocess.spec
+        spec = self._spec
         if spec.fit != "letterbox":
             return camera.scaled_to(images.shape[-1], images.shape[-2])
         left, top, shown_width, shown_height = spec.place_in_letterbox(width, height)
@@ -219,13 +218,13 @@ class OnnxDepth:
         )
 
     def _tell_stretch(self, width: int, height: int) -> None:
-        """Say once that images are distorted."""
-        if self._told_stretch:
+        """Say once for each shape of images that they are distorted."""
+        spec, shape = self._spec, round(width / height, 2)
+        if spec.rule != "fixed" or shape in self._told_shapes:
             return
-        self._told_stretch = True
-        spec = self._preprocess.spec
         stretch = spec.stretch_for(width, height)
-        if stretch > _TOLD_STRETCH:
+        if stretch > _TOLD_STRETCH and len(self._told_shapes) < _MOST_TOLD:
+            self._told_shapes.add(shape)
             _LOG.warning(
                 "%s: an image of %dx%d is distorted by a factor of %.2f to the network's %dx%d, "
                 "which makes depth worse unless it was trained so: `fit: letterbox` in the `input` "
@@ -239,7 +238,7 @@ class OnnxDepth:
         Raises:
             ModelError: that is no map.
         """
-        spec = self._preprocess.spec
+        spec = self._spec
         try:
             self.infer(torch.zeros(spec.height, spec.width, 3, dtype=torch.uint8), None)
         except FrameError as error:

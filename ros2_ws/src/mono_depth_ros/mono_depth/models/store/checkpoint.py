@@ -40,9 +40,8 @@ def tensors_in(content: object, path: Path, part: str, bytes_in_file: int) -> Te
         raise ModelError(f"{path} holds a {type(content).__name__}, expected tensors by name")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise ModelError(
-                f"{path}: {str(name)[:80]!r} is a {type(value).__name__}, expected a tensor; {_ALONE}"
-            )
+            kind = type(value).__name__
+            raise ModelError(f"{path}: {str(name)[:80]!r} is a {kind}, expected a tensor; {_ALONE}")
     check_tensors(content, path, bytes_in_file)
     return {name: plain(value, name, path) for name, value in without_prefix(content).items()}
 

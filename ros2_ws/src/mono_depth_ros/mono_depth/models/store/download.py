@@ -133,7 +133,10 @@ def _fetched(source: WeightsSource, url: str, part: BinaryIO, label: str) -> str
 
 def _token(url: str) -> str:
     """Return the user's token of the hub, "" where there is none or it would be read by others."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         return ""
     for name in _TOKENS:
@@ -172,7 +175,7 @@ def _in_hub_cache(source: WeightsSource) -> Path | None:
 def _locked(path: Path) -> Iterator[BinaryIO]:
     """Open `path` for appending, unless another pull has it open. Links are not followed."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-    with open(path, "a+b", opener=lambda name, _: os.open(name, flags, 0o666)) as file:  # noqa: PTH123
+    with open(path, "a+b", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

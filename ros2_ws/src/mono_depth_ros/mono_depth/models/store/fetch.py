@@ -112,7 +112,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self._host, self._token = urlsplit(url)[:2], token
         self.sha256 = ""
 
-    def redirect_request(  # noqa: D102 - see `HTTPRedirectHandler`
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],

@@ -63,7 +63,8 @@ def _of_another_suffix(head: bytes, suffix: str) -> str:
         return "it is a file of torch.save: name it .pth"
     if suffix in TORCH_TYPES and looks_like_safetensors(head):
         return "it is a safetensors file: name it .safetensors"
-    if suffix in (*TORCH_TYPES, ".safetensors") and _looks_like_onnx(head):
+    is_named_so = suffix == ".safetensors" and looks_like_safetensors(head)
+    if suffix in (*TORCH_TYPES, ".safetensors") and not is_named_so and _looks_like_onnx(head):
         return "it looks like an ONNX file: describe it with family onnx"
     if suffix == ".onnx" and (is_torch or looks_like_safetensors(head)):
         return "it holds weights without a network: export the network to ONNX"

@@ -61,9 +61,7 @@ def open_onnx(
         if not names:
             yield content, digest
             return
-        hashes = [
-            opened.enter_context(open_weights(_beside(path, name)))[1] for name in names
-        ]
+        hashes = [opened.enter_context(open_weights(_beside(path, name)))[1] for name in names]
         data = hashes[0] if len(hashes) == 1 else _sha256_of("".join(hashes))
         listed = ", ".join(names[:3])
         if data_sha256 and data != data_sha256:

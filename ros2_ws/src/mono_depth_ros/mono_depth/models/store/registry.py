@@ -15,7 +15,7 @@ from urllib.parse import quote
 from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError, ModelError
 from mono_depth.models.input_spec import InputSpec
-from mono_depth.models.store.untrusted_yaml import as_path, read_yaml, shown
+from mono_depth.models.store.untrusted_yaml import as_path, is_text, read_yaml, shown
 from mono_depth.system import resources
 
 UNKNOWN_SCALE_SIGMA = 0.5  # of the metres of networks whose error nobody has measured here
@@ -195,10 +195,12 @@ def _located(weights: object, file: Path) -> object:
 def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
     where = f"registry entry {name}"
     values = dict(keys)
-    for key, (least, most) in _RANGES.items():
+    for key in _POSITIVE:
         number = values.get(key)
-        if isinstance(number, (int, float)) and not least < number < most:
-            raise ConfigError(f"{where}: {key} is {number!r}, expected more than {least:g}, finite")
+        if isinstance(number, (int, float)) and not 0.0 < number <= _LARGEST:
+            raise ConfigError(
+                f"{where}: {key} is {shown(number)}, expected more than 0, up to {_LARGEST:g}"
+            )
     parsed = {"kind", "weights", "input", "commercial", "published"}
     _check_keys(where, values, ModelEntry, parsed, {"name"})
     required = ("family", "kind", "description", "licence", "commercial", "weights")
@@ -230,8 +232,9 @@ def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
 
 def _published(where: str, value: object) -> PublishedScore:
     names = [item.name for item in fields(PublishedScore)]
-    if not isinstance(value, dict) or sorted(value) != sorted(names):
-        raise ConfigError(f"{where}: published is {shown(value)}, not a mapping of {', '.join(names)}")
+    if not isinstance(value, dict) or sorted(map(str, value)) != sorted(names):
+        expected = ", ".join(names)
+        raise ConfigError(f"{where}: published is {shown(value)}, not a mapping of {expected}")
     _check_keys(f"{where}, published", value, PublishedScore, set(), set())
     return PublishedScore(**value)
 
@@ -282,15 +285,14 @@ def _three(where: str, key: str, value: object) -> tuple[float, ...]:
         isinstance(item, (int, float)) and not isinstance(item, bool) for item in value
     ):
         raise ConfigError(f"{where}: {key} is {shown(value)}, not a list of 3 numbers")
-    return tuple(float(item) for item in value)
+    try:
+        return tuple(float(item) for item in value)
+    except OverflowError:
+        raise ConfigError(f"{where}: {key} is {shown(value)}, not a list of 3 numbers") from None
 
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "max_depth_m": (0.0, inf),
-    "parameters_m": (0.0, inf),
-    "gflop": (0.0, inf),
-    "focal_px": (0.0, inf),
-}
+_POSITIVE = ("max_depth_m", "parameters_m", "gflop", "focal_px")
+_LARGEST = 1e9  # of them
 _PLAIN: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "bool": bool,
@@ -311,6 +313,8 @@ def _check_keys(
             close = difflib.get_close_matches(str(key)[:80], types, n=1)
             hint = f", did you mean {close[0]}?" if close else f"; known: {', '.join(types)}"
             raise ConfigError(f"{where}: unknown key {shown(key)}{hint}")
+        if isinstance(value, str) and not is_text(value):
+            raise ConfigError(f"{where}: {key} holds characters that are none")
         wanted = None if key in parsed else _PLAIN.get(types[key])
         optional = value is None and types[key].endswith("None")
         is_wanted = wanted and isinstance(value, wanted)

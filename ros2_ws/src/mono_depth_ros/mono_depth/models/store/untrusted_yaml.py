@@ -52,7 +52,7 @@ def _text(file: Path) -> str:
             content = opened.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read the model registry {shown(str(file))}: {reason}") from error
+        raise ConfigError(f"cannot read the model registry {str(file)[:400]}: {reason}") from error
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{file} has more than {_MAX_BYTES} bytes: not a model registry")
     try:
@@ -85,15 +85,21 @@ def _check_size(events: Iterable[Any], file: Path) -> None:
             )
 
 
+def is_text(text: str) -> bool:
+    """Tell whether all of a text can be written; half a surrogate pair cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def as_path(text: str, where: str) -> Path:
     """Return a path that a file names, with `~` replaced.
 
     Raises:
         ConfigError: no file can have that name.
     """
-    parts = os.fsencode(text.encode("utf-8", "surrogateescape")).split(b"/")
+    parts = text.encode("utf-8", "replace").split(b"/")
     if (
         "\0" in text
+        or not is_text(text)
         or max(map(len, parts)) > _MAX_NAME_BYTES
         or sum(map(len, parts)) + len(parts) > _MAX_PATH_BYTES
     ):

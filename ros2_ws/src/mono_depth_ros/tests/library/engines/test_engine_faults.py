@@ -89,7 +89,7 @@ def test_openvino_that_cannot_write_is_a_full_disk_too(tmp_path, monkeypatch, ca
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
     engines = EngineCache(tmp_path / "engines")
-    with pytest.raises(EngineError, match="cannot store an engine in .*No space left on device"):
+    with pytest.raises(EngineError, match=r"cannot store an engine in .*No space left on device"):
         engines.put(KEY, full_disk)
     assert list(engines.folder.iterdir()) == []
 
@@ -101,7 +101,8 @@ def test_what_a_user_made_of_images_is_not_deleted(tmp_path):
         engines.put(key, lambda folder: (folder / "model.xml").write_text("<net/>") and None)
     found = FoundEngines(engines)
     assert not found.discard()  # nothing was taken
-    assert found.find(KEY) and found.find(int8)
+    assert found.find(KEY)
+    assert found.find(int8)
     assert found.discard()
     assert (engines.find(KEY), engines.find(int8) is None) == (None, False)
     assert not found.discard()

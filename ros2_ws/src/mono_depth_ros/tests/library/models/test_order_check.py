@@ -33,7 +33,7 @@ def depth_m():
 
 
 def test_relative_weights_behind_a_metric_entry_are_refused(depth_m):
-    with pytest.raises(ModelError, match="mine takes near for far .* entry says kind metric, its"):
+    with pytest.raises(ModelError, match=r"mine takes near for far .* entry says kind metric, its"):
         check_order(Says(OutputKind.METRIC, 30.0 / depth_m))
 
 

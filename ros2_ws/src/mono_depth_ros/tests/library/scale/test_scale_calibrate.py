@@ -110,7 +110,7 @@ def measured_at(tiny_models, folder, metres, *more):
     [
         (("2.0", "4.0", "4.0"), None),
         (("40", "80", "80"), "wrong by a factor of 10: METRES must be metres"),
-        (("2.0", "4.0", "8.0"), "wall.png (7, 1) was measured at 8 m, and the others put it at"),
+        (("2.0", "4.0", "16"), "wall.png (7, 1) was measured at 16 m, and the others put it at"),
     ],
 )
 def test_distances_that_may_be_wrong_are_told(tiny_models, tmp_path, capsys, metres, warning):

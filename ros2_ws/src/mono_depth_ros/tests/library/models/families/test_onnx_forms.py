@@ -13,7 +13,7 @@ import yaml
 
 from mono_depth.data import Intrinsics
 from mono_depth.engines.engines import Engines
-from mono_depth.errors import FrameError, ModelError
+from mono_depth.errors import ModelError
 from mono_depth.models.loading import load_model
 
 onnx = pytest.importorskip("onnx", reason="the package onnx makes the networks of this test")
@@ -60,8 +60,8 @@ def entry(path: Path, **changes: object) -> dict:
 
 def load(path: Path, **changes: object):
     registry = path.with_name("registry.yaml")
-    registry.write_text(yaml.safe_dump({"models": {"mine": entry(path, **changes)}}))
     engines = changes.pop("engines", None)
+    registry.write_text(yaml.safe_dump({"models": {"mine": entry(path, **changes)}}))
     return load_model("mine", registry=registry, engines=engines)
 
 
@@ -237,9 +237,7 @@ def test_a_focal_rule_that_nobody_would_apply_is_refused(tmp_path, changes, mess
 )
 def test_a_second_input_gets_the_camera(tmp_path, port, picked):
     body = red(out="y") + f" {picked} c = Constant <value_float = 1000.0> () g = Div (f, c) "
-    path = net(
-        tmp_path, f"{port}, {NCHW}", "float[1, 1, 6, 8] depth", body + "depth = Mul (y, g)"
-    )
+    path = net(tmp_path, f"{port}, {NCHW}", "float[1, 1, 6, 8] depth", body + "depth = Mul (y, g)")
     values = depth(path, CAMERA, kind="metric_focal", camera_input="camera")
     torch.testing.assert_close(values, METRES * 0.6)
 
@@ -253,7 +251,7 @@ def test_an_image_that_is_squashed_is_told_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             model.infer(torch.zeros(6, 12, 3, dtype=torch.uint8), None)
-    (told,) = [text for text in caplog.messages if "is distorted" in text]
+    (told,) = [text for text in caplog.messages if "12x6 is distorted" in text]
     assert "an image of 12x6 is distorted by a factor of 2.00 to the network's 6x6" in told
     assert "`fit: letterbox`" in told
 
@@ -303,9 +301,7 @@ def with_external_data(folder: Path, factor: float) -> Path:
     identity = model.graph.node[-1]
     identity.op_type = "Mul"
     identity.input.append("factors")
-    onnx.save(
-        model, path, save_as_external_data=True, location="net.onnx.data", size_threshold=0
-    )
+    onnx.save(model, path, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
     return path
 
 
@@ -335,14 +331,14 @@ def test_a_pin_must_cover_both_files(tmp_path):
     with pytest.raises(ModelError, match=f"says nothing of its weights.*add data_sha256: {data}"):
         load(path, weights=pinned)
     torch.testing.assert_close(depth(path, weights=pinned | {"data_sha256": data}), 2.0 * METRES)
-    with pytest.raises(ModelError, match=f"net.onnx.data of .* has sha256 {data}, but the registry"):
+    with pytest.raises(ModelError, match=f"of .* has sha256 {data}, but the registry expects"):
         load(path, weights=pinned | {"data_sha256": "0" * 64})
 
 
 def test_weights_that_are_not_beside_the_file_are_named_with_the_way_out(tmp_path):
     path = with_external_data(tmp_path / "mine", 2.0)
     path.with_name("net.onnx.data").unlink()
-    with pytest.raises(ModelError, match="lie in net.onnx.data, .*external_data=False"):
+    with pytest.raises(ModelError, match=r"lie in net.onnx.data, .*external_data=False"):
         load(path)
 
 
@@ -394,11 +390,3 @@ def test_what_is_no_onnx_file_is_named(tmp_path, content, message):
     (tmp_path / "net.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=message):
         load(tmp_path / "net.onnx")
-
-
-def test_an_image_for_which_the_network_fails_is_a_frame_error(tmp_path):
-    body = red(out="y") + " shape = Constant <value_ints = [1, 1, 5, 5]> () "
-    body += "depth = Reshape (y, shape)"
-    path = net(tmp_path, NCHW, "float[1, 1, 5, 5] depth", body)
-    with pytest.raises(FrameError, match="mine: ONNX Runtime failed on a 1x3x6x8 input"):
-        load(path).infer(IMAGE, None)
