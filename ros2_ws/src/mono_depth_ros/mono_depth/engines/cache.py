@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth.engines.protocol import EngineError, EngineKey, Plan
+from mono_depth.models.store.untrusted_yaml import as_path
 from mono_depth.models.store.weights_file import sha256_of
 from mono_depth.system.resources import weights_dir
 
@@ -62,7 +63,7 @@ class EngineCache:
             limit_bytes: when more than this is stored, the engines that were not used for the
                 longest time are deleted.
         """
-        self.folder = (folder or weights_dir() / "engines").expanduser()
+        self.folder = as_path(str(folder or weights_dir() / "engines"), "weights_dir")
         self._limit_bytes = limit_bytes
 
     def find(self, key: EngineKey) -> Path | None:

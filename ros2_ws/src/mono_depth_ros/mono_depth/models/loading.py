@@ -91,6 +91,7 @@ def load_model(
     else:
         entry = entries[name]
         _check_licence(entry, allow_noncommercial=allow_noncommercial)
+        family_of(entry)  # one that is not known is said first
         found = entry.find_weights(folder)
         if found is None:
             raise ModelError(_missing(entry, folder))
@@ -126,9 +127,11 @@ def _request(
 
 def _loaded(request: LoadRequest) -> LoadedModel:
     """Return a model whose weights are those of its entry, as far as that can be told."""
-    model = family_of(request.entry).load(request)
+    family = family_of(request.entry)
     if not request.sha256:
         _LOG.warning("the registry knows no sha256 of %s: unverified", request.weights)
+    model = family.load(request)
+    if not request.sha256:
         check_order(model)
     return model
 

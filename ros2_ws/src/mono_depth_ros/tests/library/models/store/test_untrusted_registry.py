@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from mono_depth.config import PipelineConfig
 from mono_depth.errors import ConfigError
 from mono_depth.models.store.registry import read_registry
+from mono_depth.pipeline.build import build_pipeline
 
 ENTRY = """
 models:
@@ -83,6 +85,12 @@ def test_a_registry_that_is_no_file_is_refused_and_nobody_waits(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="cannot read the model registry"):
         read_registry(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["~nobody_of_that_name/w", "a\0b", "w" * 300])
+def test_a_folder_of_weights_that_cannot_be_is_refused(name):
+    with pytest.raises(ConfigError, match=r"weights_dir: .* is no path of a file"):
+        build_pipeline(PipelineConfig(model="nano", weights_dir=name))
 
 
 def test_aliases_and_a_byte_order_mark_are_allowed(tmp_path):
