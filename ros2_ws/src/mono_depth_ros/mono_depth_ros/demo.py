@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from mono_depth.system.closed_pipe import quiet_where_closed
 from mono_depth.system.resources import share_dir
 from mono_depth_ros.processes.children import Child, Children
 from mono_depth_ros.processes.domain import free_domain, local_environment
@@ -313,4 +314,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with quiet_where_closed():
+        sys.exit(main())

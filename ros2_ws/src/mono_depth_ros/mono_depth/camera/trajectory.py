@@ -32,6 +32,11 @@ class Trajectory:
                 self._pieces.append([])
             self._pieces[-1].append(item)
 
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Stamps of the first and the last pose, None = there is none."""
+        return (self._pieces[0][0][0], self._pieces[-1][-1][0]) if self._pieces else None
+
     def at(self, stamp_ns: int) -> Pose | None:
         """Return the pose at a stamp, None where the poses do not reach or have a gap."""
         for piece in reversed(self._pieces):

@@ -31,6 +31,7 @@ from mono_depth.commands.options import (
 )
 from mono_depth.errors import MonoDepthError
 from mono_depth.recordings.formats import FORMATS
+from mono_depth.system.closed_pipe import quiet_where_closed
 
 if TYPE_CHECKING:
     from mono_depth.evaluation.promises.acceptance import AcceptanceCase
@@ -118,4 +119,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with quiet_where_closed():
+        sys.exit(main())

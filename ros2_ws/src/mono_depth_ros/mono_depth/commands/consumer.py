@@ -34,6 +34,7 @@ from mono_depth.commands.options import (
     pipeline_config,
 )
 from mono_depth.errors import MonoDepthError
+from mono_depth.system.closed_pipe import quiet_where_closed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,4 +86,5 @@ def _judge(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with quiet_where_closed():
+        sys.exit(main())

@@ -40,8 +40,18 @@ def _add_build(actions: Subparsers) -> None:
     text = "build an engine before the node needs it; int8 is calibrated on your images"
     build = actions.add_parser("build", help=text, description=text)
     _add_model(build)
-    build.add_argument("--engine", default="auto", choices=("auto", *ENGINES))
-    build.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
+    build.add_argument(
+        "--engine",
+        default="auto",
+        choices=("auto", *ENGINES),
+        help="what shall run the network; one that is named and not taken is exit status 1",
+    )
+    build.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", *PRECISIONS),
+        help="in which numbers (default: auto)",
+    )
     build.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     build.add_argument(
         "--calibrate",
@@ -71,7 +81,7 @@ def _add_export(actions: Subparsers) -> None:
     text = "write the network of a model to an ONNX file of fixed shape"
     export = actions.add_parser("export", help=text, description=text)
     _add_model(export)
-    export.add_argument("out", metavar="OUT.onnx", type=Path)
+    export.add_argument("out", metavar="OUT.onnx", type=Path, help="file that is written")
     export.set_defaults(handler=_export)
 
 
@@ -84,7 +94,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--input-size", type=int, default=0, help="short side of the network's input [pixels]"
     )
     parser.add_argument("--registry", type=Path, help="file of further registry entries")
-    parser.add_argument("--allow-noncommercial", action="store_true")
+    parser.add_argument(
+        "--allow-noncommercial", action="store_true", help="accept weights with such a licence"
+    )
     _add_weights_dir(parser)
 
 
@@ -128,12 +140,14 @@ def _build(args: argparse.Namespace) -> int:
     model = request.load(engines, device)
     engines.prepare(model)
     show(model, _image(args.size or _VGA))
-    for report in engines.reports():
+    reports = engines.reports()
+    for report in reports:
         print(f"{report.model} at {report.shapes}: {report.why}")
         for refused in report.refused:
             print(f"not taken: {refused}")
     engines.close()
-    return 0
+    is_asked_for = (args.engine, args.precision) != ("auto", "auto")
+    return int(is_asked_for and any(report.refused for report in reports))
 
 
 def _build_int8(args: argparse.Namespace) -> int:
@@ -154,7 +168,7 @@ def _build_int8(args: argparse.Namespace) -> int:
     if args.truth:
         _compare(request, args.truth)
     print(f"stored in {folder}")
-    return 0
+    return int(bool(report.refused))
 
 
 def _told(report: Int8Report) -> list[str]:

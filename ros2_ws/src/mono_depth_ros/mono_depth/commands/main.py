@@ -18,6 +18,7 @@ from mono_depth.commands import run as run_cli
 from mono_depth.commands import serve as serve_cli
 from mono_depth.commands import space as space_cli
 from mono_depth.errors import MonoDepthError
+from mono_depth.system.closed_pipe import quiet_where_closed
 
 # Each adds its subcommand and sets `handler`, which takes the arguments and returns the exit code.
 _COMMANDS = (
@@ -45,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or 1 after an error, which is said on stderr. Wrong usage exits with 2.
     """
+    with quiet_where_closed():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING,
@@ -54,6 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.handler(args))
     except MonoDepthError as error:
         print(f"mono-depth: {error}", file=sys.stderr)
+        return _EXIT_ERROR
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a file that a user names cannot be written, or the disk is full
+        what = "" if error.filename is None else f"{error.filename}: "
+        print(f"mono-depth: {what}{error.strerror or error}", file=sys.stderr)
         return _EXIT_ERROR
     except KeyboardInterrupt:
         print("mono-depth: interrupted", file=sys.stderr)

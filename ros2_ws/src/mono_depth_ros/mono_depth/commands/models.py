@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from mono_depth.commands.models_check import add_check_arguments, check
 from mono_depth.errors import ModelError
+from mono_depth.models.store.file_kind import HEAD_BYTES, foreign_kind
 from mono_depth.models.store.registry import ModelEntry, WeightsSource, read_registry, url_of
+from mono_depth.models.store.untrusted_yaml import as_path
 from mono_depth.models.store.weights_file import sha256_of
 from mono_depth.system.resources import weights_dir
 
@@ -40,6 +42,9 @@ def add_command(commands: Subparsers) -> None:
                 action="store_true",
                 help="accept weights that may not be used commercially",
             )
+            action.add_argument(
+                "--force", action="store_true", help="download it anew, even where it is here"
+            )
         action.add_argument("--registry", type=Path, help="file of further registry entries")
         action.add_argument(
             "--weights-dir",
@@ -51,7 +56,7 @@ def add_command(commands: Subparsers) -> None:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    return Path(args.weights_dir or weights_dir()).expanduser()
+    return as_path(str(args.weights_dir or weights_dir()), "--weights-dir")
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -77,7 +82,7 @@ def _row(entry: ModelEntry, folder: Path) -> tuple[str, ...]:
         _commercial(entry),
         _size(entry, found[1] if found else None),
         entry.speed or "-",
-        "here" if found else "-",
+        "-" if found is None else _state(found[1]),
         _checksum(source),
     )
 
@@ -89,6 +94,16 @@ def _size(entry: ModelEntry, path: Path | None) -> str:
     if entry.parameters_m is None:
         return "-"
     return f"~{4 * entry.parameters_m:.0f} MB"
+
+
+def _state(path: Path) -> str:
+    """Return whether a file may be weights, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return "unreadable"
+    return "broken" if not head or foreign_kind(head) else "here"
 
 
 def _commercial(entry: ModelEntry) -> str:
@@ -174,8 +189,9 @@ def _pull(args: argparse.Namespace) -> int:
             f"the weights of {entry.name} may not be used commercially; "
             "if yours is another use, pull with --allow-noncommercial"
         )
-    path = pull(entry, _folder(args))
-    source = next(source for source in entry.weights if source.is_download)
+    folder = _folder(args)
+    path = pull(entry, folder, force=args.force)
+    source = next(source for source in entry.weights if entry.path_of(source, folder) == path)
     if source.sha256:
         print(f"{path}, sha256 as pinned")
     else:

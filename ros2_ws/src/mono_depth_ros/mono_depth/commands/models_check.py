@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mono_depth.errors import ModelError, MonoDepthError
 from mono_depth.models.store.registry import ModelEntry, Registry, read_registry
+from mono_depth.models.store.untrusted_yaml import as_path
 from mono_depth.system.resources import weights_dir
 
 
@@ -32,7 +33,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def check(args: argparse.Namespace) -> int:
     """Check models, say what came out, and return 1 if one of them failed."""
     registry = read_registry(args.registry)
-    folder = Path(args.weights_dir or weights_dir()).expanduser()
+    folder = as_path(str(args.weights_dir or weights_dir()), "--weights-dir")
     names = _names(args, registry, folder)
     failed = []
     for name in names:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mono_depth.system.closed_pipe import quiet_where_closed
 from mono_depth.system.resources import share_dir
 
 
@@ -41,4 +42,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with quiet_where_closed():
+        main()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mono_depth.system.closed_pipe import quiet_where_closed
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
@@ -19,4 +21,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with quiet_where_closed():
+        main()

@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mono_depth.system.closed_pipe import quiet_where_closed
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
@@ -25,4 +27,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with quiet_where_closed():
+        main()

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,20 @@ def add_sequence_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=0, metavar="N", help="0 = all (default)")
     parser.add_argument("--image-topic", default="", metavar="TOPIC", help="of a bag")
     parser.add_argument("--depth-topic", default="", metavar="TOPIC", help="of a bag")
+    parser.add_argument(
+        "--camera",
+        nargs=4,
+        type=float,
+        metavar=("FX", "FY", "CX", "CY"),
+        help="of a folder's rectified images, where no file (or no name, of tum) tells it",
+    )
+    parser.add_argument(
+        "--depth-units",
+        type=float,
+        metavar="N",
+        help="of a folder's depth in whole numbers: so many are a metre (default: what "
+        "intrinsics.json says, else 1000; of tum 5000)",
+    )
 
 
 def add_scale_option(parser: argparse.ArgumentParser) -> None:
@@ -154,9 +169,19 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
 def chosen_sequence(args: argparse.Namespace) -> FrameSequence:
     """Open what `add_sequence_options` ask for."""
     from mono_depth.recordings.open import open_sequence
+    from mono_depth.recordings.sequence import GivenCamera
 
+    units_per_m = args.depth_units
+    if units_per_m is not None and not 0.0 < units_per_m < inf:
+        raise ConfigError(f"--depth-units {units_per_m:g}: expected a number above 0")
     sequence = open_sequence(
-        args.sequence, args.format, image_topic=args.image_topic, depth_topic=args.depth_topic
+        args.sequence,
+        args.format,
+        image_topic=args.image_topic,
+        depth_topic=args.depth_topic,
+        given=GivenCamera(
+            fx_fy_cx_cy=tuple(args.camera) if args.camera else None, depth_units_per_m=units_per_m
+        ),
     )
     return sequence.thinned(args.every, args.frames)
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth.engines.protocol import EngineError, EngineKey, Plan
+from mono_depth.models.store.untrusted_yaml import as_path
 from mono_depth.models.store.weights_file import sha256_of
 from mono_depth.system.resources import weights_dir
 
@@ -62,7 +63,7 @@ class EngineCache:
             limit_bytes: when more than this is stored, the engines that were not used for the
                 longest time are deleted.
         """
-        self.folder = (folder or weights_dir() / "engines").expanduser()
+        self.folder = as_path(str(folder or weights_dir() / "engines"), "weights_dir")
         self._limit_bytes = limit_bytes
 
     def find(self, key: EngineKey) -> Path | None:
@@ -108,11 +109,14 @@ class EngineCache:
             partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=".partial-"))
             partial.chmod(self.folder.stat().st_mode & 0o777)  # mkdtemp shuts other users out
         except OSError as error:
-            raise EngineError(f"cannot store engines in {self.folder}: {error.strerror}") from error
+            raise EngineError(f"cannot store engines in {self.folder}: {_reason(error)}") from error
         try:
             write(partial)
             _write_manifest(partial, key)
             _take_place(partial, final, key)
+        except OSError as error:
+            reason = _reason(error)
+            raise EngineError(f"cannot store an engine in {self.folder}: {reason}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self._make_room(spare=final)
@@ -153,6 +157,10 @@ class EngineCache:
         for folder in _folders(self.folder, with_partial=True):
             if _PARTIAL.fullmatch(folder.name) and _age_s(folder) > _ABANDONED_S:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def write_notes(folder: Path, notes: dict[str, Any]) -> None:

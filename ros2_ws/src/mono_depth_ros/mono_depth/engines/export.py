@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mono_depth.engines.protocol import EngineError, Network, Tensors
+from mono_depth.engines.protocol import EngineError, Network, NotInstalledError, Tensors
 
 _FIRST_WITH_EXPORT = (2, 6)
 _OPSET = 18  # the lowest of the newer exporter
@@ -53,8 +53,9 @@ def export_onnx(
     """
     if traced is None:
         traced = _torch_version() < _FIRST_WITH_EXPORT
-    if not traced and importlib.util.find_spec("onnxscript") is None:
-        raise EngineError("the export to ONNX needs onnxscript: pip install onnxscript")
+    for package in ("onnx",) if traced else ("onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise NotInstalledError(f"the export to ONNX needs {package}: pip install {package}")
     module.eval()  # as a whole: else the exporter leaves all of it in training mode
     with torch.no_grad():
         module(*inputs)  # what a network computes once for a size becomes a constant of the file

@@ -37,6 +37,14 @@ def why_no_tensorrt() -> str:
     return _why_not_loaded("onnxruntime_providers_tensorrt")
 
 
+def driver_version() -> str:
+    """Return what the NVIDIA driver says of its version, "" = there is none that tells."""
+    try:
+        return Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 @cache
 def tensorrt_version() -> str:
     """Return the version of TensorRT's library as the number it tells, "0" if it is not there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from mono_depth.engines.protocol import (
     Engine,
     EngineError,
     Network,
+    NotInstalledError,
     Plan,
     Tensors,
 )
@@ -75,22 +77,27 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if used != wanted.removesuffix("ExecutionProvider"):
         raise EngineError(f"ONNX Runtime fell back from {wanted} to {used}; its log says why")
+    nodes = [node for node in session.get_outputs() if network.onnx_output in ("", node.name)]
+    names = [node.name for node in nodes]
     is_on_cpu = context.device.type == "cpu"
     try:
-        call = _CpuCall(session) if is_on_cpu else BoundSession(session, context.device)
+        call = (
+            _CpuCall(session, names) if is_on_cpu else BoundSession(session, context.device, names)
+        )
     except ValueError as error:
         raise EngineError(f"it cannot be run on a GPU: {error}") from error
     return Engine(call=call, detail=f"ONNX Runtime {onnxruntime.__version__}, {used}")
 
 
 class _CpuCall:
-    def __init__(self, session: Any) -> None:  # noqa: ANN401
+    def __init__(self, session: Any, outputs: list[str]) -> None:  # noqa: ANN401
         self._session = session
         self._names = [node.name for node in session.get_inputs()]
+        self._outputs = outputs
 
     def __call__(self, *inputs: torch.Tensor) -> Tensors:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
-        found = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
+        found = self._session.run(self._outputs, dict(zip(self._names, arrays, strict=True)))
         return tuple(torch.from_numpy(array) for array in found)
 
 
@@ -106,13 +113,18 @@ def _providers(plan: Plan, context: BuildContext, network: Network) -> list[Any]
         "trt_fp16_enable": True,
         "trt_layer_norm_fp32_fallback": True,
     }
-    # TensorRT takes minutes; what it made is of use to the same version of it only.
-    version = gpu_libraries.tensorrt_version()
-    name = f"{network.title}-{network.sha256[:16]}-{version}".replace(" ", "-")
-    folder = str(context.store.shared("tensorrt") / name)
+    # TensorRT takes minutes.
+    name = f"{network.title}-{network.sha256[:16]}-{_tensorrt_key(context.device_name)}"
+    folder = str(context.store.shared("tensorrt") / name.replace(" ", "-"))
     options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": folder}
     options |= {"trt_timing_cache_enable": True, "trt_timing_cache_path": folder}
     return [(_TENSORRT, options), cuda, _CPU]
+
+
+def _tensorrt_key(device_name: str) -> str:
+    """Name what TensorRT's engines are of use to: this GPU, driver and TensorRT, no other."""
+    decides = (device_name, gpu_libraries.driver_version(), gpu_libraries.tensorrt_version())
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
 
 
 def _file(network: Network, plan: Plan, context: BuildContext, scratch: Path) -> Path:
@@ -150,5 +162,7 @@ def _onnxruntime() -> Any:  # noqa: ANN401
     try:
         import onnxruntime
     except ImportError as error:
-        raise EngineError("engine onnxruntime is not installed: pip install onnxruntime") from error
+        raise NotInstalledError(
+            "engine onnxruntime is not installed: pip install onnxruntime"
+        ) from error
     return onnxruntime

@@ -19,6 +19,7 @@ from mono_depth.engines.protocol import (
     Engine,
     EngineError,
     Network,
+    NotInstalledError,
     Plan,
     Tensors,
     last_line,
@@ -91,14 +92,7 @@ def _read(network: Network, plan: Plan, context: BuildContext) -> Any:  # noqa: 
             )
         return core().read_model(folder / OPENVINO_FILE)
     if network.onnx_path is not None:
-        model = core().read_model(network.onnx_path)
-        model.reshape(
-            {
-                port: list(tensor.shape)
-                for port, tensor in zip(model.inputs, network.inputs, strict=True)
-            }
-        )
-        return model
+        return read_onnx(network)
     # The file is the same for all formats that are computed in.
     key = network.key(Plan(engine=plan.engine, precision="fp32"), context.device_name, versions())
     folder = context.store.find(key)
@@ -107,7 +101,10 @@ def _read(network: Network, plan: Plan, context: BuildContext) -> Any:  # noqa: 
     model = convert(network)
 
     def write(made: Path) -> None:
-        _openvino().save_model(model, made / OPENVINO_FILE, compress_to_fp16=False)
+        try:
+            _openvino().save_model(model, made / OPENVINO_FILE, compress_to_fp16=False)
+        except RuntimeError as error:  # a full disk
+            raise OSError(f"OpenVINO cannot write it: {last_line(error)}") from error
 
     try:
         context.store.put(key, write)
@@ -127,6 +124,17 @@ def core() -> Any:  # noqa: ANN401
         EngineError: OpenVINO is not installed.
     """
     return _openvino().Core()
+
+
+def read_onnx(network: Network) -> Any:  # noqa: ANN401
+    """Return a network that is an ONNX file as an `openvino.Model`: its shapes, its one output."""
+    model = core().read_model(network.onnx_path)
+    shapes = [list(tensor.shape) for tensor in network.inputs]
+    model.reshape(dict(zip(model.inputs, shapes, strict=True)))
+    if len(model.outputs) > 1:
+        result = model.output(network.onnx_output).node
+        model = _openvino().Model([result], model.get_parameters(), model.get_friendly_name())
+    return model
 
 
 def convert(network: Network) -> Any:  # noqa: ANN401
@@ -167,5 +175,5 @@ def _openvino() -> Any:  # noqa: ANN401
     try:
         import openvino
     except ImportError as error:
-        raise EngineError("engine openvino is not installed: pip install openvino") from error
+        raise NotInstalledError("engine openvino is not installed: pip install openvino") from error
     return openvino

@@ -29,6 +29,10 @@ class EngineError(ModelError):
     """An engine cannot be had; the message says why and, if there is one, the way out."""
 
 
+class NotInstalledError(EngineError):
+    """A package is missing that is an option: nothing is wrong where nobody asked for it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What shall run a network."""
@@ -62,6 +66,10 @@ class EngineStore(Protocol):
 
     def shared(self, name: str) -> Path:
         """Return the folder, maybe not there yet, of what a compiler keeps for itself."""
+        ...
+
+    def remove(self, key: EngineKey) -> None:
+        """Delete the engine that is stored under `key`, if there is one."""
         ...
 
     def put(self, key: EngineKey, write: Callable[[Path], None]) -> Path:
@@ -126,6 +134,7 @@ class Network:
     arguments: tuple[object, ...]  # an example: tensors and constants
     net: nn.Module | None  # None: a network that is an ONNX file
     onnx_path: Path | None = None
+    onnx_output: str = ""  # the output of the file that counts
 
     @property
     def title(self) -> str:
@@ -202,6 +211,7 @@ def network_of(
         arguments=arguments,
         net=module if isinstance(module, nn.Module) else None,
         onnx_path=None if isinstance(module, nn.Module) else module.path,
+        onnx_output="" if isinstance(module, nn.Module) else module.output_name,
     )
 
 

@@ -122,10 +122,7 @@ def float_model(network: Network) -> Any:  # noqa: ANN401
     """Return a network as an `openvino.Model` of fixed shape."""
     if network.onnx_path is None:
         return openvino_engine.convert(network)
-    model = openvino_engine.core().read_model(network.onnx_path)
-    shapes = [list(tensor.shape) for tensor in network.inputs]
-    model.reshape(dict(zip(model.inputs, shapes, strict=True)))
-    return model
+    return openvino_engine.read_onnx(network)
 
 
 def difference(outputs: Arrays, truth: Arrays) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from mono_depth.engines import choice
 from mono_depth.engines.accuracy import (
+    OutputError,
     output_error,
     share_of_unknown,
     share_of_unknown_in,
@@ -30,10 +31,12 @@ from mono_depth.engines.arguments import (
 )
 from mono_depth.engines.background import BackgroundBuilder
 from mono_depth.engines.engine_report import EngineReport
+from mono_depth.engines.found_engines import FoundEngines
 from mono_depth.engines.protocol import (
     BuildContext,
     Engine,
     Network,
+    NotInstalledError,
     Plan,
     Tensors,
     last_line,
@@ -289,18 +292,25 @@ class EngineRunner:
         """Build one engine, compare it with the reference and take it; False = it is refused."""
         inputs = [tensors(item) for item in examples]
         _LOG.info("%s at %s: trying %s", network.title, network.shapes, plan)
+        store = FoundEngines(self._context.store)
+        context = replace(self._context, store=store)
         try:
-            engine = choice.build(network, plan, self._context)
-            found = output_error([engine.call(*item) for item in inputs], answers)
+            built = self._checked(network, plan, context, inputs, answers)
+            if isinstance(built, str) and store.discard():
+                _LOG.warning(
+                    "%s at %s: the stored %s was deleted and is built anew: %s",
+                    *(slot.title, slot.shapes, plan, built),
+                )
+                built = self._checked(network, plan, context, inputs, answers)
         except Exception as error:
             if is_out_of_memory(error) and slot.engine is None:
                 raise
-            self._refuse(slot, plan, last_line(error))
+            self._refuse(slot, plan, last_line(error), is_missing=_is_missing(error))
             return False
-        limit = tolerance(plan.precision)
-        if not found.is_within(limit):
-            self._refuse(slot, plan, f"{found}, allowed is {limit}")
+        if isinstance(built, str):
+            self._refuse(slot, plan, built)
             return False
+        engine, found = built
         # Not with an engine that frames use by now: that takes one call at a time.
         reference_ms, ms = race(
             partial(self._by_reference, examples[0]),
@@ -327,9 +337,36 @@ class EngineRunner:
         slot.engine = engine  # last: from here on frames take it
         return True
 
-    def _refuse(self, slot: _Slot, plan: Plan, reason: str) -> None:
-        _LOG.warning("%s at %s: %s is not taken: %s", slot.title, slot.shapes, plan, reason)
+    def _checked(
+        self,
+        network: Network,
+        plan: Plan,
+        context: BuildContext,
+        inputs: Sequence[Tensors],
+        answers: list[Tensors],
+    ) -> tuple[Engine, OutputError] | str:
+        """Return an engine with its error, or why it is not to be taken."""
+        try:
+            engine = choice.build(network, plan, context)
+            found = output_error([engine.call(*item) for item in inputs], answers)
+        except Exception as error:
+            if is_out_of_memory(error) or _is_missing(error):
+                raise
+            return last_line(error)
+        limit = tolerance(plan.precision)
+        return (engine, found) if found.is_within(limit) else f"{found}, allowed is {limit}"
+
+    def _refuse(self, slot: _Slot, plan: Plan, reason: str, *, is_missing: bool = False) -> None:
+        is_option = is_missing and self._is_auto  # nobody asked for what is not installed
+        level = logging.INFO if is_option else logging.WARNING
+        _LOG.log(level, "%s at %s: %s is not taken: %s", slot.title, slot.shapes, plan, reason)
+        if is_option:
+            return
         slot.refused = (*slot.refused, f"{plan}: {reason}")
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, NotInstalledError)
 
 
 def _digits(ms: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass, replace
 
@@ -23,11 +24,14 @@ from mono_depth.evaluation.measures.temporal_metrics import (
 )
 from mono_depth.evaluation.measures.tracks import Maps, Track, TrueScene, tracks
 from mono_depth.evaluation.promises.lag import Lag
-from mono_depth.evaluation.recorded_run import Recorded, fitted_scale, run_modes
+from mono_depth.evaluation.recorded_run import Recorded, RecordedRun, fitted_scale, run_modes
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.input_names import USUAL_INPUTS
 from mono_depth.recordings.sequence import FrameSequence
+from mono_depth.scale.scale_shift import METRIC_KINDS
 
+_LOG = logging.getLogger(__name__)
+_DOUBTFUL = 2.5  # times: a network is seldom so wrong, a unit always is
 MODES = ("none", "static", "flow", "pose", "auto")
 
 
@@ -77,6 +81,7 @@ class Evaluation:
     size: tuple[int, int]  # width and height of the maps that were measured
     near_m: float  # what counted as near
     infer_ms: float  # median of the network
+    truth_median_m: float  # of the true depth
     truth_tae_published: float  # what perfect depth scores
     truth_tae_zbuffered: float
     modes: tuple[ModeScores, ...]
@@ -109,6 +114,8 @@ def evaluate(sequence: FrameSequence, config: PipelineConfig, options: EvalOptio
     if "pose" in options.modes and not with_pose:
         raise ConfigError(f"{sequence.name} has no poses; leave the mode pose out")
     near_m, found = near_limit_m(scene.depth_m, options.near_m), tracks(scene)
+    if model.kind in METRIC_KINDS and not options.scale_by_truth:
+        _tell_units(run, sequence.name)
     bar = tqdm(run.by_mode.items(), desc="measures", unit="filter", file=sys.stderr)
     return Evaluation(
         sequence=sequence.name,
@@ -118,6 +125,7 @@ def evaluate(sequence: FrameSequence, config: PipelineConfig, options: EvalOptio
         size=(scene.intrinsics.width, scene.intrinsics.height),
         near_m=near_m,
         infer_ms=float(np.median(run.infer_ms)),
+        truth_median_m=float(np.nanmedian(scene.depth_m)),
         truth_tae_published=tae_published(scene.depth_m, scene, options.max_depth_m),
         truth_tae_zbuffered=tae_zbuffered(scene.depth_m, scene),
         modes=tuple(
@@ -128,6 +136,22 @@ def evaluate(sequence: FrameSequence, config: PipelineConfig, options: EvalOptio
         inputs_found=run.inputs_found,
         is_guided=options.is_guided,
     )
+
+
+def _tell_units(run: RecordedRun, name: str) -> None:
+    """Say where the true depth is so far from a network's metres that its unit may be wrong."""
+    recorded = next(iter(run.by_mode.values()))
+    truth_m = run.scene.depth_m
+    if recorded.depth_m.shape != truth_m.shape:
+        return
+    ratio = float(np.nanmedian(recorded.depth_m / truth_m))
+    if ratio > 0.0 and not 1.0 / _DOUBTFUL <= ratio <= _DOUBTFUL:
+        _LOG.warning(
+            "%s: its depth is %.2g times that of the network, with a median of %.3g m: are its "
+            "units right? depth_units_per_m in intrinsics.json, or --depth-units (1000 = mm, 5000 "
+            "= TUM, 256 = KITTI)",
+            *(name, 1.0 / ratio, float(np.nanmedian(truth_m))),
+        )
 
 
 def _measured(

@@ -21,7 +21,8 @@ def markdown(evaluation: Evaluation) -> str:
     e = evaluation
     header = (
         f"{e.sequence}: {e.model}, {e.frames} frames ({e.frames_with_pose} with pose), measured at "
-        f"{e.size[0]}x{e.size[1]}, near = below {e.near_m:.2f} m, network {e.infer_ms:.1f} ms"
+        f"{e.size[0]}x{e.size[1]}, near = below {e.near_m:.2f} m, "
+        f"true depth {e.truth_median_m:.3g} m (median), network {e.infer_ms:.1f} ms"
     )
     lines = [
         header,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,12 +27,13 @@ from mono_depth.evaluation.promises.lag import (
     share_up_to_date,
     shows_obstacle,
 )
-from mono_depth.evaluation.replay import GuidedPredictor, ReplayedPipeline, predict
+from mono_depth.evaluation.replay import GuidedPredictor, ReplayedPipeline, no_metres, predict
 from mono_depth.models.protocol import DepthModel
 from mono_depth.recordings.input_names import USUAL_INPUTS
 from mono_depth.recordings.inputs import inputs_of
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 
+_LOG = logging.getLogger(__name__)
 _FIT_FRAMES = 16
 _PROPORTIONAL = (OutputKind.METRIC, OutputKind.METRIC_FOCAL, OutputKind.COMPLETION)
 
@@ -78,7 +81,8 @@ def run_modes(
         is_guided: the network is given it, too, as it is in the node; else the image alone.
 
     Raises:
-        ConfigError: the model gives no metres, or images change their size.
+        ConfigError: the model gives no metres in any frame, images change their size, or no truth
+            lies within `max_depth_m`.
     """
     recorders = {mode: _Recorder(model, config, mode) for mode in modes}
     truths: list[SequenceFrame] = []
@@ -86,24 +90,77 @@ def run_modes(
     found: set[str] = set()
     predicted: Callable[[Frame], tuple[Prediction, float]]
     predicted = GuidedPredictor(model, config) if is_guided else partial(predict, model)
+    true_medians_m: list[float] = []
     for frame in tqdm(sequence, desc=sequence.name, unit="frame", file=sys.stderr):
         camera_frame = frame.as_camera_frame(inputs)
         found |= set(inputs_of(camera_frame))
         prediction, spent_ms = predicted(camera_frame)
         infer_ms.append(spent_ms)
         truths.append(_thinned(frame, max_depth_m))
+        true_medians_m.append(_median_m(frame.depth_m))
         if truths[-1].intrinsics != truths[0].intrinsics:
             raise ConfigError(f"{sequence.name}: the image size or the camera changes midway")
         for recorder in recorders.values():
             recorder.take(camera_frame, prediction)
     if not truths:
         raise ConfigError(f"{sequence.name} has no frames")
+    _check_truth(truths, true_medians_m, sequence.name, max_depth_m)
+    known = _frames_with_metres(recorders, model.name)
+    if len(known) < len(truths):
+        _LOG.warning(
+            "%s: %d of %d frames have no metres and are not measured: the scale has to be found "
+            "first",
+            *(sequence.name, len(truths) - len(known), len(truths)),
+        )
     return RecordedRun(
-        scene=_scene(truths),
+        scene=_scene([truths[index] for index in known]),
         infer_ms=np.array(infer_ms),
-        by_mode={mode: recorder.recorded() for mode, recorder in recorders.items()},
+        by_mode={mode: recorder.recorded(known) for mode, recorder in recorders.items()},
         inputs_found=tuple(name for name in inputs if name in found),
     )
+
+
+def _frames_with_metres(recorders: dict[str, _Recorder], model: str) -> list[int]:
+    """Return the frames that have metres in every mode.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    known = set.intersection(*(recorder.indices for recorder in recorders.values()))
+    if not known:
+        reasons = [recorder.reason for recorder in recorders.values() if recorder.reason]
+        raise no_metres(model, reasons[0] if reasons else "no frame has metres in every mode")
+    return sorted(known)
+
+
+def _check_truth(
+    truths: list[SequenceFrame], medians_m: list[float], name: str, max_depth_m: float
+) -> None:
+    """Refuse a recording without truth in reach, which mostly has another unit.
+
+    Args:
+        truths: without what lies too far.
+        medians_m: of the true depth of each frame, as recorded; NaN = it has none.
+        name: of the recording.
+        max_depth_m: truth beyond was left out.
+    """
+    if any(np.isfinite(truth.depth_m).any() for truth in truths):
+        return
+    known_m = [median_m for median_m in medians_m if np.isfinite(median_m)]
+    if not known_m:
+        raise ConfigError(f"{name} has no true depth: every pixel is unknown")
+    median_m = float(np.median(known_m))
+    unit = " (millimetres?)" if 100.0 < median_m < 1e5 else ""
+    raise ConfigError(
+        f"{name} has no true depth below {max_depth_m:g} m: its median is {median_m:.4g}{unit}; "
+        "files of fractions hold metres, for whole numbers --depth-units says how many are a metre"
+    )
+
+
+def _median_m(depth_m: npt.NDArray[np.float32]) -> float:
+    known_m = depth_m[::4, ::4]
+    known_m = known_m[np.isfinite(known_m)]
+    return float(np.median(known_m)) if known_m.size else math.nan
 
 
 class _Recorder:
@@ -113,22 +170,33 @@ class _Recorder:
         self._pipeline = ReplayedPipeline(model, config, mode)
         self._stepped = ReplayedPipeline(model, config, mode)
         self._unfiltered = ReplayedPipeline(model, config, "none")
-        self._depth_m: list[npt.NDArray[np.float32]] = []
-        self._confidence: list[npt.NDArray[np.float32]] = []
-        self._stages_ms: list[float] = []
+        self.reason = ""  # why a frame had no metres
+        self._depth_m: dict[int, npt.NDArray[np.float32]] = {}  # by index of the frame
+        self._confidence: dict[int, npt.NDArray[np.float32]] = {}
+        self._stages_ms: dict[int, float] = {}
         self._resets: list[str] = []
         self._up_to_date: list[float] = []
+        self._taken = 0
+
+    @property
+    def indices(self) -> set[int]:
+        """The frames that have metres."""
+        return set(self._depth_m)
 
     def take(self, frame: Frame, prediction: Prediction) -> None:
-        output = self._pipeline.process(frame, prediction)
+        index = self._taken
+        self._taken += 1
+        output = self._pipeline.tried(frame, prediction)
+        if isinstance(output, str):
+            self.reason = output
+            return
         depth_m = output.depth_m
         step = stride_of(depth_m.shape[1])
-        self._depth_m.append(depth_m[::step, ::step].copy())
+        self._depth_m[index] = depth_m[::step, ::step].copy()
         confidence = output.result.confidence[::step, ::step]
-        self._confidence.append(confidence.cpu().numpy().astype(np.float32))
-        self._stages_ms.append(output.stages_ms)
+        self._confidence[index] = confidence.cpu().numpy().astype(np.float32)
+        self._stages_ms[index] = output.stages_ms
         if output.result.temporal_reset:
-            index = len(self._depth_m) - 1
             self._resets.append(f"frame {index}: {output.result.temporal_reset}")
         if len(self._up_to_date) < ENDS and prediction.kind in _PROPORTIONAL:
             self._step(frame, prediction)
@@ -136,17 +204,18 @@ class _Recorder:
     def _step(self, frame: Frame, prediction: Prediction) -> None:
         if shows_obstacle(len(self._up_to_date)):
             frame, prediction = frame_with_obstacle(frame), prediction_with_obstacle(prediction)
-        filtered, unfiltered = (
-            pipeline.process(frame, prediction).depth_m
-            for pipeline in (self._stepped, self._unfiltered)
-        )
-        self._up_to_date.append(share_up_to_date(filtered, unfiltered))
+        outputs = [
+            pipeline.tried(frame, prediction) for pipeline in (self._stepped, self._unfiltered)
+        ]
+        depths_m = [output.depth_m for output in outputs if not isinstance(output, str)]
+        if len(depths_m) == len(outputs):
+            self._up_to_date.append(share_up_to_date(*depths_m))
 
-    def recorded(self) -> Recorded:
+    def recorded(self, known: list[int]) -> Recorded:
         return Recorded(
-            depth_m=np.stack(self._depth_m),
-            confidence=np.stack(self._confidence),
-            stages_ms=np.array(self._stages_ms),
+            depth_m=np.stack([self._depth_m[index] for index in known]),
+            confidence=np.stack([self._confidence[index] for index in known]),
+            stages_ms=np.array([self._stages_ms[index] for index in known]),
             resets=tuple(self._resets),
             lag=lag_of(self._up_to_date),
         )

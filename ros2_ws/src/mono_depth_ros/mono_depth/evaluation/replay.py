@@ -66,16 +66,28 @@ class ReplayedPipeline:
         Raises:
             ConfigError: there are no metres.
         """
+        output = self.tried(frame, prediction)
+        if isinstance(output, str):
+            raise no_metres(self._model.name, output)
+        return output
+
+    def tried(self, frame: Frame, prediction: Prediction) -> Output | str:
+        """Return the same, or why there are no metres (yet: a scale may need motion first)."""
         self._model.prediction = prediction
         result = self._pipeline.process(frame)
         if result.depth_m is None:
-            raise ConfigError(
-                f"{self._model.name}: {result.scale.reason}; --scale truth fits the output to the "
-                "recording, as benchmarks of relative depth do"
-            )
+            return result.scale.reason
         spent_ms = [value for stage, value in result.stage_ms.items() if stage != "infer"]
         depth_m = result.depth_m.cpu().numpy()
         return Output(result=result, depth_m=depth_m, stages_ms=sum(spent_ms))
+
+
+def no_metres(model: str, reason: str) -> ConfigError:
+    """Return what is raised where a network has no metres."""
+    return ConfigError(
+        f"{model}: {reason}; --scale truth fits the output to the recording, as benchmarks of "
+        "relative depth do"
+    )
 
 
 def predict(model: DepthModel, frame: Frame) -> tuple[Prediction, float]:

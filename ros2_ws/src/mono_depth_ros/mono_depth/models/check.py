@@ -80,7 +80,7 @@ def check_on_image(model: DepthModel, entry: ModelEntry, image: CheckImage) -> C
         median=float(finite.median()),
         greatest=float(finite.max()),
         unknown=1.0 - finite.numel() / values.numel(),
-        order=_order(values, image.depth_m, prediction.kind),
+        order=rank_correlation(values, image.depth_m, prediction.kind),
         ms=statistics.median(times_ms),
     )
     _refuse_nonsense(report, entry, image)
@@ -111,8 +111,14 @@ def _refuse_nonsense(report: CheckReport, entry: ModelEntry, image: CheckImage) 
         )
 
 
-def _order(values: torch.Tensor, depth_m: torch.Tensor, kind: OutputKind) -> float:
-    """Return Spearman's rank correlation of what `values` mean with the true depth."""
+def rank_correlation(values: torch.Tensor, depth_m: torch.Tensor, kind: OutputKind) -> float:
+    """Return Spearman's rank correlation of what `values` mean with the true depth.
+
+    Args:
+        values: (h, w) output of a network, on the CPU.
+        depth_m: (H, W) true depth of the same view.
+        kind: what `values` are.
+    """
     truth = F.interpolate(depth_m[None, None], values.shape, mode="nearest")[0, 0]
     known = values.isfinite() & truth.isfinite()
     farther = -values if kind is OutputKind.INVERSE_AFFINE else values

@@ -32,6 +32,7 @@ class LoadRequest(ModelRequest):
 
     weights: Path
     sha256: str  # "" = not known beforehand
+    data_sha256: str = ""  # of files beside it, see `store.onnx_file`
     threads: int | None  # of the CPU, None = one for each core
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,14 +15,17 @@ from mono_depth.errors import ModelError
 from mono_depth.models.family import LoadRequest
 from mono_depth.models.family_table import family_of
 from mono_depth.models.mirrored import MirrorAveraged
+from mono_depth.models.order_check import check_order
 from mono_depth.models.protocol import LoadedModel, NetworkEngines
 from mono_depth.models.store.registry import (
     ModelEntry,
     Registry,
+    WeightsSource,
     read_registry,
     shrunk,
     with_short_side,
 )
+from mono_depth.models.store.untrusted_yaml import as_path
 from mono_depth.system.resources import weights_dir
 from mono_depth.system.true_fp32 import use_true_fp32
 
@@ -43,7 +48,8 @@ def load_model(
     """Load a model of the registry. Downloads nothing.
 
     Args:
-        name: registry entry, or `auto`: the usable entry with the lowest `auto_rank`.
+        name: registry entry, or `auto`: the usable entry with the lowest `auto_rank` whose file
+            is whole.
         device: where the network runs.
         registry: file whose entries extend and override the shipped ones.
         weights_folder: folder of pulled weights; None = `resources.weights_dir()`.
@@ -56,31 +62,17 @@ def load_model(
 
     Raises:
         ModelError: the name is unknown, the licence is refused, the weights are missing or
-            not the expected ones, or the device is not there.
+            not the expected ones, or take near for far, or the device is not there.
         ConfigError: a registry file is wrong.
     """
-    folder = (weights_folder or weights_dir()).expanduser()
-    entries = read_registry(registry.expanduser() if registry else None)
-    if name == "auto":
-        entry = choose(entries, folder, allow_noncommercial=allow_noncommercial)
-    else:
-        entry = entries[name]
-        _check_licence(entry, allow_noncommercial=allow_noncommercial)
-    family = family_of(entry)
-    found = entry.find_weights(folder)
-    if found is None:
-        raise ModelError(_missing(entry, folder))
-    source, weights = found
-    if not source.sha256:
-        _LOG.warning("the registry knows no sha256 of %s: unverified", weights)
-    if threads:
-        torch.set_num_threads(threads)
-    request = LoadRequest(
-        entry=shrunk(with_short_side(entry, input_size), shrink),
-        weights=weights,
-        sha256=source.sha256,
-        device=_usable(device),
+    folder = as_path(str(weights_folder or weights_dir()), "weights_dir")
+    entries = read_registry(as_path(str(registry), "registry") if registry else None)
+    request = partial(
+        _request,
+        input_size=input_size,
+        shrink=shrink,
         threads=threads or None,
+        device=_usable(device),
         completion=completion or CompletionConfig(),
         load_guess=partial(
             load_model,
@@ -91,7 +83,19 @@ def load_model(
             engines=engines,
         ),
     )
-    model = family.load(request)
+    if threads:
+        torch.set_num_threads(threads)
+    if name == "auto":
+        usable = usable_files(entries, folder, allow_noncommercial=allow_noncommercial)
+        entry, model = _first_that_loads(usable, request)
+    else:
+        entry = entries[name]
+        _check_licence(entry, allow_noncommercial=allow_noncommercial)
+        family_of(entry)  # one that is not known is said first
+        found = entry.find_weights(folder)
+        if found is None:
+            raise ModelError(_missing(entry, folder))
+        model = _loaded(request(entry, *found))
     if engines is not None:
         engines.fit(model, entry)
     if entry.average_mirrored:
@@ -103,18 +107,71 @@ def load_model(
     return model
 
 
-def choose(entries: Registry, weights_folder: Path, *, allow_noncommercial: bool) -> ModelEntry:
-    """Return the best entry that `auto` may use.
+def _request(
+    entry: ModelEntry,
+    source: WeightsSource,
+    weights: Path,
+    *,
+    input_size: int | None,
+    shrink: float,
+    **options: Any,  # noqa: ANN401 - of `LoadRequest`
+) -> LoadRequest:
+    return LoadRequest(
+        entry=shrunk(with_short_side(entry, input_size), shrink),
+        weights=weights,
+        sha256=source.sha256,
+        data_sha256=source.data_sha256,
+        **options,
+    )
 
-    That is the lowest `auto_rank` whose weights are on this machine and may be used
-    commercially, or at all with `allow_noncommercial`.
+
+def _loaded(request: LoadRequest) -> LoadedModel:
+    """Return a model whose weights are those of its entry, as far as that can be told."""
+    family = family_of(request.entry)
+    if not request.sha256:
+        _LOG.warning("the registry knows no sha256 of %s: unverified", request.weights)
+    model = family.load(request)
+    if not request.sha256:
+        check_order(model)
+    return model
+
+
+def _first_that_loads(
+    files: Iterable[tuple[ModelEntry, WeightsSource, Path]],
+    request: Callable[[ModelEntry, WeightsSource, Path], LoadRequest],
+) -> tuple[ModelEntry, LoadedModel]:
+    """Return the first model whose file is whole: a broken download must not stop a robot.
+
+    Raises:
+        ModelError: there is none; that of the last.
     """
-    ranked = [entry for entry in entries.values() if entry.auto_rank is not None]
-    for entry in sorted(ranked, key=lambda entry: entry.auto_rank or 0):
-        allowed = entry.commercial is True or allow_noncommercial
-        if allowed and entry.find_weights(weights_folder):
-            return entry
-    return entries["nano"]
+    last: ModelError | None = None
+    for entry, source, weights in files:
+        made = request(entry, source, weights)
+        try:
+            return entry, _loaded(made)
+        except ModelError as error:
+            _LOG.warning("model auto passes over %s: %s", entry.name, error)
+            last = error
+    raise last or ModelError("nano is missing: the installation is incomplete")
+
+
+def usable_files(
+    entries: Registry, folder: Path, *, allow_noncommercial: bool
+) -> Iterator[tuple[ModelEntry, WeightsSource, Path]]:
+    """Yield what `auto` may use, the lowest `auto_rank` first, and `nano` last.
+
+    That is what is on this machine and may be used commercially, or at all with
+    `allow_noncommercial`.
+    """
+    ranked = [
+        entry
+        for entry in entries.values()
+        if entry.auto_rank is not None and (entry.commercial is True or allow_noncommercial)
+    ]
+    for entry in (*sorted(ranked, key=lambda entry: entry.auto_rank or 0), entries["nano"]):
+        for source, path in entry.weights_here(folder):
+            yield entry, source, path
 
 
 def _check_licence(entry: ModelEntry, *, allow_noncommercial: bool) -> None:

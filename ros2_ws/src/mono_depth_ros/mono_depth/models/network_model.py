@@ -96,4 +96,6 @@ def _checked_input(entry: ModelEntry, step_px: int) -> InputSpec:
             f"{entry.name}: input of {spec.rule} {spec.width}x{spec.height} in multiples of "
             f"{spec.multiple_of}, expected multiples of {step_px}"
         )
+    if spec.fit != "stretch" or spec.channels != "rgb" or spec.layout == "nhwc":
+        raise ModelError(f"{entry.name}: fit, channels and layout of the input are for family onnx")
     return spec

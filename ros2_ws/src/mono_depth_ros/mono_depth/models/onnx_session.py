@@ -15,7 +15,9 @@ _TYPES = {
     "tensor(float16)": (np.float16, torch.float16),
     "tensor(double)": (np.float64, torch.float64),
     "tensor(int64)": (np.int64, torch.int64),
+    "tensor(uint8)": (np.uint8, torch.uint8),
 }
+_NUMPY = {torch_type: numpy_type for numpy_type, torch_type in _TYPES.values()}
 
 
 class BoundSession:
@@ -42,10 +44,10 @@ class BoundSession:
         self._sizes: dict[tuple[torch.Size, ...], list[tuple[int, ...]]] = {}
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the outputs as float32 for float32 inputs on the device."""
+        """Return the outputs as float32 for inputs on the device, of the types of the file."""
         given = [tensor.contiguous() for tensor in inputs]
         for name, tensor in zip(self._inputs, given, strict=True):
-            self._bind(self._binding.bind_input, name, np.float32, tensor)
+            self._bind(self._binding.bind_input, name, _NUMPY[tensor.dtype], tensor)
         made = []
         for node, size in zip(self._outputs, self._sizes_for(given), strict=True):
             numpy_type, torch_type = _TYPES[node.type]

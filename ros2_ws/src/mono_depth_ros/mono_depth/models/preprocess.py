@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 
 import torch
@@ -9,6 +10,9 @@ import torch.nn.functional as F
 
 from mono_depth.errors import FrameError
 from mono_depth.models.input_spec import InputSpec
+
+_LOG = logging.getLogger(__name__)
+_TOLD_WORK = 2.0  # times that of a square image, or of one of the shape that the spec names
 
 
 def image_planes(rgb: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -34,6 +38,9 @@ class Preprocess:
         # (rgb / 255 - mean) / std as one multiply-add
         self._factor = (1.0 / (255.0 * std)).to(device, torch.float32)
         self._offset = (-mean / std).to(device, torch.float32)
+        self._mean = (255.0 * mean).to(device, torch.float32)
+        self._is_bgr = spec.channels == "bgr"
+        self._told_size: tuple[int, int] | None = None
 
     def __call__(self, rgb: torch.Tensor) -> torch.Tensor:
         """Resize and normalise one image.
@@ -50,11 +57,35 @@ class Preprocess:
         planes = image_planes(rgb, self._factor.device)
         height, width = rgb.shape[:2]
         net_width, net_height = self.spec.size_for(width, height)
+        self._tell_work((width, height), (net_width, net_height))
         if self.spec.rule == "longest":
             before = self.spec.size_before_multiples(width, height)
             planes = self._resized(planes, before[1], before[0])
+        if self.spec.fit == "letterbox":
+            planes = self._in_letterbox(planes)
         planes = self._resized(planes, net_height, net_width)
-        return torch.addcmul(self._offset, planes, self._factor)
+        image = torch.addcmul(self._offset, planes, self._factor)
+        return image.flip(1) if self._is_bgr else image
+
+    def _tell_work(self, size: tuple[int, int], net_size: tuple[int, int]) -> None:
+        """Say once that the shape of an image makes the network's work much larger."""
+        times = net_size[0] * net_size[1] / (self.spec.width * self.spec.height)
+        if times > _TOLD_WORK and size != self._told_size:
+            self._told_size = size
+            _LOG.warning(
+                "an image of %dx%d is %dx%d for the network, %.1f times its usual work: crop it, or "
+                "set input_size",
+                *(*size, *net_size, times),
+            )
+
+    def _in_letterbox(self, planes: torch.Tensor) -> torch.Tensor:
+        height, width = planes.shape[-2:]
+        left, top, shown_width, shown_height = self.spec.place_in_letterbox(width, height)
+        box = self._mean.expand(1, 3, self.spec.height, self.spec.width).clone()
+        box[..., top : top + shown_height, left : left + shown_width] = self._resized(
+            planes, shown_height, shown_width
+        )
+        return box
 
     def batch(self, rgb: torch.Tensor) -> torch.Tensor:
         """Resize and normalise several images: to the bit what each alone becomes.
@@ -86,6 +117,27 @@ class Preprocess:
         if mode == "bicubic":
             planes = planes.contiguous()  # twice as fast as channels last
         return F.interpolate(planes, (height, width), mode=mode, align_corners=False)
+
+
+def without_letterbox(
+    values: torch.Tensor, spec: InputSpec, width: int, height: int
+) -> torch.Tensor:
+    """Return what of an output shows the image.
+
+    Args:
+        values: (h, w) in any resolution of the network's field of view.
+        spec: of the network's input.
+        width: of the image before it became that.
+        height: of the image before it became that.
+    """
+    if spec.fit != "letterbox":
+        return values
+    left, top, shown_width, shown_height = spec.place_in_letterbox(width, height)
+    along_y, along_x = values.shape[0] / spec.height, values.shape[1] / spec.width
+    first_row, first_column = round(top * along_y), round(left * along_x)
+    last_row = max(first_row + 1, round((top + shown_height) * along_y))
+    last_column = max(first_column + 1, round((left + shown_width) * along_x))
+    return values[first_row:last_row, first_column:last_column]
 
 
 @lru_cache(maxsize=8)

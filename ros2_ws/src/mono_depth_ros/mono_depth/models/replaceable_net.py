@@ -18,9 +18,10 @@ class OnnxFile(Protocol):
     """A network that is an ONNX file."""
 
     path: Path
+    output_name: str  # of the output that counts
 
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the output for an image."""
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Return that output."""
         ...
 
 

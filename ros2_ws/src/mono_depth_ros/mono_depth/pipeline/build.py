@@ -15,6 +15,7 @@ from mono_depth.engines.trial_images import trial_hints, trial_images
 from mono_depth.errors import ConfigError
 from mono_depth.models.loading import load_model
 from mono_depth.models.protocol import GuidedModel
+from mono_depth.models.store.untrusted_yaml import as_path
 from mono_depth.pipeline.memory_fallback import Loaded, ModelLoader, Step, steps_for
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth.scale.held_scale import HeldScales
@@ -47,7 +48,7 @@ def build_pipeline(config: PipelineConfig, *, is_live: bool = False) -> DepthPip
 
 
 def _weights_folder(config: PipelineConfig) -> Path | None:
-    return Path(config.weights_dir) if config.weights_dir else None
+    return as_path(config.weights_dir, "weights_dir") if config.weights_dir else None
 
 
 def _load(config: PipelineConfig, configured: torch.device, step: Step, *, is_live: bool) -> Loaded:

@@ -18,6 +18,7 @@ from mono_depth.recordings.bag_reader import (
     info_topic,
     without_transport,
 )
+from mono_depth.recordings.pose_file import tell_coverage
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 
 _SAME_MOMENT_NS = 20_000_000
@@ -60,6 +61,7 @@ def open_bag(path: Path, image_topic: str = "", depth_topic: str = "") -> FrameS
         )
     pairs, frame_id = _pairs(bag, images, depth)
     poses = read_poses_of_bag(bag, frame_id)
+    tell_coverage(poses, [pair.stamp_ns for pair in pairs], str(path))
 
     def load(index: int) -> SequenceFrame:
         pair = pairs[index]
@@ -110,4 +112,4 @@ def _pairs(bag: BagReader, color: Topic, depth: Topic) -> tuple[list[_Pair], str
             pairs.append(_Pair(stamp_ns=stamp_ns, image=place, depth=depths[nearest][1]))
     if not pairs:
         raise ConfigError(f"{bag.path}: no image of {color.name} has depth of {depth.name} with it")
-    return pairs, frame_id
+    return sorted(pairs, key=lambda pair: pair.stamp_ns), frame_id

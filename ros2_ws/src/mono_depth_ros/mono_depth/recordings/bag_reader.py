@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import itertools
+import logging
 import shutil
 import tempfile
 import weakref
@@ -22,6 +22,7 @@ from mono_depth.recordings.bag_paths import BAG_TYPES, bag_files, has_metadata
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 
+_LOG = logging.getLogger(__name__)
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")  # rosbags brings one of them
 _REPAIRED_BY = {".mcap": "mcap recover", ".bag": "rosbag reindex"}
@@ -152,24 +153,30 @@ class BagReader:
         Raises:
             ConfigError: the bag is damaged there.
         """
-        before_ns, nth = None, 0
-        with _told(self.path):
+        before_ns, nth, empty = None, 0, 0
+        with _told(self.path, topic.name):
             for connection, written_ns, data in self._raw(topic, start_ns, stop_ns):
                 nth = nth + 1 if written_ns == before_ns else 0
                 before_ns = written_ns
+                if not data:  # as a recorder leaves it whose disk was full
+                    empty += 1
+                    continue
                 content = self._reader.deserialize(self._unzipped(data), connection.msgtype)
                 header = getattr(content, "header", None)
                 yield StoredMessage(
                     content=content,
-                    stamp_ns=written_ns if header is None else _nanoseconds(header.stamp),
+                    # 0 is what a driver leaves that sets no stamp
+                    stamp_ns=(header and _nanoseconds(header.stamp)) or written_ns,
                     place=(written_ns, nth),
                 )
+        if empty:
+            _LOG.warning("%s: %d messages of %s are empty, left out", self.path, empty, topic.name)
 
     def message(self, topic: Topic, place: Place) -> Any:  # noqa: ANN401 - a type made by rosbags
         """Return the message at a place that `messages` gave."""
-        written_ns, nth = place
+        written_ns, _ = place
         found = self.messages(topic, written_ns, written_ns + 1)
-        return next(itertools.islice(found, nth, None)).content
+        return next(stored.content for stored in found if stored.place == place)
 
     def rate_hz(self, topic: Topic) -> float | None:
         """Return how often a topic was written, None where that cannot be told."""
@@ -249,15 +256,16 @@ def _nanoseconds(stamp: Any) -> int:  # noqa: ANN401 - a type made by rosbags
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say of which bag an error is."""
+def _told(path: Path, topic: str = "") -> Iterator[None]:
+    """Say of which bag, and of which topic of it, an error is."""
     try:
         yield
     except MonoDepthError:
         raise
     except Exception as error:  # which one depends on where a file is damaged
         repair = _REPAIRED_BY.get(path.suffix, "ros2 bag reindex")
+        place = f", at {topic}" if topic else ""
         raise ConfigError(
-            f"{path} cannot be read as a bag: {error}. If its recording was cut off, "
+            f"{path} cannot be read as a bag{place}: {error}. If its recording was cut off, "
             f"`{repair}` repairs it"
         ) from error

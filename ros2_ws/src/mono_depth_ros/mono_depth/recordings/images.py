@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import itertools
 import re
+import struct
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mono_depth.data import DepthImage, RgbImage
 from mono_depth.errors import ConfigError, FrameError
-from mono_depth.recordings.pose_file import stamp_ns_of
+from mono_depth.messages.image_header import read_header
+from mono_depth.recordings.text_lines import stamp_ns_of
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_HEAD_BYTES = 1 << 18  # a JPEG may have a large preview before its size
+_TIFF_BYTES = 1 << 28
+_MAX_PIXELS = 1 << 27
 _NO_DEPTH = np.iinfo(np.uint16).max  # in any unit of 16 bit, as 0
 _MAX_RATE_HZ = 1000.0  # what claims more does not know its rate
 
@@ -31,31 +38,103 @@ def read_image(file: Path, *, upright: bool = True) -> RgbImage:
         FrameError: it is not an image.
     """
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imread(str(file), flags)
+    bgr = _decoded(file, flags)
     if bgr is None:
         raise FrameError(f"{file} is damaged or not an image")
     return _rgb(bgr)
 
 
-def read_depth(file: Path, units_per_m: float) -> DepthImage:
-    """Read the (H, W) depth of a 16-bit image, or of a .npy file in metres; NaN = unknown.
+def _decoded(file: Path, flags: int) -> cv2.typing.MatLike | None:
+    """Return what OpenCV makes of a file, None where that is nothing.
 
     Raises:
-        FrameError: it is neither.
+        FrameError: its header claims more pixels than any camera has.
     """
-    if file.suffix == ".npy":
-        stored = np.load(file, allow_pickle=False)
-        if stored.ndim != 2 or not np.issubdtype(stored.dtype, np.floating):
-            raise FrameError(f"{file} holds {stored.dtype} {stored.shape}, expected (H, W) metres")
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+            if head.startswith((b"II*\x00", b"MM\x00*")):  # a TIFF tells its size at its end
+                head += opened.read(_TIFF_BYTES)
+    except OSError:
+        return None
+    pixels = _claimed_pixels(head, file.stat().st_size)
+    if pixels > _MAX_PIXELS:
+        raise FrameError(f"{file} claims {pixels} pixels, expected at most {_MAX_PIXELS}")
+    try:
+        return cv2.imread(str(file), flags)
+    except cv2.error:  # of its own limits
+        return None
+
+
+def _claimed_pixels(head: bytes, bytes_in_file: int) -> int:
+    """Return how many pixels a decoder would make room for, 0 where the header does not tell."""
+    try:
+        header = read_header(head)
+        return header.width * header.height
+    except FrameError:
+        pass
+    if head.startswith(b"BM") and len(head) >= 26:
+        width, height = struct.unpack_from("<ii", head, 18)
+        return abs(width * height)
+    numbers = re.match(rb"P[1-7fF]\s+(?:#[^\n]*\n\s*)*(\d{1,12})\s+(\d{1,12})", head)
+    if numbers:
+        pixels = int(numbers[1]) * int(numbers[2])
+        return pixels if pixels <= 8 * bytes_in_file else _MAX_PIXELS + 1
+    return 0
+
+
+def read_depth(file: Path, units_per_m: float) -> DepthImage:
+    """Read the (H, W) depth of a file; NaN = unknown.
+
+    Whole numbers (.png, .tiff, .npy) are in units, 0 and 65535 = unknown; fractions (.npy, .tiff,
+    .pfm, .exr) are metres.
+
+    Raises:
+        FrameError: it is no such file.
+    """
+    stored = _numpy_file(file) if file.suffix.lower() == ".npy" else _depth_image(file)
+    if stored.ndim == 3 and 1 in (stored.shape[0], stored.shape[2]):
+        stored = stored[0] if stored.shape[0] == 1 else stored[:, :, 0]
+    is_whole = stored.dtype in (np.uint16, np.uint32, np.int32, np.int64)
+    if stored.ndim != 2 or not (is_whole or np.issubdtype(stored.dtype, np.floating)):
+        raise FrameError(
+            f"{file} holds {stored.dtype} {stored.shape}, expected (H, W) metres, or a 16-bit "
+            "depth image"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
         depth_m: DepthImage = stored.astype(np.float32)
-    else:
-        raw = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-        if raw is None or raw.dtype != np.uint16 or raw.ndim != 2:
-            raise FrameError(f"{file} is not a 16-bit depth image")
-        depth_m = raw.astype(np.float32) / np.float32(units_per_m)
-        depth_m[raw == _NO_DEPTH] = np.nan
-    depth_m[~(np.isfinite(depth_m) & (depth_m > 0.0))] = np.nan
+    if is_whole:
+        depth_m /= np.float32(units_per_m)
+    if stored.dtype == np.uint16:
+        depth_m[stored == _NO_DEPTH] = np.nan
+    with np.errstate(invalid="ignore"):
+        depth_m[~(np.isfinite(depth_m) & (depth_m > 0.0))] = np.nan
     return depth_m
+
+
+def _depth_image(file: Path) -> npt.NDArray[Any]:
+    raw = _decoded(file, cv2.IMREAD_UNCHANGED)
+    if raw is None and file.suffix.lower() == ".exr":
+        raise FrameError(
+            f"OpenCV does not read {file}: set OPENCV_IO_ENABLE_OPENEXR=1 if you trust it, or "
+            "write depth as .npy, float32 metres"
+        )
+    if raw is None or raw.dtype == np.uint8:
+        raise FrameError(f"{file} is not a 16-bit depth image")
+    return np.asarray(raw)
+
+
+def _numpy_file(file: Path) -> npt.NDArray[Any]:
+    """Return the array of a .npy file, which is as large as its header claims."""
+    try:
+        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray) or mapped.size > _MAX_PIXELS:
+            raise FrameError(f"{file} is not an array of depth")
+        return np.array(mapped)
+    except FrameError:
+        raise
+    except Exception as error:  # the parser of the header has errors of many kinds
+        raise FrameError(f"{file} is damaged or not a .npy file: {str(error)[:200]}") from error
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -96,14 +175,14 @@ def times_of_names(stems: list[str]) -> list[int] | None:
     """Return the times that file names tell [ns], None where they are counters or words.
 
     Known are seconds with a fraction (TUM RGB-D, 1305031246.429654) and whole nanoseconds
-    (EuRoC, 1403636579763555584). Times must grow from file to file.
+    (EuRoC, 1403636579763555584), micro- or milliseconds since 1970. Times must grow from file to
+    file.
     """
-    if stems and all(re.fullmatch(r"\d{1,12}\.\d+", stem) for stem in stems):
-        times_ns = [stamp_ns_of(stem) for stem in stems]
-    elif stems and all(re.fullmatch(r"\d{16,19}", stem) for stem in stems):
-        times_ns = [int(stem) for stem in stems]
-    else:
+    is_fraction = all(re.fullmatch(r"\d{1,12}\.\d+", stem) for stem in stems)
+    is_whole = all(re.fullmatch(r"[1-9]\d{12,18}", stem) for stem in stems)
+    if not stems or not (is_fraction or is_whole):
         return None
+    times_ns = [stamp_ns_of(stem) for stem in stems]
     return times_ns if (np.diff(times_ns) > 0).all() else None
 
 

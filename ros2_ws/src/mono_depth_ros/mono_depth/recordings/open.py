@@ -7,11 +7,16 @@ from pathlib import Path
 from mono_depth.errors import ConfigError
 from mono_depth.recordings.bag_paths import bag_files, is_bag
 from mono_depth.recordings.formats import FORMATS
-from mono_depth.recordings.sequence import FrameSequence
+from mono_depth.recordings.sequence import FrameSequence, GivenCamera
 
 
 def open_sequence(
-    source: str, kind: str = "auto", *, image_topic: str = "", depth_topic: str = ""
+    source: str,
+    kind: str = "auto",
+    *,
+    image_topic: str = "",
+    depth_topic: str = "",
+    given: GivenCamera | None = None,
 ) -> FrameSequence:
     """Open a recording.
 
@@ -21,6 +26,7 @@ def open_sequence(
         kind: one of `FORMATS`; auto looks at `source`.
         image_topic: of a bag, "" = the first that fits.
         depth_topic: of a bag, "" = the first that fits.
+        given: the camera and units of a folder that does not tell them.
 
     Raises:
         ConfigError: there is no such recording, or it is not complete.
@@ -38,7 +44,7 @@ def open_sequence(
     if kind == "tum":
         from mono_depth.recordings.tum import open_tum
 
-        return open_tum(path)
+        return open_tum(path, given)
     if kind == "bag":
         from mono_depth.recordings.bag import open_bag
 
@@ -46,7 +52,7 @@ def open_sequence(
     if kind == "folder":
         from mono_depth.recordings.rgbd_folder import open_folder
 
-        return open_folder(path)
+        return open_folder(path, given)
     raise ConfigError(f"format {kind!r} is not one of {', '.join(FORMATS)}")
 
 

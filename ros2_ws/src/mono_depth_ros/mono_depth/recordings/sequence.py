@@ -17,6 +17,14 @@ _FRAME_ID = "camera_optical_frame"
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenCamera:
+    """What a user says of a recording that does not tell it, or tells it wrongly."""
+
+    fx_fy_cx_cy: tuple[float, float, float, float] | None = None  # of its rectified images
+    depth_units_per_m: float | None = None  # of depth in whole numbers
+
+
+@dataclass(frozen=True, kw_only=True)
 class SequenceFrame:
     """A rectified image with what is known about it."""
 

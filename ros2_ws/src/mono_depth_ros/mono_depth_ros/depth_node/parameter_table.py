@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable
 
 from mono_depth.config import Param, flatten, params
+from mono_depth.system.closed_pipe import quiet_where_closed
 from mono_depth_ros.config import NodeConfig
 
 _WIDTH = 100
@@ -111,4 +112,5 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with quiet_where_closed():
+        main()

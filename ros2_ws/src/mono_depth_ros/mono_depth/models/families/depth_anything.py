@@ -58,6 +58,7 @@ _SIZES = {
     ),
 }
 V1 = "depth_anything_v1"  # family of the registry
+_MASK_TOKEN = "pretrained.mask_token"
 
 
 class DepthAnythingNet(nn.Module):
@@ -138,6 +139,8 @@ class DepthAnything(MapModel[DepthAnythingNet]):
         tensors, found_sha256 = read_tensors(weights, sha256)
         if any(name.startswith("backbone.") for name in tensors):
             tensors = from_hub_layout(tensors)
+        if _MASK_TOKEN not in tensors:  # of the training alone: exports leave it out
+            tensors[_MASK_TOKEN] = torch.zeros(net.state_dict()[_MASK_TOKEN].shape)
         load_strictly(net, tensors, str(weights))
         return cls(net, entry, device, found_sha256)
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from mono_depth.data import OutputKind
 from mono_depth.errors import ConfigError, ModelError
 from mono_depth.models.input_spec import InputSpec
+from mono_depth.models.store.untrusted_yaml import as_path, is_text, read_yaml, shown
 from mono_depth.system import resources
 
 UNKNOWN_SCALE_SIGMA = 0.5  # of the metres of networks whose error nobody has measured here
@@ -24,9 +23,8 @@ UNKNOWN_SCALE_SIGMA = 0.5  # of the metres of networks whose error nobody has me
 _FAST_GFLOP, _MEDIUM_GFLOP = 30.0, 400.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-_HUB = "https://huggingface.co"
-# The parser in C, where PyYAML has it, reads the shipped file in a tenth of the time.
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*){1,2}")
+_HUB, _MODELSCOPE = "https://huggingface.co", "www.modelscope.cn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,24 +32,32 @@ class WeightsSource:
     """Where one file of weights comes from. With no hub, url or page it lies at `file`."""
 
     file: str  # path inside the hub repository, name of the download, or absolute path
-    hub: str = ""  # "organisation/repository"
-    revision: str = "main"
+    hub: str = ""  # "organisation/repository" of huggingface.co
+    modelscope: str = ""  # the same of modelscope.cn
+    revision: str = ""  # "" = the newest: main there, master here
     url: str = ""
     page: str = ""  # where a person gets the file, which cannot be fetched
     sha256: str = ""  # "" = not known, the file cannot be verified
+    data_sha256: str = ""  # of the files beside an .onnx that hold its weights, see `onnx_file`
 
     @property
     def is_download(self) -> bool:
         """Tell whether `mono-depth models pull` can fetch this file."""
-        return bool(self.hub or self.url)
+        return bool(self.hub or self.modelscope or self.url)
 
 
 def url_of(source: WeightsSource) -> str:
-    """Return where `source` is downloaded from; honours `HF_ENDPOINT`."""
+    """Return where `source` is downloaded from; honours `HF_ENDPOINT` and `MODELSCOPE_DOMAIN`."""
     if source.url:
         return source.url
-    endpoint = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
-    return f"{endpoint}/{source.hub}/resolve/{quote(source.revision, safe='')}/{quote(source.file)}"
+    if source.modelscope:
+        domain = os.environ.get("MODELSCOPE_DOMAIN") or _MODELSCOPE
+        endpoint = domain if "://" in domain else f"https://{domain}"
+        path, newest = f"models/{source.modelscope}", "master"
+    else:
+        endpoint, path, newest = os.environ.get("HF_ENDPOINT") or _HUB, source.hub, "main"
+    revision = quote(source.revision or newest, safe="")
+    return f"{endpoint.rstrip('/')}/{path}/resolve/{revision}/{quote(source.file)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,9 @@ class ModelEntry:
     input: InputSpec | None = None  # None = fixed by the family
     max_depth_m: float | None = None  # farthest depth the network can say
     auto_rank: int | None = None  # `auto` takes the lowest that is usable; None = never
-    input_name: str = ""  # onnx: "" = the only input
+    input_name: str = ""  # onnx: of the image; "" = the only input
+    camera_input: str = ""  # onnx: of the input that takes the camera; "" = there is none
+    focal_px: float | None = None  # onnx, metric_focal: see `models.families.onnx`
     output_name: str = ""  # onnx: "" = the only output
     published: PublishedScore | None = None
     # relative deviation of its metres on images like a user's, where nothing measures the scale
@@ -104,11 +112,14 @@ class ModelEntry:
 
     def find_weights(self, weights_folder: Path) -> tuple[WeightsSource, Path] | None:
         """Return the first source whose file is on this machine, and its path."""
+        return next(self.weights_here(weights_folder), None)
+
+    def weights_here(self, weights_folder: Path) -> Iterator[tuple[WeightsSource, Path]]:
+        """Yield the sources whose file is on this machine, and its path."""
         for source in self.weights:
             path = self.path_of(source, weights_folder)
             if path.is_file():
-                return source, path
-        return None
+                yield source, path
 
 
 class Registry(Mapping[str, ModelEntry]):
@@ -121,10 +132,10 @@ class Registry(Mapping[str, ModelEntry]):
         try:
             return self._entries[name]
         except KeyError:
-            close = difflib.get_close_matches(name, self._entries, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(close)}?" if close else "none has a similar name"
+            close = difflib.get_close_matches(name[:80], self._entries, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else "none has a similar name."
             raise ModelError(
-                f"no model {name!r} in the registry: {hint} `mono-depth models list` shows all"
+                f"no model {shown(name)} in the registry: {hint} `mono-depth models list` shows all"
             ) from None
 
     def __contains__(self, name: object) -> bool:
@@ -154,18 +165,13 @@ def read_registry(extra: Path | None = None) -> Registry:
 
 
 def _read_file(file: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _YAML_LOADER)
-    except OSError as error:
-        raise ConfigError(f"cannot read the model registry {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not YAML: {error}") from error
+    content = read_yaml(file)
     models = content.get("models") if isinstance(content, dict) else None
     if not isinstance(models, dict):
         raise ConfigError(f"{file} has no `models:` with an entry for each model")
     for name, keys in models.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "auto":
-            raise ConfigError(f"{file}: {name!r} is no model name (a-z, 0-9, _ . -; not auto)")
+            raise ConfigError(f"{file}: {shown(name)} is no model name (a-z, 0-9, _ . -; not auto)")
         if not isinstance(keys, dict):
             raise ConfigError(f"{file}: model {name} is not a mapping of keys")
         if "weights" in keys:
@@ -180,14 +186,21 @@ def _as_list(value: object) -> list[object]:
 def _located(weights: object, file: Path) -> object:
     """Make the path of a local weights file absolute; it is relative to its registry file."""
     if isinstance(weights, dict) and not any(weights.get(key) for key in ("hub", "url", "page")):
-        local = Path(str(weights.get("file", ""))).expanduser()
-        return {**weights, "file": str(file.absolute().parent / local)}
+        given = weights.get("file")
+        if isinstance(given, str) and given:
+            return {**weights, "file": str(file.absolute().parent / as_path(given, str(file)))}
     return weights
 
 
 def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
     where = f"registry entry {name}"
     values = dict(keys)
+    for key in _POSITIVE:
+        number = values.get(key)
+        if isinstance(number, (int, float)) and not 0.0 < number <= _LARGEST:
+            raise ConfigError(
+                f"{where}: {key} is {shown(number)}, expected more than 0, up to {_LARGEST:g}"
+            )
     parsed = {"kind", "weights", "input", "commercial", "published"}
     _check_keys(where, values, ModelEntry, parsed, {"name"})
     required = ("family", "kind", "description", "licence", "commercial", "weights")
@@ -196,12 +209,12 @@ def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
         raise ConfigError(f"{where} lacks {', '.join(missing)}")
     try:
         values["kind"] = OutputKind(values["kind"])
-    except ValueError:
+    except (ValueError, TypeError):
         known = ", ".join(kind.value for kind in OutputKind)
-        raise ConfigError(f"{where}: kind {values['kind']!r} is not one of {known}") from None
+        raise ConfigError(f"{where}: kind {shown(values['kind'])} is not one of {known}") from None
     commercial = values["commercial"]
-    if commercial not in (True, False, "unknown"):
-        raise ConfigError(f"{where}: commercial is {commercial!r}, not true, false or unknown")
+    if not isinstance(commercial, bool) and commercial != "unknown":
+        raise ConfigError(f"{where}: commercial is {shown(commercial)}, not true, false or unknown")
     values["commercial"] = None if commercial == "unknown" else commercial
     sources = _as_list(values["weights"])
     values["weights"] = tuple(_source(where, item) for item in sources)
@@ -219,22 +232,33 @@ def _entry(name: str, keys: dict[str, Any]) -> ModelEntry:
 
 def _published(where: str, value: object) -> PublishedScore:
     names = [item.name for item in fields(PublishedScore)]
-    if not isinstance(value, dict) or sorted(value) != sorted(names):
-        raise ConfigError(f"{where}: published is {value!r}, not a mapping of {', '.join(names)}")
+    if not isinstance(value, dict) or sorted(map(str, value)) != sorted(names):
+        expected = ", ".join(names)
+        raise ConfigError(f"{where}: published is {shown(value)}, not a mapping of {expected}")
     _check_keys(f"{where}, published", value, PublishedScore, set(), set())
     return PublishedScore(**value)
 
 
 def _source(where: str, value: object) -> WeightsSource:
     if not isinstance(value, dict) or not value.get("file"):
-        raise ConfigError(f"{where}: weights need at least `file`, got {value!r}")
+        raise ConfigError(f"{where}: weights need at least `file`, got {shown(value)}")
     values = {key: item for key, item in value.items() if item is not None}
     _check_keys(f"{where}, weights", values, WeightsSource, set(), set())
     source = WeightsSource(**values)
-    if source.sha256 and not _SHA256.fullmatch(source.sha256):
-        raise ConfigError(f"{where}: sha256 {source.sha256!r} is not 64 digits of 0-9a-f")
-    if source.hub and source.url:
+    as_path(source.file, where)
+    if (source.is_download or source.page) and Path(source.file).name in ("", ".."):
+        raise ConfigError(f"{where}: {shown(source.file)} names no file")
+    for repository in filter(None, (source.hub, source.modelscope)):
+        if not _REPOSITORY.fullmatch(repository):
+            raise ConfigError(f"{where}: {shown(repository)} is not ORGANISATION/REPOSITORY")
+    for key in ("sha256", "data_sha256"):
+        pin = getattr(source, key)
+        if pin and not _SHA256.fullmatch(pin):
+            raise ConfigError(f"{where}: {key} {shown(pin)} is not 64 digits of 0-9a-f")
+    if source.url and (source.hub or source.modelscope):
         raise ConfigError(f"{where}: weights have both hub and url")
+    if source.hub and source.modelscope:
+        raise ConfigError(f"{where}: weights have both hub and modelscope: list them as two")
     if source.page and source.is_download:
         raise ConfigError(f"{where}: weights with hub or url need no page")
     return source
@@ -242,7 +266,7 @@ def _source(where: str, value: object) -> WeightsSource:
 
 def _input(where: str, value: object) -> InputSpec:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: input is {value!r}, not a mapping of keys")
+        raise ConfigError(f"{where}: input is {shown(value)}, not a mapping of keys")
     values = dict(value)
     if "size" in values:
         values["width"] = values["height"] = values.pop("size")
@@ -257,11 +281,18 @@ def _input(where: str, value: object) -> InputSpec:
 
 
 def _three(where: str, key: str, value: object) -> tuple[float, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, (int, float)) for item in value):
-        raise ConfigError(f"{where}: {key} is {value!r}, not a list of 3 numbers")
-    return tuple(float(item) for item in value)
+    if not isinstance(value, list) or not all(
+        isinstance(item, (int, float)) and not isinstance(item, bool) for item in value
+    ):
+        raise ConfigError(f"{where}: {key} is {shown(value)}, not a list of 3 numbers")
+    try:
+        return tuple(float(item) for item in value)
+    except OverflowError:
+        raise ConfigError(f"{where}: {key} is {shown(value)}, not a list of 3 numbers") from None
 
 
+_POSITIVE = ("max_depth_m", "parameters_m", "gflop", "focal_px")
+_LARGEST = 1e9  # of them
 _PLAIN: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "bool": bool,
@@ -279,16 +310,18 @@ def _check_keys(
     types = {item.name: str(item.type) for item in fields(cls) if item.name not in refused}
     for key, value in values.items():
         if key not in types:
-            close = difflib.get_close_matches(str(key), types, n=1)
+            close = difflib.get_close_matches(str(key)[:80], types, n=1)
             hint = f", did you mean {close[0]}?" if close else f"; known: {', '.join(types)}"
-            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
+            raise ConfigError(f"{where}: unknown key {shown(key)}{hint}")
+        if isinstance(value, str) and not is_text(value):
+            raise ConfigError(f"{where}: {key} holds characters that are none")
         wanted = None if key in parsed else _PLAIN.get(types[key])
         optional = value is None and types[key].endswith("None")
         is_wanted = wanted and isinstance(value, wanted)
         if isinstance(value, bool) and wanted is not bool:
             is_wanted = False  # though Python counts it as an int
         if wanted and not optional and not is_wanted:
-            raise ConfigError(f"{where}: {key} is {value!r}, expected {types[key]}")
+            raise ConfigError(f"{where}: {key} is {shown(value)}, expected {types[key]}")
 
 
 def with_short_side(entry: ModelEntry, pixels: int | None) -> ModelEntry:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,9 +13,22 @@ import torch
 from torch import nn
 
 from mono_depth.errors import ModelError
+from mono_depth.models.store.checkpoint import (
+    Tensors,
+    check_tensors,
+    plain,
+    tensors_in,
+    without_prefix,
+)
+from mono_depth.models.store.file_kind import (
+    HEAD_BYTES,
+    TORCH_TYPES,
+    foreign_kind,
+    pickle_reason,
+    zip_or_why,
+)
 from mono_depth.models.store.weights_file import open_weights
 
-Tensors = dict[str, torch.Tensor]
 Config = dict[str, Any]
 
 _NAMES_IN_MESSAGE = 4
@@ -21,14 +37,14 @@ _SAFE_PICKLE_TORCH = (2, 10)
 
 
 def read_tensors(path: Path, expected_sha256: str = "", *, part: str = "") -> tuple[Tensors, str]:
-    """Read all tensors of a `.safetensors`, `.pth` or `.pt` file into memory of its own.
+    """Read all tensors of a `.safetensors` file, or of one of torch.save, into its own memory.
 
-    Floating-point tensors become float32.
+    Floating-point tensors become float32. A checkpoint of a training may hold more than them.
 
     Args:
         path: of the file.
         expected_sha256: what it must hash to, "" = anything.
-        part: key of the tensors in a `.pth` or `.pt` file that holds more than them.
+        part: key of the tensors in a file of torch.save; "" = see `checkpoint.tensors_in`.
 
     Returns:
         Tensors by name on the CPU, and the SHA-256 of the file.
@@ -37,17 +53,29 @@ def read_tensors(path: Path, expected_sha256: str = "", *, part: str = "") -> tu
         ModelError: see `open_weights`; or the file holds anything but finite tensors.
     """
     with open_weights(path, expected_sha256) as (file, sha256):
-        if path.suffix == ".safetensors":
-            tensors = _read_safetensors(path)
-        elif path.suffix in (".pth", ".pt"):
-            tensors = _read_pickle(file, path, part)
-        else:
+        if path.suffix not in (".safetensors", *TORCH_TYPES):
             raise ModelError(
                 f"weights of type {path.suffix or 'none'} ({path}), "
-                "expected .safetensors, .pth or .pt"
+                f"expected .safetensors, {', '.join(TORCH_TYPES)}"
             )
+        _refuse_foreign(file, path)
+        if path.suffix == ".safetensors":
+            tensors = _read_safetensors(path)
+        else:
+            tensors = tensors_in(_unpickled(file, path), path, part, _size(file))
     _check_finite(tensors, path)
     return tensors, sha256
+
+
+def _refuse_foreign(file: BinaryIO, path: Path) -> None:
+    foreign = foreign_kind(file.read(HEAD_BYTES), path.suffix)
+    if foreign:
+        raise ModelError(f"{path} is not a file of weights: {foreign}")
+    file.seek(0)
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _read_safetensors(path: Path) -> Tensors:
@@ -55,10 +83,14 @@ def _read_safetensors(path: Path) -> Tensors:
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
+            read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            check_tensors(read, path, path.stat().st_size)
             # a copy: a mapped file that shrinks later would kill the process
-            names = file.keys()
-            return {name: _plain(file.get_tensor(name), copy=True) for name in names}
-    except SafetensorError as error:
+            return {
+                name: plain(tensor, name, path, copy=True)
+                for name, tensor in without_prefix(read).items()
+            }
+    except (SafetensorError, ValueError, AttributeError, KeyError) as error:
         raise ModelError(f"{path} is not a safetensors file: {error}") from error
 
 
@@ -74,11 +106,12 @@ def read_configured(path: Path, expected_sha256: str = "") -> tuple[Tensors, Con
     if path.suffix != ".pt":
         raise ModelError(f"weights of type {path.suffix or 'none'} ({path}), expected .pt")
     with open_weights(path, expected_sha256) as (file, sha256):
+        _refuse_foreign(file, path)
         content = _unpickled(file, path)
         config = content.get("model_config") if isinstance(content, dict) else None
         if not isinstance(config, dict):
             raise ModelError(f"{path} holds no 'model_config'")
-        tensors = _tensors_in(content, path, "model")
+        tensors = tensors_in(content, path, "model", _size(file))
     _check_finite(tensors, path)
     return tensors, config, sha256
 
@@ -89,41 +122,29 @@ def _check_finite(tensors: Tensors, path: Path) -> None:
             raise ModelError(f"{path}: tensor {name} holds NaN or infinity")
 
 
-def _read_pickle(file: BinaryIO, path: Path, part: str) -> Tensors:
-    return _tensors_in(_unpickled(file, path), path, part)
-
-
 def _unpickled(file: BinaryIO, path: Path) -> object:
-    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-    if version < _SAFE_PICKLE_TORCH:
+    if _torch_version() < _SAFE_PICKLE_TORCH:
         raise ModelError(
             f"torch {torch.__version__} cannot read {path} safely, expected 2.10 or newer; "
             "or use a .safetensors file"
         )
+    reason = zip_or_why(file, _size(file))
+    if reason:
+        raise ModelError(f"{path} is not a file of plain tensors: {reason}")
     try:
-        content: object = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about formats: what is wrong is said in our words
+            content: object = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler runs into any kind of error in a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path} is not a file of plain tensors: {reason}") from error
+        raise ModelError(
+            f"{path} is not a file of plain tensors: {pickle_reason(error)}"
+        ) from error
     return content
 
 
-def _tensors_in(content: object, path: Path, part: str) -> Tensors:
-    if part:
-        if not isinstance(content, dict) or part not in content:
-            raise ModelError(f"{path} holds no {part!r}")
-        content = content[part]
-    if not isinstance(content, dict) or not content:
-        raise ModelError(f"{path} holds a {type(content).__name__}, expected tensors by name")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise ModelError(f"{path}: {name!r} is a {type(value).__name__}, expected a tensor")
-    return {name: _plain(value, copy=False) for name, value in content.items()}
-
-
-def _plain(tensor: torch.Tensor, *, copy: bool) -> torch.Tensor:
-    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to(dtype, copy=copy).contiguous()
+def _torch_version() -> tuple[int, ...]:
+    found = re.match(r"(\d+)\.(\d+)", torch.__version__)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
@@ -135,9 +156,10 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], source
         source: says in messages where the tensors come from.
 
     Raises:
-        ModelError: a tensor is missing, left over or of another shape.
+        ModelError: a tensor is missing, left over, of another shape or of another sort.
     """
     wanted = module.state_dict()
+    tensors = _named_as(wanted, tensors)
     problems = [
         _few("missing", [name for name in wanted if name not in tensors]),
         _few("unexpected", [name for name in tensors if name not in wanted]),
@@ -149,11 +171,40 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], source
                 if name in tensors and tensors[name].shape != value.shape
             ],
         ),
+        _few(
+            "of another sort",
+            [
+                f"{name} {_sort(tensors[name])} instead of {_sort(value)}"
+                for name, value in wanted.items()
+                if name in tensors
+                and tensors[name].is_floating_point() != value.is_floating_point()
+            ],
+        ),
     ]
     if any(problems):
         details = "; ".join(problem for problem in problems if problem)
         raise ModelError(f"{source} does not fit the network: {details}")
     module.load_state_dict(dict(tensors), strict=True, assign=True)
+
+
+def _named_as(
+    wanted: Mapping[str, object], tensors: Mapping[str, torch.Tensor]
+) -> Mapping[str, torch.Tensor]:
+    """Return tensors without a prefix that all their names share, where they fit only then.
+
+    Training code that holds the network as `self.model` or `self.net` saves it so.
+    """
+    found, names = dict(tensors), set(wanted)
+    while found and set(found) != names:
+        prefixes = {name.partition(".")[0] for name in found}
+        if len(prefixes) != 1 or not all("." in name for name in found):
+            return tensors
+        found = {name.partition(".")[2]: tensor for name, tensor in found.items()}
+    return found
+
+
+def _sort(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _few(what: str, names: list[str]) -> str:

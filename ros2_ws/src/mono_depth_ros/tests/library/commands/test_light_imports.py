@@ -75,7 +75,7 @@ def test_what_computes_nothing_imports_nothing_heavy(command, answer, tmp_path):
 def test_an_error_is_said_without_importing_anything_heavy(tmp_path):
     for command, message in (
         ("models info nanoo", "did you mean nano"),
-        ("models pull nano", "nano is not downloaded"),
+        ("models pull leres_resnet50", "leres_resnet50 is not downloaded"),
         ("engine build nano --precision int8", "int8 needs images"),
     ):
         done = run(RUN, *command.split(), weights=tmp_path)

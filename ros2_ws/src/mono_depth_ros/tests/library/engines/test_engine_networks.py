@@ -13,6 +13,7 @@ import torch
 from mono_depth.commands.main import main
 from mono_depth.config import CompletionConfig, PipelineConfig
 from mono_depth.data import Frame, Intrinsics
+from mono_depth.engines import onnxruntime_engine
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.capture import Capture
 from mono_depth.engines.engines import Engines
@@ -162,24 +163,18 @@ def test_live_frames_of_another_size_wait_for_neither_engine(cache_folder):
 
 
 @pytest.mark.slow
-def test_a_wrong_engine_for_hints_is_found_out_alone(tmp_path, with_one_weight_more_by):
-    options = {"engine": "onnxruntime", "precision": "fp32", "is_live": True}
-    fitted(tmp_path, **options)
-    cache = EngineCache(tmp_path / "engines")
-    (key,) = [item.key for item in cache.stored() if item.key.part == "hints"]
-    stored = cache.find(key)
-    files = {file.name: file.read_bytes() for file in stored.iterdir()}
-    cache.remove(key)
+def test_a_wrong_engine_for_hints_is_found_out_alone(
+    tmp_path, with_one_weight_more_by, monkeypatch
+):
+    exported = onnxruntime_engine.exported
 
-    def write(folder):
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        (folder / "manifest.json").unlink()
-        with_one_weight_more_by(3.0)(folder)
+    def wrongly(network, path):
+        exported(network, path)
+        if network.part == "hints":
+            with_one_weight_more_by(3.0)(path.parent)
 
-    cache.put(key, write)
-
-    _, engines = fitted(tmp_path, **options)
+    monkeypatch.setattr(onnxruntime_engine, "exported", wrongly)
+    _, engines = fitted(tmp_path, engine="onnxruntime", precision="fp32", is_live=True)
     assert plans_of(engines) == {"nano": "onnxruntime fp32", "nano hints": "torch fp32"}
     assert engines.reports()[0].refused == ()
     assert engines.reports()[1].refused[0].startswith("onnxruntime fp32: error ")

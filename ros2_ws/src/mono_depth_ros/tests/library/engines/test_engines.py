@@ -23,7 +23,7 @@ from mono_depth.engines import choice, onnxruntime_engine, openvino_engine
 from mono_depth.engines.arguments import resized
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.engines import Engines
-from mono_depth.engines.protocol import ONNX_FILE, OPENVINO_FILE, EngineError, EngineKey, Plan
+from mono_depth.engines.protocol import ONNX_FILE, EngineError, EngineKey, Plan
 from mono_depth.engines.trial_images import trial_images
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
@@ -283,10 +283,48 @@ def key_of(folder: Path, engine: str) -> EngineKey:
     return stored.key
 
 
+@pytest.fixture
+def exporter_goes_wrong(monkeypatch):
+    """Return a function that lets every exported file of nano be changed."""
+    exported = onnxruntime_engine.exported
+
+    def by(change) -> None:
+        def wrongly(network, path):
+            exported(network, path)
+            if network.part == "depth":
+                change(path.parent)
+
+        monkeypatch.setattr(onnxruntime_engine, "exported", wrongly)
+
+    return by
+
+
 @pytest.mark.slow
-def test_a_changed_weight_is_found_out_and_torch_taken(own_cache, with_one_weight_more_by, caplog):
+@pytest.mark.parametrize("wrong_by", [1.5, math.nan])
+def test_a_stored_engine_that_is_wrong_is_deleted_and_built_once_more(
+    own_cache, with_one_weight_more_by, caplog, wrong_by
+):
     key = key_of(own_cache, "onnxruntime")
-    replaced(EngineCache(own_cache / "engines"), key, with_one_weight_more_by(1.5))
+    replaced(EngineCache(own_cache / "engines"), key, with_one_weight_more_by(wrong_by))
+
+    model, engines = fitted("nano", own_cache, engine="onnxruntime", precision="fp32")
+    report = report_of(model, engines)
+
+    assert (report.plan, report.refused) == (Plan(engine="onnxruntime", precision="fp32"), ())
+    assert "the stored onnxruntime fp32 was deleted and is built anew: " in caplog.text
+    expected = load_model("nano").infer(ROOM, None).values
+    torch.testing.assert_close(model.infer(ROOM, None).values, expected, rtol=1e-3, atol=1e-3)
+    caplog.clear()
+    report_of(*fitted("nano", own_cache, engine="onnxruntime", precision="fp32"))
+    assert "built anew" not in caplog.text  # what is stored now is right
+
+
+@pytest.mark.slow
+def test_a_changed_weight_is_found_out_and_torch_taken(
+    own_cache, exporter_goes_wrong, with_one_weight_more_by, caplog
+):
+    EngineCache(own_cache / "engines").clear()
+    exporter_goes_wrong(with_one_weight_more_by(1.5))
 
     model, engines = fitted("nano", own_cache, engine="onnxruntime", precision="fp32")
     report = report_of(model, engines)
@@ -301,9 +339,11 @@ def test_a_changed_weight_is_found_out_and_torch_taken(own_cache, with_one_weigh
 
 
 @pytest.mark.slow
-def test_an_engine_that_says_nan_is_found_out_and_torch_taken(own_cache, with_one_weight_more_by):
-    key = key_of(own_cache, "onnxruntime")
-    replaced(EngineCache(own_cache / "engines"), key, with_one_weight_more_by(math.nan))
+def test_an_engine_that_says_nan_is_found_out_and_torch_taken(
+    own_cache, exporter_goes_wrong, with_one_weight_more_by
+):
+    EngineCache(own_cache / "engines").clear()
+    exporter_goes_wrong(with_one_weight_more_by(math.nan))
 
     report = report_of(*fitted("nano", own_cache, engine="onnxruntime", precision="fp32"))
 
@@ -313,19 +353,17 @@ def test_an_engine_that_says_nan_is_found_out_and_torch_taken(own_cache, with_on
 
 
 @pytest.mark.slow
-def test_after_an_engine_of_another_network_the_next_one_is_taken(own_cache):
+def test_after_an_engine_of_another_network_the_next_one_is_taken(own_cache, monkeypatch):
     class Other(torch.nn.Module):
         def forward(self, image, rays):
             return image[:, :2] + rays
 
-    def other(folder: Path) -> None:
+    def other(network):
         inputs = (torch.rand(1, 3, 160, 224), torch.rand(1, 2, 160, 224))
-        for file in folder.iterdir():
-            file.unlink()
-        model = openvino.convert_model(Other(), example_input=inputs)
-        openvino.save_model(model, folder / OPENVINO_FILE)
+        return openvino.convert_model(Other(), example_input=inputs)
 
-    replaced(EngineCache(own_cache / "engines"), key_of(own_cache, "openvino"), other)
+    monkeypatch.setattr(openvino_engine, "convert", other)
+    EngineCache(own_cache / "engines").remove(key_of(own_cache, "openvino"))
     engines = Engines(device=CPU, threads=1, weights_folder=own_cache, precision="fp32")
     model = load_model("nano", engines=engines)
     engines.prepare(model)

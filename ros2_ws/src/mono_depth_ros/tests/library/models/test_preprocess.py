@@ -155,3 +155,14 @@ def test_a_line_of_pixels_cannot_ask_for_a_huge_input():
 def test_a_wrong_input_description_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         InputSpec(**{"width": 224, "height": 224, **values})
+
+
+def test_a_shape_that_makes_the_work_much_larger_is_told_once(caplog):
+    preprocess = Preprocess(
+        InputSpec(width=56, height=56, rule="lower_bound", multiple_of=14, **IMAGENET), CPU
+    )
+    for _ in range(2):
+        preprocess(torch.zeros(36, 192, 3, dtype=torch.uint8))
+    preprocess(torch.zeros(48, 64, 3, dtype=torch.uint8))
+    (told,) = caplog.messages
+    assert told.startswith("an image of 192x36 is 294x56 for the network, 5.2 times its usual work")

@@ -361,6 +361,65 @@ def test_a_message_that_is_cut_off_is_an_error_with_the_bag(make, tmp_path, monk
         list(reader.messages(reader.image_topic()))
 
 
+def test_an_empty_message_is_left_out_and_told(make, tmp_path, monkeypatch, caplog):
+    whole, written = make.store.serialize_cdr, []
+
+    def first_is_empty(message, kind):
+        written.append(kind)
+        return b"" if written.count(kind) == 1 and "Odometry" in kind else whole(message, kind)
+
+    monkeypatch.setattr(make.store, "serialize_cdr", first_is_empty)
+    path = make.write(tmp_path / "drive", drive(make))
+    sequence = open_sequence(str(path))
+    assert [frame.T_odom_camera is None for frame in sequence] == [True, False]
+    assert "1 messages of /odom are empty, left out" in caplog.text
+    assert "1 of 2 images have a pose" in caplog.text
+
+
+def test_an_empty_image_is_left_out_and_the_others_are_read(make, tmp_path, monkeypatch, caplog):
+    whole, written = make.store.serialize_cdr, []
+
+    def first_is_empty(message, kind):
+        written.append(kind)
+        return b"" if written == [IMAGE] else whole(message, kind)
+
+    monkeypatch.setattr(make.store, "serialize_cdr", first_is_empty)
+    path = make.write(tmp_path / "drive", drive(make))
+    (frame,) = open_sequence(str(path))
+    assert frame.stamp_ns == STAMPS_NS[1]
+    assert "1 messages of /cam/image_raw are empty" in caplog.text
+
+
+def test_the_topic_of_a_message_that_is_cut_off_is_named(make, tmp_path, monkeypatch):
+    whole = make.store.serialize_cdr
+    monkeypatch.setattr(
+        make.store, "serialize_cdr", lambda message, kind: whole(message, kind)[:10]
+    )
+    reader = BagReader(make.write(tmp_path / "drive", [color(make)]))
+    with pytest.raises(ConfigError, match="cannot be read as a bag, at /cam/image_raw: "):
+        list(reader.messages(reader.image_topic()))
+
+
+def test_stamps_of_0_are_those_of_the_recorder(make, tmp_path):
+    def unstamped(topic):
+        name, kind, messages = topic
+        for _, message in messages:
+            message.header = make.header(0)
+        return name, kind, messages
+
+    topics = [unstamped(color(make)), unstamped(depth(make)), *drive(make)[2:]]
+    sequence = open_sequence(str(make.write(tmp_path / "drive", topics)))
+    assert [frame.stamp_ns for frame in sequence] == list(STAMPS_NS)
+    assert sequence[1].T_odom_camera is not None
+
+
+def test_images_that_were_written_out_of_order_are_sorted(make, tmp_path):
+    name, kind, messages = color(make)
+    late = [(3 * SECOND_NS + i, message) for i, (_, message) in enumerate(reversed(messages))]
+    bag = make.write(tmp_path / "drive", [(name, kind, late), depth(make), calibration(make)])
+    assert [frame.stamp_ns for frame in open_sequence(str(bag))] == list(STAMPS_NS)
+
+
 def test_a_folder_with_nothing_of_a_bag_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"it has no metadata.yaml and no file of one \(.mcap, "):
         open_bag(tmp_path)

@@ -94,28 +94,56 @@ def test_distances_in_images_become_a_parameter_file(tiny_models, tmp_path, caps
     assert "factor 0.5 +-" in capsys.readouterr().err
 
 
+def measured_at(tiny_models, folder, metres, *more):
+    """Calibrate with three distances; the network says 4 m on the left and 8 m on the right."""
+    image = np.zeros((6, 8, 3), np.uint8)
+    image[:, :4], image[:, 4:] = 100, 200
+    cv2.imwrite(str(folder / "wall.png"), image)
+    argv = ["calibrate", "--registry", str(tiny_models), "--out", str(folder / "scale.yaml")]
+    for place, distance in zip((("1", "3"), ("6", "3"), ("7", "1")), metres, strict=True):
+        argv += ["--distance", str(folder / "wall.png"), *place, distance]
+    return main([*argv, "--model", *(more or ("tiny_metric",))])
+
+
 @pytest.mark.parametrize(
     ("metres", "warning"),
     [
         (("2.0", "4.0", "4.0"), None),
-        (("200", "400", "400"), "wrong by a factor of 50 (centimetres?)"),
-        (("2000", "4000", "4000"), "wrong by a factor of 500 (millimetres?)"),
-        (("0.2", "0.4", "0.4"), "wrong by a factor of 0.05: METRES must be metres"),
-        (("2.0", "4.0", "400"), "wall.png (7, 1) was measured at 400 m, and the others put it at"),
+        (("40", "80", "80"), "wrong by a factor of 10: METRES must be metres"),
+        (("2.0", "4.0", "16"), "wall.png (7, 1) was measured at 16 m, and the others put it at"),
     ],
 )
-def test_distances_in_another_unit_are_told(tiny_models, tmp_path, capsys, metres, warning):
-    """The network says 4 m on the left and 8 m on the right."""
-    image = np.zeros((6, 8, 3), np.uint8)
-    image[:, :4], image[:, 4:] = 100, 200
-    cv2.imwrite(str(tmp_path / "wall.png"), image)
-    argv = ["calibrate", "--registry", str(tiny_models), "--model", "tiny_metric"]
-    for place, distance in zip((("1", "3"), ("6", "3"), ("7", "1")), metres, strict=True):
-        argv += ["--distance", str(tmp_path / "wall.png"), *place, distance]
-    assert main(argv) == 0
+def test_distances_that_may_be_wrong_are_told(tiny_models, tmp_path, capsys, metres, warning):
+    assert measured_at(tiny_models, tmp_path, metres) == 0
     said = capsys.readouterr().err
+    assert "the worst " in said
+    assert "% at " in said
     assert ("warning" in said) == (warning is not None)
     assert warning is None or warning in said
+    assert (tmp_path / "scale.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("metres", "model", "reason"),
+    [
+        (("200", "400", "400"), "tiny_metric", "wrong by a factor of 50 (centimetres?)"),
+        (("2000", "4000", "4000"), "tiny_metric", "wrong by a factor of 500 (millimetres?)"),
+        (("0.02", "0.04", "0.04"), "tiny_metric", "wrong by a factor of 0.005: METRES must be"),
+        (("2.0", "4.0", "400"), "tiny_metric", "(7, 1) was measured at 400 m, and the others put"),
+        (("400", "200", "200"), "tiny_inverse", "of 400 m was not measured by tape"),
+    ],
+)
+def test_distances_in_another_unit_are_refused(
+    tiny_models, tmp_path, capsys, metres, model, reason
+):
+    assert measured_at(tiny_models, tmp_path, metres, model) == 1
+    said = capsys.readouterr().err
+    assert reason in said
+    assert "Nothing is written (--force writes it)" in said
+    assert not (tmp_path / "scale.yaml").exists()
+    assert measured_at(tiny_models, tmp_path, metres, model, "--force") == 0
+    assert reason in capsys.readouterr().err
+    assert (tmp_path / "scale.yaml").is_file()
 
 
 def test_a_model_with_a_focal_rule_needs_the_camera(tmp_path, capsys):

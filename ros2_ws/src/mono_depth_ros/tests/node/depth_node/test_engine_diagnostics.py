@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
-import torch
 
-from mono_depth.engines.cache import MANIFEST, EngineCache
-from mono_depth.engines.engines import Engines
-from mono_depth.engines.protocol import ONNX_FILE
-from mono_depth.models.loading import load_model
+from mono_depth.engines import onnxruntime_engine
 
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
 
@@ -19,35 +12,24 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def weights_with_a_wrong_engine(tmp_path, with_one_weight_more_by) -> Path:
-    """Folder of weights whose cache holds an engine of nano with one weight that is wrong."""
-    engines = Engines(
-        device=torch.device("cpu"),
-        weights_folder=tmp_path,
-        engine="onnxruntime",
-        precision="fp32",
-        is_live=True,
-    )
-    engines.prepare(load_model("nano", engines=engines))
-    cache = EngineCache(tmp_path / "engines")
-    (stored,) = [item for item in cache.stored() if item.key.part == "depth"]
-    kept = tmp_path / "kept"
-    shutil.copytree(stored.folder, kept)
-    with_one_weight_more_by(1.5)(kept)
-    cache.remove(stored.key)
-    changed = cache.put(
-        stored.key, lambda folder: shutil.copy(kept / ONNX_FILE, folder / ONNX_FILE)
-    )
-    assert (changed / MANIFEST).is_file()
-    return tmp_path
+def engines_go_wrong(monkeypatch, with_one_weight_more_by) -> None:
+    """Let every engine of nano that is built have one weight that is wrong."""
+    exported = onnxruntime_engine.exported
+
+    def wrongly(network, path):
+        exported(network, path)
+        if network.part == "depth":
+            with_one_weight_more_by(1.5)(path.parent)
+
+    monkeypatch.setattr(onnxruntime_engine, "exported", wrongly)
 
 
-def test_a_wrong_engine_is_refused_and_told(depth_bench, weights_with_a_wrong_engine):
+def test_a_wrong_engine_is_refused_and_told(depth_bench, engines_go_wrong, tmp_path):
     bench = depth_bench(
         model="nano",
         engine="onnxruntime",
         precision="fp32",
-        weights_dir=str(weights_with_a_wrong_engine),
+        weights_dir=str(tmp_path),
     )
 
     def refusals():

@@ -122,7 +122,7 @@ def test_a_network_of_free_size_follows_the_size_rule_of_the_entry(tmp_path):
         (
             {"inputs": (port("image", (1, 3, 2, 4)), port("rays", (1, 2, 2, 4)))},
             {"extra": "    input_name: image\n"},
-            "has further inputs: rays",
+            "has further inputs: rays; camera_input",
         ),
         ({}, {"extra": "    input_name: img\n"}, "input 'img' is not in the network.*: image"),
         ({}, {"extra": "    output_name: d\n"}, "output 'd' is not in the network.*: depth"),
@@ -133,11 +133,11 @@ def test_a_network_of_free_size_follows_the_size_rule_of_the_entry(tmp_path):
         ),
         (
             {
-                "inputs": (port("image", (1, 3, 2, 4), element=10),),
-                "outputs": (port("depth", (1, 1, 2, 4), element=10),),
+                "inputs": (port("image", (1, 3, 2, 4), element=6),),
+                "outputs": (port("depth", (1, 1, 2, 4), element=6),),
             },
             {},
-            r"input image is tensor\(float16\)",
+            r"input image is tensor\(int32\)",
         ),
         ({}, {"input_size": 4}, "but the registry entry makes 1x3x4x8"),
     ],
@@ -175,7 +175,7 @@ def test_a_file_that_is_not_onnx_is_refused(tmp_path, content):
     path = tmp_path / "sum.onnx"
     path.write_bytes(content)
 
-    with pytest.raises(ModelError, match=r"ONNX Runtime cannot load .*sum\.onnx"):
+    with pytest.raises(ModelError, match=r"sum\.onnx is not an ONNX file"):
         load(path)
 
 

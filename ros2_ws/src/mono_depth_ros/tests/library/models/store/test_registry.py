@@ -10,7 +10,7 @@ from mono_depth.models.families.depth_anything import DepthAnythingNet
 from mono_depth.models.families.midas import MidasNet
 from mono_depth.models.families.midas_dpt import DPT_CONFIGS, MidasDptNet
 from mono_depth.models.family_table import FAMILIES
-from mono_depth.models.loading import choose, load_model
+from mono_depth.models.loading import load_model, usable_files
 from mono_depth.models.store.registry import WeightsSource, read_registry, with_short_side
 
 OWN = """
@@ -267,7 +267,8 @@ def test_auto_takes_the_best_that_is_here_and_allowed(tmp_path, here, allow_nonc
     for variant in here:
         put(f"depth_anything_v2_{variant}", tmp_path)
 
-    entry = choose(read_registry(), tmp_path, allow_noncommercial=allow_noncommercial)
+    found = usable_files(read_registry(), tmp_path, allow_noncommercial=allow_noncommercial)
+    entry = next(found)[0]
 
     assert entry.name == chosen
 
@@ -276,7 +277,7 @@ def test_an_own_entry_can_be_the_first_choice_of_auto(extra, tmp_path):
     (tmp_path / "mine.onnx").touch()
     registry = read_registry(extra(OWN + "    auto_rank: 1\n"))
 
-    assert choose(registry, tmp_path, allow_noncommercial=False).name == "mine"
+    assert next(usable_files(registry, tmp_path, allow_noncommercial=False))[0].name == "mine"
 
 
 def test_the_input_size_changes_the_short_side_of_the_input():

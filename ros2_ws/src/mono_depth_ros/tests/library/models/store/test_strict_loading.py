@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.dinov2 import VIT_SIZES, VitConfig
 from mono_depth.models.backbones.resnet import ResNetConfig
@@ -170,6 +171,14 @@ def test_a_file_that_is_just_right_is_loaded(small_networks, tmp_path, family):
 def test_wrong_tensors_are_refused_and_named(small_networks, tmp_path, family):
     with pytest.raises(ModelError, match=problems(shapes_of(FILES[family].net))):
         load(tmp_path, family, spoilt)
+
+
+@pytest.mark.slow
+def test_a_token_that_only_training_uses_may_be_missing(small_networks, tmp_path):
+    def exported(tensors):
+        return {name: value for name, value in tensors.items() if "mask_token" not in name}
+
+    assert load(tmp_path, "depth_anything_v2", exported).kind is OutputKind.INVERSE_AFFINE
 
 
 @pytest.mark.slow

@@ -1,0 +1,52 @@
+"""Whether a network takes near for far, which no look at a file of weights can tell.
+
+Networks of relative and of metric depth have tensors of the same names and shapes, and mean the
+opposite by their numbers: weights of the one behind an entry of the other load without an error.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+
+from mono_depth.data import OutputKind
+from mono_depth.errors import FrameError, ModelError
+from mono_depth.models.check import CheckImage, rank_correlation, synthetic_image
+from mono_depth.models.protocol import DepthModel
+
+# Whatever a network was trained on, it orders a room better than this the right way round; one
+# that says the opposite of its entry is at -0.8 and below.
+_OPPOSITE = -0.6
+_LEAST_VALUES = 100
+
+
+def check_order(model: DepthModel) -> None:
+    """Run a model once on the built-in image.
+
+    What fails on that image is left to the frames, which say so themselves.
+
+    Raises:
+        ModelError: it says the opposite of what its entry claims.
+    """
+    if model.kind is OutputKind.COMPLETION:
+        return
+    image = _image()
+    try:
+        prediction = model.infer(torch.from_numpy(image.rgb).to(model.device), image.intrinsics)
+    except FrameError:
+        return
+    if prediction.values.unique().numel() < _LEAST_VALUES:
+        return  # ties have no order
+    order = rank_correlation(prediction.values.float().cpu(), image.depth_m, prediction.kind)
+    if order < _OPPOSITE:
+        raise ModelError(
+            f"{model.name} takes near for far (rank correlation {order:.2f} with the true depth of "
+            f"the built-in image): its entry says kind {model.kind.value}, its weights are of "
+            "another kind, such as those of relative depth in place of metric ones"
+        )
+
+
+@lru_cache(maxsize=1)
+def _image() -> CheckImage:
+    return synthetic_image()
