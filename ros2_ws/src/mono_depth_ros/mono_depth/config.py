@@ -272,13 +272,13 @@ class MotionConfig:
         str,
         Param(
             "auto = with odometry, corners that a moving camera sees from several places become "
-            "points in metres: for the scale, and for models that complete depth or are guided by "
-            "it; sparse points and sensor depth go first. off = they do not, the default, because "
-            "what moves may come out up to twice as far as without.",
+            "points in metres: for the scale, and to correct the depth of any model by; what such "
+            "points do not bear out gets nearer, never farther. Sparse points and sensor depth go "
+            "first. off = they do not.",
             choices=("auto", "off"),
             live=True,
         ),
-    ] = "off"
+    ] = "auto"
 
     def __post_init__(self) -> None:
         check_limits(self)

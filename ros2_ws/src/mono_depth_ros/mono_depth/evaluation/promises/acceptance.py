@@ -1,8 +1,8 @@
 """What the temporal filter and the metric scale promise, measured in one run, filter on and off.
 
 The rows: 1 mode pose and 2 mode flow against no filter; 3 obstacles, movers, cuts; 4 confidence;
-5 metric scale from points and from the ground; 6 cost; 8 what Open3D makes of the depth. Row 7,
-faults of input, is tested, not measured.
+5 metric scale from points and from the ground; 6 cost; 8 what Open3D makes of the depth;
+9 points of the camera's motion. Row 7, faults of input, is tested, not measured.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from mono_depth.evaluation.evaluation_report import without_nan
 from mono_depth.evaluation.promises.bounds import BoundRow, filter_rows, missed, table
 from mono_depth.evaluation.promises.cost import cost_rows
 from mono_depth.evaluation.promises.cuts import cut_rows
+from mono_depth.evaluation.promises.motion_drives import all_drive_errors, drive_rows
+from mono_depth.evaluation.promises.motion_movers import mover_rows
 from mono_depth.evaluation.promises.scale_proof import focal_rows, ground_rows, points_rows
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.open import open_sequence
@@ -40,6 +42,7 @@ _FILTER_ROWS = {1, 2, 3, 4}
 _MODES = ("pose", "flow")
 _MODES_WITHOUT_POSES = ("flow",)
 _CONSUMER_ROW = 8
+_MOTION_ROW = 9
 _SCALE_FRAMES = 60
 _TUM, _FASTDEPTH = "tum_fr1_rpy", Path("fastdepth") / "fastdepth_nyu_224.onnx"
 
@@ -99,6 +102,8 @@ def _of_synthetic(cases: Sequence[AcceptanceCase], wanted: set[int]) -> list[Bou
     rows: list[BoundRow] = []
     if 5 in wanted and drives:
         rows += ground_rows()
+    if _MOTION_ROW in wanted and drives:
+        rows += [*mover_rows(), *drive_rows(all_drive_errors())]
     if drives and 3 in wanted:
         config = replace(drives[0].config, scale=ScaleConfig())
         model = build_pipeline(config).model
