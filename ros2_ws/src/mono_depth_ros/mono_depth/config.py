@@ -272,13 +272,13 @@ class MotionConfig:
         str,
         Param(
             "auto = with odometry, corners that a moving camera sees from several places become "
-            "points in metres: for the scale, and to correct the depth of any model by; what such "
-            "points do not bear out gets nearer, never farther. Sparse points and sensor depth go "
-            "first. off = they do not.",
+            "points in metres that correct the depth of any model; what has no such points of its "
+            "own gets nearer, never farther. Sparse points and sensor depth go first. off = they "
+            "do not, the default.",
             choices=("auto", "off"),
             live=True,
         ),
-    ] = "auto"
+    ] = "off"
 
     def __post_init__(self) -> None:
         check_limits(self)

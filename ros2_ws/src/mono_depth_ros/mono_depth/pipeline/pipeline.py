@@ -158,7 +158,9 @@ class DepthPipeline:
             check_range(low, high)
             form = output_form(self.model, frame, prediction, completed, config)
             earlier = self._earlier_scale(form)
-            depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier, motion)
+            # unless asked for, the scale stays that of mode off: a larger one puts movers farther
+            told = motion if config.scale.source == "odometry" else None
+            depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier, told)
             scale = replace(scale, conflict=conflict or scale.conflict, image_allows=check.allows)
             scale = self._with_what_was_left_out(scale, frame)
             self._note_measured(scale, form)

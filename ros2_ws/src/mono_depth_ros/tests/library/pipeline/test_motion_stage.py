@@ -9,7 +9,7 @@ from mono_depth.data import Frame, Intrinsics, MotionPoints, ScaleStatus
 from mono_depth.pipeline.motion_stage import MotionStage, with_points
 
 CAMERA = Intrinsics.of_view(64, 48, 70.0)
-OFF = {"motion.mode": "off"}
+AUTO = {"motion.mode": "auto"}
 
 
 def frame(**more):
@@ -33,13 +33,13 @@ def points(pixels, depth_m):
 @pytest.mark.parametrize(
     ("setting", "more", "is_made"),
     [
-        ({}, {}, True),
-        (OFF, {}, False),
-        ({"scale.source": "fixed"}, {}, False),
-        ({}, {"sparse_points_m": np.ones((5, 3), np.float32)}, False),
-        ({}, {"sensor_depth_m": np.ones((48, 64), np.float32)}, False),
+        (AUTO, {}, True),
+        ({}, {}, False),
+        (AUTO | {"scale.source": "fixed"}, {}, False),
+        (AUTO, {"sparse_points_m": np.ones((5, 3), np.float32)}, False),
+        (AUTO, {"sensor_depth_m": np.ones((48, 64), np.float32)}, False),
         (
-            {"scale.source": "odometry"},
+            AUTO | {"scale.source": "odometry"},
             {"sparse_points_m": np.ones((5, 3), np.float32)},
             True,
         ),

@@ -840,6 +840,8 @@ def test_points_of_the_camera_s_motion_are_made_or_not(depth_bench):
     def motion() -> str:
         return frame_with_pose(bench, odometry)["motion"]
 
+    assert motion() == ""
+    assert bench.set_parameters(**{"motion.mode": "auto"}) == ""
     bench.ros.wait_until(motion, what="a word about motion")
     bench.ros.wait_until(lambda: bench.heard["landmarks"], what="a cloud, if an empty one")
     assert bench.set_parameters(**{"motion.mode": "off"}) == ""
