@@ -409,9 +409,9 @@ class MotionConfig:
         str,
         Param(
             "auto = with odometry, corners that a moving camera sees from several places become "
-            "points in metres: for the scale, and for models that complete depth or are guided by "
-            "it; sparse points and sensor depth go first. off = they do not, the default, because "
-            "what moves may come out up to twice as far as without.",
+            "points in metres that correct the depth of any model; what has no such points of its "
+            "own gets nearer, never farther. Sparse points and sensor depth go first. off = they "
+            "do not, the default.",
             choices=("auto", "off"),
             live=True,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -146,6 +146,15 @@ class PlannerUse(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FollowedCorners:
+    """Corners that were followed from an image to the next one that was taken."""
+
+    since_ns: int  # stamp of the image before
+    before: npt.NDArray[np.float64]  # (N, 2) column and row in that image
+    now: npt.NDArray[np.float64]  # (N, 2) in this one
+
+
+@dataclass(frozen=True, kw_only=True)
 class MotionPoints:
     """Points of known depth that the motion of the camera has shown, and why there are no more."""
 
@@ -158,6 +167,11 @@ class MotionPoints:
     refused: float = 0.0  # share of the followed ones that do not move as resting things do
     parallax_px: float = 0.0  # median of the corners since the newest key view
     reason: str = ""  # why there are none, "" = there are some
+    # Corners that are followed without a depth, (M, 2) column and row: those that do not yet tell
+    # it, and those that do not move as resting things do.
+    unknown: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    moving: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    corners: FollowedCorners | None = None  # all that are followed, None = none are
 
     def __len__(self) -> int:
         return len(self.depth_m)

@@ -106,7 +106,6 @@ class Hints:
 
     depth_m: torch.Tensor | None = None  # (h, w) float32 of the view; not finite or <= 0 = hole
     keeps_depth: bool = False  # the result shall have `depth_m` as it is, and fill its holes
-    needs_support: bool = False  # what is far beyond the image's own depth needs others beside it
     gravity_camera: npt.NDArray[np.float64] | None = None  # (3,) unit vector of gravity
     camera_height_m: float | None = None  # of the optical centre over the ground
 

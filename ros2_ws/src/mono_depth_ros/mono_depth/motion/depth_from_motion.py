@@ -7,11 +7,13 @@ camera has moved on, take this view as a key view and new corners in it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth.camera.poses import Pose, rotation_vector
-from mono_depth.data import Intrinsics, MotionPoints, RgbImage
+from mono_depth.data import FollowedCorners, Intrinsics, MotionPoints, RgbImage
 from mono_depth.motion.inverse_depth import Array
 from mono_depth.motion.landmarks import LandmarkMap
 from mono_depth.motion.pose_check import DOES_NOT_FIT
@@ -53,6 +55,7 @@ class DepthFromMotion:
         self._T_map_last: Pose = np.eye(4)  # the last view, mended
         self._landmarks.clear()
         self._way_m = 0.0
+        self._corners: FollowedCorners | None = None  # in pixels of the working image
 
     def update(
         self, rgb: RgbImage, intrinsics: Intrinsics, stamp_ns: int, T_odom_camera: Pose | None
@@ -141,8 +144,11 @@ class DepthFromMotion:
                 stamp_ns=last_ns,
                 way_m=self._way_m,
             )
+        before = tracks.pixels[found.kept].astype(np.float64)
         tracks.keep(found.kept)
         tracks.pixels = found.pixels
+        now = found.pixels.astype(np.float64)
+        self._corners = FollowedCorners(since_ns=last_ns, before=before, now=now)
 
     def _tell(self, tracks: TrackTable, view: PresentView) -> None:
         """Note the depth of each track in the present view, where it is known."""
@@ -190,15 +196,27 @@ class DepthFromMotion:
         place, depth_m, sigma_rel, views, age_s = (
             np.concatenate(part) for part in zip(*parts, strict=True)
         )
+
+        def in_image(places: Array) -> Array:
+            return np.asarray((places + 0.5) * (intrinsics.width / camera.width) - 0.5)
+
+        is_moving, corners = view.misfit > _FITS, self._corners
+        if corners is not None:
+            corners = replace(
+                corners, before=in_image(corners.before), now=in_image(corners.now)
+            )
         return MotionPoints(
-            pixels=(place + 0.5) * (intrinsics.width / camera.width) - 0.5,
+            pixels=in_image(place),
             depth_m=depth_m,
             sigma_rel=sigma_rel,
             views=views.astype(np.intp),
             age_s=age_s,
             followed=len(tracks),
-            refused=float(np.mean(view.misfit > _FITS)),
+            refused=float(np.mean(is_moving)),
             parallax_px=parallax_px,
+            unknown=in_image(pixels[~known & ~is_moving]),
+            moving=in_image(pixels[is_moving]),
+            corners=corners,
             reason="" if len(depth_m) else "too little parallax: it needs a step sideways",
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth.camera.poses import Pose, rotation
-from mono_depth.data import Intrinsics
+from mono_depth.data import FollowedCorners, Intrinsics
 from mono_depth.motion.lucas_kanade import found_in
 
 _CELLS = 192  # at most; the best corner of each is tracked
@@ -206,7 +206,7 @@ class EgoMotionEstimator:
             last_grey: (h, w) the last one.
             last_log_depth: (h, w) of the last frame; above `_MAX_LOG_DEPTH` it is unknown.
         """
-        K, corners = self._K, _corners(grey)
+        corners = _corners(grey)
         if len(corners) < _MIN_TRACKS:
             return Tracks(points=np.empty((0, 3)), pixels=np.empty((2, 0)))
         how = {"window_px": _WINDOW_PX, "iterations": _TRACK_ITERATIONS}
@@ -215,13 +215,37 @@ class EgoMotionEstimator:
         loop_px = np.hypot(*(back - corners).T)
         x, y = found.astype(np.float64).T
         good = is_found & is_back & (loop_px < _LOOP_PX)
-        good &= (x > 1) & (x < K.width - 2) & (y > 1) & (y < K.height - 2)
-        x, y = x[good], y[good]
+        return self._lifted(x[good], y[good], corners[good].astype(np.float64), last_log_depth)
+
+    def tracks_of(
+        self,
+        corners: FollowedCorners,
+        intrinsics: Intrinsics,
+        last_log_depth: npt.NDArray[np.float32],
+    ) -> Tracks:
+        """Return what `tracks` does, of corners that something else has followed.
+
+        Args:
+            corners: in pixels of the image.
+            intrinsics: of the image.
+            last_log_depth: (h, w) of the last frame; above `_MAX_LOG_DEPTH` it is unknown.
+        """
+        scale = np.array((self._K.width / intrinsics.width, self._K.height / intrinsics.height))
+        before, now = ((places + 0.5) * scale - 0.5 for places in (corners.before, corners.now))
+        return self._lifted(*before.T, now, last_log_depth)
+
+    def _lifted(
+        self, x: Array, y: Array, pixels: Array, last_log_depth: npt.NDArray[np.float32]
+    ) -> Tracks:
+        """Return tracks from (N,) columns and rows of the last image to (N, 2) pixels of this."""
+        K = self._K
+        good = (x > 1) & (x < K.width - 2) & (y > 1) & (y < K.height - 2)
+        x, y, pixels = x[good], y[good], pixels[good]
         log_depth = last_log_depth[np.rint(y).astype(int), np.rint(x).astype(int)]
         known = log_depth < _MAX_LOG_DEPTH
         depth, x, y = np.exp(log_depth[known], dtype=np.float64), x[known], y[known]
         points = np.stack(((x - K.cx) / K.fx * depth, (y - K.cy) / K.fy * depth, depth), axis=1)
-        return Tracks(points=points, pixels=corners[good][known].T.astype(np.float64))
+        return Tracks(points=points, pixels=pixels[known].T)
 
     def _project(self, points: Array, pixels: Array) -> tuple[Array, Array]:
         """Return (2, N) residuals and their (2, N, 6) Jacobian by translation and rotation."""

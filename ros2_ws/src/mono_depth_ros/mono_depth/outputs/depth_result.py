@@ -62,7 +62,7 @@ class DepthResult:
     network_reasons: torch.Tensor | None = (
         None  # (h, w) uint8 of `HoleReason`, None = all are holes
     )
-    completed: str = ""  # sensor_depth, sparse_points, motion or guess was; "" = nothing
+    completed: str = ""  # sensor_depth, sparse_points or guess was; "" = nothing
     motion: MotionPoints | None = None  # what the way of the camera has shown, None = not asked
     image_problem: str = ""  # why the image shows little, "" = it is a usual one
     gravity_camera: Vector | None = None  # (3,) gravity in the optical frame, None = not known

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
+import torch
 
 from mono_depth.config import PipelineConfig
-from mono_depth.data import DepthImage, Frame, Intrinsics, MotionPoints
+from mono_depth.data import Frame, Intrinsics, MotionPoints, ScaleStatus
 from mono_depth.motion.depth_from_motion import DepthFromMotion
+from mono_depth.motion.local_correction import corrected
 from mono_depth.scale import sparse_points
+from mono_depth.scale.kinds import MEASURED
+
+_CONTRADICTION = 0.1  # of depth, by which points and a measured scale may differ,
+_SIGMAS = 3.0  # or these deviations of the scale
 
 
 class MotionStage:
@@ -35,21 +42,23 @@ class MotionStage:
         return self._motion.update(frame.rgb, frame.intrinsics, frame.stamp_ns, frame.T_odom_camera)
 
 
-def drawn_points(points: MotionPoints, full: Intrinsics, size: tuple[int, int]) -> DepthImage:
-    """Return a depth map with the points of an image in it; of two in a pixel the nearer one.
+def with_points(
+    depth_m: torch.Tensor | None,
+    scale: ScaleStatus,
+    motion: MotionPoints | None,
+    intrinsics: Intrinsics | None,
+) -> torch.Tensor | None:
+    """Return (h, w) metres that agree with points of the camera's motion, see `corrected`.
 
     Args:
-        points: of the image.
-        full: its camera.
-        size: (width, height) of the map.
-
-    Returns:
-        (height, width) float32 metres, NaN where no point is.
+        depth_m: (h, w) of the network in the metres of `scale`, None = there are none.
+        scale: where these come from. What else has measured them may not be contradicted.
+        motion: points of the image, None = none were asked for.
+        intrinsics: of the image.
     """
-    width, height = size
-    depth_m = np.full((height, width), np.inf, np.float32)
-    columns = np.rint((points.pixels[:, 0] + 0.5) * (width / full.width) - 0.5).astype(np.intp)
-    rows = np.rint((points.pixels[:, 1] + 0.5) * (height / full.height) - 0.5).astype(np.intp)
-    place = rows.clip(0, height - 1), columns.clip(0, width - 1)
-    np.minimum.at(depth_m, place, points.depth_m.astype(np.float32))
-    return np.where(np.isfinite(depth_m), depth_m, np.float32(np.nan))
+    if depth_m is None or motion is None or intrinsics is None:
+        return depth_m
+    most = math.inf
+    if scale.source in MEASURED and scale.source != "odometry":
+        most = max(_CONTRADICTION, _SIGMAS * scale.sigma_rel)
+    return corrected(depth_m, motion, intrinsics, most_middle=most)

@@ -23,7 +23,7 @@ from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
 from mono_depth.pipeline.image_check import ImageCheck, check_image
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
-from mono_depth.pipeline.motion_stage import MotionStage
+from mono_depth.pipeline.motion_stage import MotionStage, with_points
 from mono_depth.pipeline.output_form import output_form
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import could_use, predict
@@ -149,19 +149,21 @@ class DepthPipeline:
             times.lap("upload")
             motion = self._motion.points(frame, config)
             times.lap("motion")
-            prediction, completed = self._predict(frame, rgb, motion)
+            prediction, completed = self._predict(frame, rgb)
             overflow = None if self._engines is None else self._engines.overflow()
             low, high, lost = finite_range(prediction.values, overflow)
             if self._engines is not None and lost > _LOST:
                 self._engines.give_up_fp16(lost)
-                prediction, completed = self._predict(frame, rgb, motion)
+                prediction, completed = self._predict(frame, rgb)
                 low, high, _ = finite_range(prediction.values)
             conflict = self._own_metres.conflict(self.model, frame, prediction)
             times.lap("infer")
             check_range(low, high)
             form = output_form(self.model, frame, prediction, completed, config)
             earlier = self._earlier_scale(form)
-            depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier, motion)
+            # unless asked for, the scale stays that of mode off: a larger one puts movers farther
+            told = motion if config.scale.source == "odometry" else None
+            depth_m, scale = self._scale.update(prediction, frame, config.scale, earlier, told)
             scale = replace(scale, conflict=conflict or scale.conflict, image_allows=check.allows)
             scale = self._with_what_was_left_out(scale, frame)
             self._note_measured(scale, form)
@@ -169,7 +171,11 @@ class DepthPipeline:
             self._follow_source(scale, prediction)
             relative = to_relative(prediction)
             times.lap("scale")
-            past = self._with_past(depth_m, relative, prediction.confidence, frame)
+            moved_m = with_points(depth_m, scale, motion, frame.intrinsics)
+            if moved_m is not None and moved_m is not depth_m:
+                depth_m, relative = moved_m, 1.0 / moved_m
+            times.lap("points")
+            past = self._with_past(depth_m, relative, prediction.confidence, frame, motion)
             times.lap("temporal")
         return DepthResult(
             stamp_ns=frame.stamp_ns,
@@ -222,7 +228,7 @@ class DepthPipeline:
         )
 
     def _predict(
-        self, frame: Frame, rgb: torch.Tensor, motion: MotionPoints | None
+        self, frame: Frame, rgb: torch.Tensor
     ) -> tuple[Prediction, str]:
         config = self._config
         with torch_threads(self._network_threads):
@@ -231,7 +237,6 @@ class DepthPipeline:
                 frame,
                 rgb,
                 config.completion,
-                motion,
                 image_alone=config.scale.source == "fixed",
             )
 
@@ -309,6 +314,7 @@ class DepthPipeline:
         relative: torch.Tensor,
         confidence: torch.Tensor | None,
         frame: Frame,
+        motion: MotionPoints | None,
     ) -> _Past:
         """Let a temporal filter work on metric depth, or without it on relative depth."""
         config = self._config.temporal
@@ -328,6 +334,7 @@ class DepthPipeline:
                 T_odom_camera=frame.T_odom_camera,
                 config=config,
                 longest_gap_s=frame.longest_gap_s,
+                corners=None if motion is None else motion.corners,
             )
             depth_m, relative = filtered.values, 1.0 / filtered.values
         else:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from mono_depth.config import CompletionConfig
-from mono_depth.data import DepthImage, Frame, Intrinsics, MotionPoints, Prediction
+from mono_depth.data import DepthImage, Frame, Intrinsics, Prediction
 from mono_depth.errors import FrameError
 from mono_depth.models.protocol import (
     CompletionModel,
@@ -21,7 +21,6 @@ from mono_depth.models.protocol import (
     GuidedModel,
     Hints,
 )
-from mono_depth.pipeline.motion_stage import drawn_points
 from mono_depth.system.transfers import uploaded
 
 _MIN_Z_M = 1e-3
@@ -33,7 +32,7 @@ class KnownDepth:
     """Depth to start from."""
 
     depth_m: DepthImage  # (h, w), NaN = hole
-    source: str  # sensor_depth, sparse_points or motion
+    source: str  # sensor_depth or sparse_points
 
 
 def predict(
@@ -41,7 +40,6 @@ def predict(
     frame: Frame,
     rgb: torch.Tensor,
     config: CompletionConfig,
-    motion: MotionPoints | None = None,
     *,
     image_alone: bool = False,
 ) -> tuple[Prediction, str]:
@@ -53,18 +51,16 @@ def predict(
         frame: may carry depth of a sensor, sparse points, height and gravity.
         rgb: the image of `frame` on the model's device.
         config: which depth is used.
-        motion: points that the motion of the camera has shown; used where `config` leaves the
-            choice and the frame brings no depth.
         image_alone: the model gets nothing but the image, as in a calibration.
 
     Returns:
         The prediction with the record of its metres, and what was completed: sensor_depth,
-        sparse_points, motion, guess or "".
+        sparse_points, guess or "".
 
     Raises:
         FrameError: the model cannot take the frame, or `config` asks for depth that it lacks.
     """
-    prediction, completed = _predicted(model, frame, rgb, config, motion, image_alone=image_alone)
+    prediction, completed = _predicted(model, frame, rgb, config, image_alone=image_alone)
     # One that is merely guided by depth takes a single point, and guesses elsewhere.
     is_measured = isinstance(model, CompletionModel) and completed != "guess"
     sigma_rel = model.scale_sigma_rel
@@ -76,18 +72,17 @@ def _predicted(
     frame: Frame,
     rgb: torch.Tensor,
     config: CompletionConfig,
-    motion: MotionPoints | None,
     *,
     image_alone: bool,
 ) -> tuple[Prediction, str]:
     if image_alone:
         return model.infer(rgb, frame.intrinsics), "guess" * isinstance(model, CompletionModel)
     if isinstance(model, GuidedModel):
-        return _guided(model, frame, rgb, config, motion)
+        return _guided(model, frame, rgb, config)
     if not isinstance(model, CompletionModel):
         return model.infer(rgb, frame.intrinsics), ""
     height, width = frame.rgb.shape[:2]
-    known = known_depth(frame, model.depth_size(width, height), config, motion)
+    known = known_depth(frame, model.depth_size(width, height), config)
     if known is None:
         return model.infer(rgb, frame.intrinsics), "guess"
     return model.complete(rgb, uploaded(known.depth_m, model.device)), known.source
@@ -110,12 +105,11 @@ def _guided(
     frame: Frame,
     rgb: torch.Tensor,
     config: CompletionConfig,
-    motion: MotionPoints | None,
 ) -> tuple[Prediction, str]:
     camera = frame.intrinsics
     size = (0, 0) if camera is None else model.point_size(camera)  # without one none are drawn
     # a single point is of use to it
-    known = known_depth(frame, size, replace(config, min_points=_ANY_POINTS), motion)
+    known = known_depth(frame, size, replace(config, min_points=_ANY_POINTS))
     ground = Hints()
     if config.level_ground:
         ground = Hints(camera_height_m=frame.camera_height_m, gravity_camera=frame.gravity_camera)
@@ -125,24 +119,19 @@ def _guided(
         ground,
         depth_m=uploaded(known.depth_m, model.device),
         keeps_depth=known.source == "sensor_depth",
-        needs_support=known.source == "motion",
     )
     return model.infer_guided(rgb, frame.intrinsics, hints), known.source
 
 
 def known_depth(
-    frame: Frame,
-    size: tuple[int, int],
-    config: CompletionConfig,
-    motion: MotionPoints | None = None,
+    frame: Frame, size: tuple[int, int], config: CompletionConfig
 ) -> KnownDepth | None:
     """Return the depth that `frame` brings, None = none or too little.
 
     Args:
-        frame: the depth of its sensor is taken before its sparse points, both before `motion`.
+        frame: the depth of its sensor is taken before its sparse points.
         size: (width, height) in which sparse points are drawn.
         config: which of them is used, and how many points it must have.
-        motion: points that the motion of the camera has shown.
 
     Raises:
         FrameError: `config` asks for one that is missing or has too few points.
@@ -157,8 +146,6 @@ def known_depth(
     ):
         camera = frame.intrinsics.scaled_to(*size)
         found["sparse_points"] = drawn(frame.sparse_points_m, camera)
-    if config.source == "auto" and motion is not None and frame.intrinsics is not None:
-        found["motion"] = drawn_points(motion, frame.intrinsics, size)
     for source, depth_m in found.items():
         if np.count_nonzero(depth_m > 0.0) >= config.min_points:
             return KnownDepth(depth_m=depth_m, source=source)

@@ -14,7 +14,7 @@ from mono_depth.system.transfers import uploaded
 _MAX_ROWS = 60
 _MAX_EDGE = 0.1  # change within 3x3 pixels that is the edge of an object
 _DEPTH_RANGE_M = (0.2, 60.0)
-_MAX_POINTS = 120  # more tell nothing new: a network's errors are alike in neighbours
+MAX_POINTS = 120  # more tell nothing new: a network's errors are alike in neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ def points_at(
     keep = np.flatnonzero(good)
     if frame.is_visible is not None:
         keep = keep[frame.is_visible[_nearest(rows[keep]), _nearest(columns[keep])]]
-    if keep.size > _MAX_POINTS:
-        keep = keep[np.linspace(0, keep.size - 1, _MAX_POINTS).astype(np.intp)]
+    if keep.size > MAX_POINTS:
+        keep = keep[np.linspace(0, keep.size - 1, MAX_POINTS).astype(np.intp)]
     x = _smooth_x(columns[keep] / width, rows[keep] / height, (width, height), of)
     known = np.isfinite(x)
     return Points(

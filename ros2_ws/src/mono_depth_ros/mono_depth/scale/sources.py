@@ -9,11 +9,12 @@ import numpy as np
 
 from mono_depth.config import ScaleConfig
 from mono_depth.data import Frame, Intrinsics, MotionPoints, Prediction
+from mono_depth.motion.point_choice import chosen_points
 from mono_depth.motion.pose_check import DOES_NOT_FIT
 from mono_depth.scale import ground_plane, sparse_points
 from mono_depth.scale.climb import Climb
 from mono_depth.scale.fit import Fit, Points, Rejection
-from mono_depth.scale.grid import OutputGrid, points_at
+from mono_depth.scale.grid import MAX_POINTS, OutputGrid, points_at
 from mono_depth.scale.odometry import BaselineTriangulation
 from mono_depth.scale.scale_shift import METRIC_KINDS, Pivot, ScaleShift
 from mono_depth.scale.visible_points import Belief, fit_visible
@@ -136,10 +137,10 @@ def _by_motion(view: ScaleInput, motion: MotionPoints) -> Points | Rejection:
     if len(motion) < _MIN_MOTION_POINTS:
         is_doubt = motion.reason == DOES_NOT_FIT
         return Rejection(reason=motion.reason or "too few points", is_doubt=is_doubt)
-    columns, rows = motion.pixels.T
-    return points_at(
-        columns, rows, motion.depth_m, motion.sigma_rel, frame=view.frame, of=view.prediction
-    )
+    some = chosen_points(motion, view.intrinsics, MAX_POINTS)
+    columns, rows = motion.pixels[some].T
+    depth_m, sigma = motion.depth_m[some], motion.sigma_rel[some]
+    return points_at(columns, rows, depth_m, sigma, frame=view.frame, of=view.prediction)
 
 
 def _ground(view: ScaleInput, config: ScaleConfig, belief: Belief | None) -> Fit | Rejection:

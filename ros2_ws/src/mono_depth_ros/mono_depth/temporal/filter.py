@@ -17,7 +17,7 @@ import torch
 
 from mono_depth.camera.poses import Pose
 from mono_depth.config import TemporalConfig
-from mono_depth.data import Intrinsics
+from mono_depth.data import DepthImage, FollowedCorners, Intrinsics
 from mono_depth.motion.ego_motion import EgoMotionEstimator, Tracks
 from mono_depth.motion.pose_check import PoseCheck
 from mono_depth.motion.tracker import grey_of, working_camera
@@ -57,6 +57,7 @@ _MIN_STEP_M = 0.002  # of odometry; a shorter one is noise
 _MAX_STEP_FACTOR = 10.0  # of the unit of depth; a larger one is no measurement
 _KNOWN_UNIT = 0.5  # certainty of the unit from which on odometry is held to it
 _MIN_ALIGN = 50
+_ENOUGH_CORNERS = 80  # of something else; of fewer, more are followed here
 _HUBER = 1.345
 _ONE_SIDED = 1.5  # times the spread on the far side, for the most that noise is
 
@@ -93,6 +94,7 @@ class TemporalFilter:
         self._camera: tuple[Intrinsics, torch.device] | None = None
         self._unit = UnitOfDepth()
         self._doubt = ""  # why odometry is not used for this frame
+        self._corners: tuple[FollowedCorners, Intrinsics] | None = None  # of this frame
 
     def reset(self) -> None:
         """Forget the past."""
@@ -115,6 +117,7 @@ class TemporalFilter:
         T_odom_camera: Pose | None,
         config: TemporalConfig,
         longest_gap_s: float | None = None,
+        corners: FollowedCorners | None = None,
     ) -> Filtered:
         """Fuse one depth map with the past.
 
@@ -126,7 +129,9 @@ class TemporalFilter:
             T_odom_camera: pose of the camera at the stamp, None = unknown.
             config: mode and memory.
             longest_gap_s: see `Frame`.
+            corners: that something else has followed; None = the filter follows some itself.
         """
+        self._corners = None if corners is None else (corners, intrinsics)
         view = self._view(depth_m, rgb, intrinsics, stamp_ns, T_odom_camera)
         self._doubt = ""
         memory, mode, reset = self._with_past(view, config, longest_gap_s)
@@ -259,13 +264,21 @@ class TemporalFilter:
         if mode == "static":
             return np.eye(4), mode
         log_depth = last.history.values.cpu().numpy()
-        tracks = self._ego_motion.tracks(view.host_grey, last.view.host_grey, log_depth)
+        tracks = self._tracks(last, view, log_depth)
         T_odom_last, T_odom_now = last.view.T_odom_camera, view.T_odom_camera
         if mode == "pose" and T_odom_last is not None and T_odom_now is not None:
             T_last_now = np.asarray(np.linalg.inv(T_odom_last) @ T_odom_now)
             return self._checked(T_last_now, tracks, view.stamp_ns - last.view.stamp_ns)
         found = self._ego_motion.motion_of(tracks)
         return None if found is None else found.T_last_now, mode
+
+    def _tracks(self, last: _Memory, view: FilterInput, log_depth: DepthImage) -> Tracks:
+        """Return corners with the depth of the last frame, followed here if nothing else has."""
+        if self._corners is not None:
+            corners, intrinsics = self._corners
+            if corners.since_ns == last.view.stamp_ns and len(corners.now) >= _ENOUGH_CORNERS:
+                return self._ego_motion.tracks_of(corners, intrinsics, log_depth)
+        return self._ego_motion.tracks(view.host_grey, last.view.host_grey, log_depth)
 
     def _checked(self, T_last_now: Pose, tracks: Tracks, step_ns: int) -> tuple[Pose, str]:
         """Return a motion of odometry in the unit that depth has now, or the image's own.

@@ -71,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{FRESHNESS_INFERENCE_MS:g} ms, for so long; fails if frames get old or lost",
     )
     args = parser.parse_args(argv)
-    every_model_gives = (name for name in TOPICS if not name.startswith("completion/"))
+    every_model_gives = (
+        name for name in TOPICS if not name.startswith(("completion/", "landmarks"))
+    )
     outputs = tuple(every_model_gives if args.outputs == "all" else args.outputs.split(","))
     unknown = set(outputs) - set(TOPICS)
     if unknown:

@@ -89,12 +89,25 @@ def encode_cloud(
     Source: sensor_msgs/PointCloud2; PCL reads `rgb` as 0x00RRGGBB stored in a float32.
     """
     names = ("x", "y", "z", "rgb") if has_rgb else ("x", "y", "z")
-    height, width = points.shape[:2]
     point_step = points.shape[2] * points.itemsize
     if point_step != 4 * len(names):
         raise ConfigError(
             f"{point_step} bytes per point, expected {4 * len(names)} for {' '.join(names)}"
         )
+    return _cloud(points, names, header, is_dense=is_dense, reuse=reuse)
+
+
+def _cloud(
+    points: npt.NDArray[np.float32 | np.uint8],
+    names: Sequence[str],
+    header: Header,
+    *,
+    is_dense: bool,
+    reuse: PointCloud2 | None = None,
+) -> PointCloud2:
+    """Return a cloud of (H, W, N) values with these names."""
+    height, width = points.shape[:2]
+    point_step = points.shape[2] * points.itemsize
     data = _bytes(points)
     if reuse is not None and len(reuse.data) == len(data):
         msg = reuse
@@ -117,12 +130,17 @@ def encode_heights(points: npt.NDArray[np.float32], header: Header) -> PointClou
         points: (n, 4) float32, finite: x, y, z, height over the ground [m].
         header: stamp and optical frame of the points.
     """
-    msg = PointCloud2(header=header, height=1, width=len(points), is_dense=True)
-    msg.fields = _fields(("x", "y", "z", "height"))
-    msg.point_step = 4 * points.itemsize
-    msg.row_step = msg.point_step * len(points)
-    msg.data.frombytes(_bytes(points))
-    return msg
+    return _cloud(points[None], ("x", "y", "z", "height"), header, is_dense=True)
+
+
+def encode_landmarks(rows: npt.NDArray[np.float32], header: Header) -> PointCloud2:
+    """Make a cloud of points whose distance is known with a deviation.
+
+    Args:
+        rows: (N, 4) float32 x, y, z and deviation of z in metres; no NaN.
+        header: stamp and optical frame of the points.
+    """
+    return _cloud(rows[None], ("x", "y", "z", "sigma"), header, is_dense=True)
 
 
 def _fields(names: Sequence[str]) -> list[PointField]:

@@ -20,6 +20,7 @@ from mono_depth.data import Intrinsics
 from mono_depth.display.colormap import DisplayRange, blend, colorize_depth, tint_holes
 from mono_depth.outputs.depth_result import DepthResult
 from mono_depth.outputs.holes import HoleReason
+from mono_depth.outputs.landmarks import landmark_rows
 from mono_depth.outputs.point_cloud import CloudBuilder
 from mono_depth_ros.codec import encode
 from mono_depth_ros.codec.camera_info import camera_info_from
@@ -40,6 +41,7 @@ TOPICS: dict[str, type] = {
     "depth/color": Image,
     "completion/mask": Image,
     "completion/color": Image,
+    "landmarks": PointCloud2,
 }
 
 # Of completion/mask: 0 = depth was known, all else = filled in.
@@ -95,6 +97,7 @@ class DepthPublishers:
             "depth/color": self._color,
             "completion/mask": self._completion_mask,
             "completion/color": self._completion_color,
+            "landmarks": self._landmarks,
         }
 
     def wanted(self) -> list[str]:
@@ -218,6 +221,12 @@ class DepthPublishers:
         if host.hole_reasons is None:
             return None
         return encode.encode_rgb(tint_holes(host.result.rgb, host.hole_reasons), header)
+
+    def _landmarks(self, host: HostResult, header: Header, _: NodeConfig) -> PointCloud2 | None:
+        motion, camera = host.result.motion, host.result.intrinsics
+        if motion is None or camera is None:
+            return None
+        return encode.encode_landmarks(landmark_rows(motion, camera), header)
 
 
 def steers_a_robot(topics: Iterable[str]) -> bool:

@@ -2,7 +2,8 @@
 
 The rows: 1 mode pose and 2 mode flow against no filter; 3 obstacles, movers, cuts; 4 confidence;
 5 metric scale from points and from the ground; 6 cost; 8 what Open3D makes of the depth;
-9 what comes at a camera that stands still. Row 7, faults of input, is tested, not measured.
+9 what comes at a camera that stands still; 10 points of the camera's motion. Row 7, faults of
+input, is tested, not measured.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from mono_depth.evaluation.promises.approach import approach_rows
 from mono_depth.evaluation.promises.bounds import BoundRow, filter_rows, missed, table
 from mono_depth.evaluation.promises.cost import cost_rows
 from mono_depth.evaluation.promises.cuts import cut_rows
+from mono_depth.evaluation.promises.motion_drives import all_drive_errors, drive_rows
+from mono_depth.evaluation.promises.motion_movers import mover_rows
 from mono_depth.evaluation.promises.scale_proof import focal_rows, ground_rows, points_rows
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.open import open_sequence
@@ -40,7 +43,7 @@ SYNTHETIC = (
 _FILTER_ROWS = {1, 2, 3, 4}
 _MODES = ("pose", "flow")
 _MODES_WITHOUT_POSES = ("flow",)
-_CONSUMER_ROW, _APPROACH_ROW = 8, 9
+_CONSUMER_ROW, _APPROACH_ROW, _MOTION_ROW = 8, 9, 10
 _SCALE_FRAMES = 60
 _TUM, _FASTDEPTH = "tum_fr1_rpy", Path("fastdepth") / "fastdepth_nyu_224.onnx"
 
@@ -100,6 +103,8 @@ def _of_synthetic(cases: Sequence[AcceptanceCase], wanted: set[int]) -> list[Bou
     rows: list[BoundRow] = []
     if 5 in wanted and drives:
         rows += ground_rows()
+    if _MOTION_ROW in wanted and drives:
+        rows += [*mover_rows(), *drive_rows(all_drive_errors())]
     if drives and 3 in wanted:
         config = replace(drives[0].config, scale=ScaleConfig())
         model = build_pipeline(config).model

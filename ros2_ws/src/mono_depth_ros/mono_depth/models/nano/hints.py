@@ -28,10 +28,6 @@ _GOLDEN = 0.6180339887498949  # its multiples are spread evenly
 _ALIKE_WIDTHS = 0.8  # distance over which errors stay alike, in widths of the image
 _ALIKE_LOG = 1.5  # the same in log depth
 _ALONE = (0.4, 0.9)  # log depth that a pixel moves: its confidence is still whole, and none
-_FAR = 0.3  # log depth beyond most, from which on a point needs others that say so, too
-_TOO_FAR = 0.6  # and from which on it is taken for something that moves along
-_SUPPORT_PX = 16  # within which the others are
-_LEAST_SUPPORT = 2.0  # others
 _MAX_CORRECTION = 0.7  # log depth; a known value farther off the others is taken for wrong
 
 
@@ -80,31 +76,6 @@ def follow(
     if has_known is None:
         has_known = bool(known_log.isfinite().any())
     return anchored(kept, known_log) if has_known else kept
-
-
-def supported(known_log: torch.Tensor, log_depth: torch.Tensor) -> torch.Tensor:
-    """Leave out points of a moving camera that may be of things which move, too.
-
-    What goes the camera's way shows less parallax than it should, and comes out too far. So points
-    that are much farther than the image says, against most of the others, must not stand alone.
-
-    Args:
-        known_log: (B, h, w) log depth where it is known.
-        log_depth: (B, h, w) of the network for images.
-    """
-    error = known_log - log_depth
-    off = error - error.flatten(1).nanmedian(1).values[:, None, None]
-    known = off.isfinite()[:, None].to(log_depth.dtype)
-    around = 2 * _SUPPORT_PX + 1
-    total, count = (
-        F.avg_pool2d(part, around, 1, _SUPPORT_PX) * around**2
-        for part in (off.nan_to_num()[:, None], known)
-    )
-    others = count[:, 0] - known[:, 0]
-    mean = (total[:, 0] - off.nan_to_num()) / others.clamp(min=1.0)
-    agrees = (others > _LEAST_SUPPORT - 0.5) & (mean > 0.5 * off)
-    is_wrong = (off > _TOO_FAR) | ((off > _FAR) & ~agrees)
-    return known_log.masked_fill(is_wrong, torch.nan)
 
 
 def evidence(

@@ -29,7 +29,6 @@ from mono_depth.models.nano.hints import (
     evidence,
     follow,
     ground_log,
-    supported,
     unmoved,
     with_hints,
 )
@@ -165,8 +164,6 @@ class Nano:
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         predicted = self.net(image, rays)
-        if hints.needs_support:
-            known_log = supported(known_log, predicted[:, 0])
         # a GPU is not asked: it would be waited for
         has_known = None if self.device.type == "cpu" else hints.depth_m is not None
         log_depth = follow(predicted[:, 0], known_log, ground, has_known=has_known)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mono_depth.camera.poses import rotation_vector
-from mono_depth.data import Intrinsics
+from mono_depth.data import FollowedCorners, Intrinsics
 from mono_depth.motion.dense_flow import DenseFlowEstimator
 from mono_depth.motion.ego_motion import EgoMotionEstimator
 from mono_depth.synthetic.camera import SyntheticCamera
@@ -50,6 +50,22 @@ def test_the_motion_of_a_walk_through_a_room_is_found(walk):
         angles_deg.append(np.degrees(np.linalg.norm(miss)))
     assert 0.95 < np.median(ratios) < 1.05
     assert np.max(angles_deg) < 0.1
+
+
+@pytest.mark.slow
+def test_corners_that_something_else_has_followed_in_a_larger_image_say_the_same(walk):
+    estimator = EgoMotionEstimator(walk[0].intrinsics)
+    last, now = walk[:2]
+    own = estimator.tracks(grey(now), grey(last), log_depth(last))
+    K = last.intrinsics
+    x, y, z = own.points.T
+    before = np.stack((K.fx * x / z + K.cx, K.fy * y / z + K.cy), 1)
+    corners = FollowedCorners(
+        since_ns=last.stamp_ns, before=2.0 * before + 0.5, now=2.0 * own.pixels.T + 0.5
+    )
+    found = estimator.tracks_of(corners, K.scaled_to(640, 480), log_depth(last))
+    np.testing.assert_allclose(found.pixels, own.pixels, atol=1e-9)
+    np.testing.assert_allclose(found.points, own.points, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from mono_depth.config import PipelineConfig, updated
-from mono_depth.data import Frame, Intrinsics, MotionPoints
-from mono_depth.models.nano.hints import supported
-from mono_depth.pipeline.motion_stage import MotionStage, drawn_points
+from mono_depth.data import Frame, Intrinsics, MotionPoints, ScaleStatus
+from mono_depth.pipeline.motion_stage import MotionStage, with_points
 
 CAMERA = Intrinsics.of_view(64, 48, 70.0)
 AUTO = {"motion.mode": "auto"}
@@ -51,42 +50,41 @@ def test_points_are_made_where_nothing_better_is_there(setting, more, is_made):
     assert (found is not None) == is_made
 
 
-def test_of_two_points_in_a_pixel_the_nearer_is_drawn():
-    depth_m = drawn_points(
-        points([(10.0, 8.0), (10.4, 8.3), (63.4, 0.0)], [3, 2, 5]), CAMERA, (32, 24)
-    )
-    assert depth_m[4, 5] == 2.0
-    assert depth_m[0, 31] == 5.0
-    assert np.isfinite(depth_m).sum() == 2
+def known_wall(factor):
+    """Return points all over a wall at 4 m, and depth that says so or not."""
+    v, u = np.mgrid[2:48:4, 2:64:4]
+    pixels = np.stack((u.ravel(), v.ravel()), 1)
+    return points(pixels, np.full(len(pixels), 4.0 * factor)), torch.full((24, 32), 4.0)
 
 
-def known(offs):
-    """Return a map of points all about, and some more that lie off by logs."""
-    log_depth, at = torch.zeros(1, 96, 128), torch.full((1, 96, 128), torch.nan)
-    at[:, 8::16, 8::16] = 0.0
-    for (row, column), off in offs.items():
-        at[0, row, column] = off
-    return at, supported(at, log_depth)
+@pytest.mark.parametrize(
+    ("source", "sigma_rel", "expected"),
+    [
+        ("odometry", 0.02, 1.3),
+        ("model_focal", 0.4, 1.3),
+        ("ground_plane", 0.02, 1.0),
+        ("sparse_points", 0.02, 1.0),
+        ("ground_plane", 0.12, 1.3),
+    ],
+)
+def test_points_do_not_push_against_another_measurement(source, sigma_rel, expected):
+    motion, depth_m = known_wall(1.3)
+    scale = ScaleStatus(source=source, state="valid", sigma_rel=sigma_rel)
+    found = with_points(depth_m, scale, motion, CAMERA)
+    assert float(found.median()) == pytest.approx(4.0 * expected, rel=0.03)
 
 
-def test_a_point_far_beyond_the_image_does_not_stand_alone():
-    at, kept = known({(40, 60): 0.4})
-    assert kept[0, 40, 60].isnan()
-    assert kept.isfinite().sum() == at.isfinite().sum() - 1
+def test_points_bring_nearer_whatever_has_measured_the_scale():
+    motion, depth_m = known_wall(0.7)
+    scale = ScaleStatus(source="ground_plane", state="valid", sigma_rel=0.02)
+    found = with_points(depth_m, scale, motion, CAMERA)
+    assert float(found.median()) == pytest.approx(2.8, rel=0.03)
 
 
-def test_points_that_are_farther_together_are_believed():
-    offs = {(44 + i, 64 + 2 * j): 0.4 for i in range(4) for j in range(4)}
-    at, kept = known(offs)
-    assert kept.isfinite().sum() == at.isfinite().sum()
-
-
-def test_what_moves_along_with_the_camera_is_not_believed_however_many_say_so():
-    offs = {(44 + i, 64 + 2 * j): 0.8 for i in range(4) for j in range(4)}
-    _, kept = known(offs)
-    assert kept[0, 44:48, 64:72:2].isnan().all()
-
-
-def test_a_point_that_is_nearer_needs_nobody():
-    _, kept = known({(40, 60): -0.8})
-    assert kept[0, 40, 60] == pytest.approx(-0.8)
+def test_without_metres_or_points_there_is_nothing_to_correct():
+    motion, depth_m = known_wall(0.7)
+    scale = ScaleStatus(source="none", state="uninitialised")
+    assert with_points(None, scale, motion, CAMERA) is None
+    assert with_points(depth_m, scale, None, CAMERA) is depth_m
+    nothing = MotionPoints.none("the first view")
+    assert with_points(depth_m, scale, nothing, CAMERA) is depth_m

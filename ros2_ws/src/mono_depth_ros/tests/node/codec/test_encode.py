@@ -16,6 +16,7 @@ from mono_depth_ros.codec.encode import (
     encode_cloud,
     encode_compressed_depth,
     encode_depth,
+    encode_landmarks,
     encode_mono_float,
     encode_rgb,
 )
@@ -125,6 +126,15 @@ def test_the_bytes_of_points_make_the_same_cloud() -> None:
     points = np.arange(24, dtype=np.float32).reshape(1, 6, 4)
     from_bytes = encode_cloud(points.view(np.uint8), HEADER, has_rgb=True)
     assert from_bytes == encode_cloud(points, HEADER, has_rgb=True)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_landmarks_carry_their_deviation(count: int) -> None:
+    rows = np.arange(4.0 * count, dtype=np.float32).reshape(count, 4)
+    msg = encode_landmarks(rows, HEADER)
+    assert [field.name for field in msg.fields] == ["x", "y", "z", "sigma"]
+    assert (msg.height, msg.width, msg.point_step, msg.is_dense) == (1, count, 16, True)
+    np.testing.assert_array_equal(np.frombuffer(msg.data, np.float32).reshape(-1, 4), rows)
 
 
 def test_an_empty_cloud_is_a_cloud() -> None:

@@ -837,6 +837,7 @@ def test_poses_come_from_odometry_and_the_place_of_the_camera(depth_bench):
 @proves("motion.mode")
 def test_points_of_the_camera_s_motion_are_made_or_not(depth_bench):
     bench, odometry = with_odometry(depth_bench)
+    bench.listen("landmarks")
 
     def motion() -> str:
         return frame_with_pose(bench, odometry)["motion"]
@@ -844,8 +845,12 @@ def test_points_of_the_camera_s_motion_are_made_or_not(depth_bench):
     assert motion() == ""
     assert bench.set_parameters(**{"motion.mode": "auto"}) == ""
     bench.ros.wait_until(motion, what="a word about motion")
+    bench.ros.wait_until(lambda: bench.heard["landmarks"], what="a cloud, if an empty one")
     assert bench.set_parameters(**{"motion.mode": "off"}) == ""
     bench.ros.wait_until(lambda: motion() == "", what="no word about motion")
+    heard = len(bench.heard["landmarks"])
+    assert motion() == ""
+    assert len(bench.heard["landmarks"]) == heard
 
 
 def stack_of_frames(**parameters: str) -> CameraPoses:
