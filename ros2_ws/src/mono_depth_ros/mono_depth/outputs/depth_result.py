@@ -60,7 +60,8 @@ class DepthResult:
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
-    network_sky: torch.Tensor | None = None  # (h, w) bool, see `find_sky`; None = no sky
+    network_sky: torch.Tensor | None = None  # (h, w) bool, None = no sky
+    sky_share: float = 0.0  # of the image
     network_mask: torch.Tensor | None = None  # (h, w) bool, see `mask`; None = no completion
     network_reasons: torch.Tensor | None = (
         None  # (h, w) uint8 of `HoleReason`, None = all are holes

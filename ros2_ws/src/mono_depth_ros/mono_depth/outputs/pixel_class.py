@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import torch
 
-LEAST_CONFIDENCE = 0.01  # below, depth is a guess that the image has no part in
+LEAST_CONFIDENCE = 1e-4  # below, depth is a guess; what is new and doubtful has 0.001
 
 
 class PixelClass(IntEnum):

@@ -26,6 +26,7 @@ from mono_depth.evaluation.promises.bounds import BoundRow, filter_rows, missed,
 from mono_depth.evaluation.promises.cost import cost_rows
 from mono_depth.evaluation.promises.cuts import cut_rows
 from mono_depth.evaluation.promises.scale_proof import focal_rows, ground_rows, points_rows
+from mono_depth.evaluation.promises.uneven_ground import uneven_rows
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.open import open_sequence
 from mono_depth.recordings.sequence import FrameSequence
@@ -98,7 +99,7 @@ def _of_synthetic(cases: Sequence[AcceptanceCase], wanted: set[int]) -> list[Bou
     drives = [case for case in cases if case.config.model == "nano"]
     rows: list[BoundRow] = []
     if 5 in wanted and drives:
-        rows += ground_rows()
+        rows += ground_rows() + uneven_rows()
     if drives and 3 in wanted:
         config = replace(drives[0].config, scale=ScaleConfig())
         model = build_pipeline(config).model
