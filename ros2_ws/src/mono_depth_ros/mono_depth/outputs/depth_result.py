@@ -12,8 +12,11 @@ from torch.nn.functional import interpolate
 from mono_depth.camera.gravity import Vector
 from mono_depth.data import Intrinsics, MotionPoints, OutputKind, PlannerUse, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
+from mono_depth.outputs.pixel_class import PixelClass, classify
 from mono_depth.outputs.upsampling import image_detail, resized, resized_unmixed
 from mono_depth.system.threads import on_one_thread
+
+_WITHIN = 0.999  # of a mask between its pixels: all around are part of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +41,8 @@ class DepthLimits:
 class DepthResult:
     """Depth of one frame. Tensors lie on the pipeline's device.
 
-    `depth_m`, `relative` and `confidence` have the size of the image and are made when first
-    asked for, so that an output nobody wants costs nothing.
+    `depth_m`, `relative`, `confidence` and `pixel_class` have the size of the image and are made
+    when first asked for, so that an output nobody wants costs nothing.
     """
 
     stamp_ns: int  # of the input image, unchanged
@@ -58,6 +61,8 @@ class DepthResult:
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
+    network_sky: torch.Tensor | None = None  # (h, w) bool, None = no sky
+    sky_share: float = 0.0  # of the image
     network_mask: torch.Tensor | None = None  # (h, w) bool, see `mask`; None = no completion
     network_reasons: torch.Tensor | None = (
         None  # (h, w) uint8 of `HoleReason`, None = all are holes
@@ -77,7 +82,54 @@ class DepthResult:
     @cached_property
     @on_one_thread
     def depth_m(self) -> torch.Tensor | None:
-        """(H, W) float32 metres along z, > 0, NaN = unknown; None without a metric scale."""
+        """(H, W) float32 metres along z, > 0, NaN = unknown; None without a metric scale.
+
+        Sky, and what is farther than `limits` say, has the value that they say: NaN or +Inf.
+        """
+        if self._any_depth_m is None:
+            return None
+        depth_m = self.limits.apply(self._any_depth_m)
+        if self.is_sky is not None:
+            depth_m = depth_m.masked_fill(self.is_sky, self.limits.beyond)
+        return self._where_visible(depth_m, torch.nan)
+
+    @cached_property
+    @on_one_thread
+    def pixel_class(self) -> torch.Tensor:
+        """(H, W) uint8 of `PixelClass`: 0 = unknown, 1 = seen, 2 = beyond range or sky.
+
+        Unknown has no depth, less than `min_m`, or a confidence of next to none, as in the dark.
+        Without a metric scale nothing but sky is beyond.
+        """
+        any_depth_m, confidence = self._any_depth_m, self.confidence
+        if any_depth_m is None:
+            known, is_beyond = self.relative, torch.zeros_like(confidence, dtype=torch.bool)
+        else:
+            known = torch.where(any_depth_m < self.limits.min_m, torch.nan, any_depth_m)
+            is_beyond = any_depth_m > self.limits.max_m
+        return classify(known, confidence, is_beyond=is_beyond, is_sky=self.is_sky)
+
+    @cached_property
+    @on_one_thread
+    def seen_depth_m(self) -> torch.Tensor | None:
+        """(H, W) float32 metres of the pixels that are seen, else NaN: what may become a point."""
+        if self.depth_m is None:
+            return None
+        is_seen = self.pixel_class == int(PixelClass.SEEN)
+        return torch.where(is_seen, self.depth_m, torch.nan)
+
+    @cached_property
+    @on_one_thread
+    def is_sky(self) -> torch.Tensor | None:
+        """(H, W) bool, True well within what was recognised as sky; None where there is none."""
+        if self.network_sky is None:
+            return None
+        is_sky = self._resized(self.network_sky.float()) > _WITHIN
+        return is_sky if self.is_visible is None else is_sky & self.is_visible
+
+    @cached_property
+    def _any_depth_m(self) -> torch.Tensor | None:
+        """(H, W) float32 metres without limits; None without a metric scale."""
         if self.network_depth_m is None:
             return None
         small_m, size = self.network_depth_m, (self.rgb.shape[0], self.rgb.shape[1])
@@ -88,7 +140,7 @@ class DepthResult:
             depth_m = resize(small_m, size)
         if self._needs_detail(small_m):
             depth_m = depth_m * image_detail(small_m.log(), self.rgb_tensor).exp()
-        return self._where_visible(self.limits.apply(depth_m), torch.nan)
+        return depth_m
 
     @cached_property
     @on_one_thread
@@ -102,8 +154,10 @@ class DepthResult:
     @cached_property
     @on_one_thread
     def confidence(self) -> torch.Tensor:
-        """(H, W) float32, 0..1; 1 where the model gives none, 0 where it gives no depth."""
+        """(H, W) float32, 0..1; 1 where the model gives none, 0 in the sky and without depth."""
         known = self._resized((~self.network_relative.isnan()).float())
+        if self.is_sky is not None:
+            known = known.masked_fill(self.is_sky, 0.0)
         if self.network_confidence is None:
             return self._where_visible(known, 0.0)
         return self._where_visible(known * self._resized(self.network_confidence), 0.0)

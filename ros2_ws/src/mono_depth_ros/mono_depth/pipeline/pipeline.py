@@ -21,12 +21,14 @@ from mono_depth.errors import ModelError
 from mono_depth.models.informative import check_range, finite_range
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
+from mono_depth.pipeline.confidence import rated
 from mono_depth.pipeline.image_check import ImageCheck, check_image
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
 from mono_depth.pipeline.motion_stage import MotionStage, with_points
 from mono_depth.pipeline.output_form import output_form
 from mono_depth.pipeline.own_metres import OwnMetres
 from mono_depth.pipeline.predict import could_use, predict
+from mono_depth.pipeline.sky import find_sky, nearest_claim
 from mono_depth.pipeline.stage_times import StageTimes
 from mono_depth.scale.held_scale import HeldScale, HeldScales, OutputForm
 from mono_depth.scale.kinds import to_relative
@@ -177,6 +179,16 @@ class DepthPipeline:
             times.lap("points")
             past = self._with_past(depth_m, relative, prediction.confidence, frame, motion)
             times.lap("temporal")
+            confidence = rated(
+                past.confidence,
+                past.depth_m,
+                prediction,
+                scale,
+                completed=completed,
+                clarity=check.clarity,
+            )
+            sky = self._sky(past.depth_m, prediction, frame, check)
+            times.lap("trust")
         return DepthResult(
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
@@ -193,8 +205,10 @@ class DepthPipeline:
             is_guided=config.refine.mode == "guided",
             network_depth_m=past.depth_m,
             network_relative=past.relative,
-            network_confidence=_dimmed(past.confidence, check.clarity, past.relative),
+            network_confidence=confidence,
             image_problem=check.problem,
+            network_sky=None if sky is None else uploaded(sky, self.model.device),
+            sky_share=0.0 if sky is None else float(sky.mean()),
             network_mask=prediction.mask,
             network_reasons=prediction.reasons,
             completed=completed,
@@ -203,6 +217,17 @@ class DepthPipeline:
             camera_height_m=height_m(frame, config.scale) or None,
             stage_ms=times,
         )
+
+    @staticmethod
+    def _sky(
+        depth_m: torch.Tensor | None, prediction: Prediction, frame: Frame, check: ImageCheck
+    ) -> Mask | None:
+        """Return where sky is; without metres nothing is known to be far."""
+        if depth_m is None or frame.intrinsics is None or check.clarity == 0.0:
+            return None
+        claimed_m = nearest_claim(depth_m, prediction)
+        gravity = frame.gravity_camera
+        return find_sky(frame.rgb, claimed_m, frame.intrinsics, gravity, frame.is_visible)
 
     def _blind(self, frame: Frame, check: ImageCheck) -> DepthResult:
         """Return that nothing is known; what a network says of a covered lens is a guess."""
@@ -372,15 +397,6 @@ class _Past:
     mode: str
     reset: str
     doubt: str = ""
-
-
-def _dimmed(
-    confidence: torch.Tensor | None, clarity: float, values: torch.Tensor
-) -> torch.Tensor | None:
-    """Return the confidence of depth of an image of some clarity, 0..1."""
-    if clarity == 1.0:
-        return confidence
-    return clarity * (torch.ones_like(values) if confidence is None else confidence)
 
 
 def _gravity(frame: Frame) -> Vector | None:

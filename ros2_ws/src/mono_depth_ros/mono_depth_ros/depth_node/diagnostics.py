@@ -62,6 +62,7 @@ class NodeState:
     model: ModelFacts | None
     scale: ScaleStatus | None  # None until a frame went through
     temporal_mode: str = ""  # of the newest frame: "pose", "flow", "static", "none"
+    sky_share: float = 0.0  # of the newest frame
     temporal_doubt: str = ""  # why odometry was not used for it, "" = it was, or there is none
     motion: MotionPoints | None = None  # of the newest frame, None = not asked for
     completed: str = ""  # what was completed in it: "sensor_depth", "sparse_points", "guess"
@@ -211,6 +212,7 @@ def _stream_values(state: NodeState) -> dict[str, object]:
         **values_of(state.inputs),
         "temporal_mode": state.temporal_mode,
         "temporal_doubt": state.temporal_doubt,
+        "sky_share": f"{state.sky_share:.2f}",
         **_motion_values(state.motion),
         "completed": state.completed,
         "image_doubt": state.image_doubt,

@@ -330,6 +330,7 @@ class DepthNode(GuardedNode, LifecycleNode):
             model=None if pipeline is None else ModelFacts.of(pipeline),
             scale=None if self._stream is None else self._stream.scale,
             temporal_mode="" if self._stream is None else self._stream.temporal_mode,
+            sky_share=0.0 if self._stream is None else self._stream.sky_share,
             temporal_doubt="" if self._stream is None else self._stream.temporal_doubt,
             motion=None if self._stream is None else self._stream.motion,
             completed="" if self._stream is None else self._stream.completed,

@@ -173,10 +173,10 @@ class DepthPublishers:
 
     def _points(self, host: HostResult, header: Header, config: NodeConfig) -> PointCloud2 | None:
         result = host.result
-        if result.depth_m is None or result.intrinsics is None:
+        if result.seen_depth_m is None or result.intrinsics is None:
             return None
         rgb = result.rgb_tensor if config.cloud.rgb else None
-        cloud = self._cloud_builder.build(result.depth_m, result.intrinsics, config.cloud, rgb)
+        cloud = self._cloud_builder.build(result.seen_depth_m, result.intrinsics, config.cloud, rgb)
         points, before = _host(cloud.points), self._cloud
         self._cloud = encode.encode_cloud(points, header, has_rgb=cloud.has_rgb, reuse=before)
         return self._cloud

@@ -128,6 +128,7 @@ class DepthStream:
         self.temporal_mode = self.temporal_doubt = self.completed = ""  # of the newest frame
         self._image_problem = ""
         self.robot_silence = ""  # why scan or obstacles are missing, "" = they are not, or unwanted
+        self.sky_share = 0.0  # of the newest frame
         self._back_off = BackOff()
         self._last_failure = ""
         self._worker: LatestWorker[_Arrival] = LatestWorker(
@@ -290,6 +291,7 @@ class DepthStream:
         self._tell_scale(result.scale)
         self.temporal_mode, self.completed = result.temporal, result.completed
         self.temporal_doubt, self._image_problem = result.temporal_doubt, result.image_problem
+        self.sky_share = result.sky_share
         infer_ms = result.stage_ms.get("infer", 0.0)
         self.motion = result.motion
         if result.temporal_reset:

@@ -30,6 +30,7 @@ from mono_depth.evaluation.promises.cuts import cut_rows
 from mono_depth.evaluation.promises.motion_drives import all_drive_errors, drive_rows
 from mono_depth.evaluation.promises.motion_movers import mover_rows
 from mono_depth.evaluation.promises.scale_proof import focal_rows, ground_rows, points_rows
+from mono_depth.evaluation.promises.uneven_ground import uneven_rows
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.open import open_sequence
 from mono_depth.recordings.sequence import FrameSequence
@@ -102,7 +103,7 @@ def _of_synthetic(cases: Sequence[AcceptanceCase], wanted: set[int]) -> list[Bou
     drives = [case for case in cases if case.config.model == "nano"]
     rows: list[BoundRow] = []
     if 5 in wanted and drives:
-        rows += ground_rows()
+        rows += ground_rows() + uneven_rows()
     if _MOTION_ROW in wanted and drives:
         rows += [*mover_rows(), *drive_rows(all_drive_errors())]
     if drives and 3 in wanted:

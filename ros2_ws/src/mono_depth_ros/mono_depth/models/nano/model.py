@@ -25,6 +25,7 @@ from torch import nn
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError
 from mono_depth.models.batch import check_batch
+from mono_depth.models.nano.ground_doubt import drawn_on
 from mono_depth.models.nano.hints import (
     evidence,
     follow,
@@ -177,6 +178,8 @@ class Nano:
             log_depth = torch.where(is_known, known_log, log_depth)
         prediction = self._prediction(log_depth[0], log_spread[0], camera)
         kept = unmoved(log_depth - predicted[:, 0])[0]
+        if has_ground:
+            kept = kept * drawn_on(predicted[:, 0], log_depth, ground)[0]
         rating = None if prediction.confidence is None else prediction.confidence * kept
         image_only = predicted[0, 0].exp() * focal_factor(camera)
         prediction = replace(prediction, confidence=rating, image_only=image_only)

@@ -1,0 +1,110 @@
+"""How far each pixel is to be believed: all that is known of it, in one number from 0 to 1.
+
+    confidence = agreement of views x the network's own x scale x jump x hole x clarity
+
+Agreement of views is the rating of the temporal filter, scale the probability that the metres of
+the frame are right. Each part lowers what is more often wrong; only what a depth camera has
+measured is beyond doubt.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn.functional import max_pool2d
+
+from mono_depth.data import Prediction, ScaleStatus
+from mono_depth.outputs.holes import HoleReason, split_holes
+from mono_depth.outputs.upsampling import resized
+
+RIGHT = 1.25  # times the truth at most: depth that is called right
+_CONTRADICTED = 0.3  # at most, where two sources contradict one another
+_JUMP_REACH_PX = 2  # of the network: over so many it smears the edge of a thing
+_JUMP_LOG = 0.25  # log depth beyond the nearest within reach: confidence falls to 1/e
+_RIM_SHARE = 0.25  # of the width: how far the rim of a hole is looked for
+_BEHIND = 1.25  # times as far as the rim: what is seen there lies behind a pane, or in a mirror
+_SEEN_THROUGH, _FILLED = 0.05, 0.5
+
+
+def rated(
+    rating: torch.Tensor | None,
+    depth_m: torch.Tensor | None,
+    prediction: Prediction,
+    scale: ScaleStatus,
+    *,
+    completed: str = "",
+    clarity: float = 1.0,
+) -> torch.Tensor | None:
+    """Return (h, w) float32 confidence, None = there is nothing to lower it.
+
+    Args:
+        rating: (h, w) 0..1, agreement of views times the network's own; None = there is neither.
+        depth_m: (h', w') metres that are given, NaN = unknown; None = there are none.
+        prediction: that they were made of.
+        scale: of the metres.
+        completed: see `DepthResult.completed`.
+        clarity: of the image, 0..1.
+    """
+    if depth_m is None:
+        whole = torch.ones_like(prediction.values) if rating is None else rating
+        return rating if clarity == 1.0 else whole * clarity
+    doubt = near_jumps(depth_m)
+    mask = prediction.mask
+    if completed == "sensor_depth" and mask is not None:
+        doubt = torch.where(mask, doubt * filled_holes(depth_m, mask), 1.0)
+    if rating is not None:
+        doubt = rating * resized(doubt, (rating.shape[0], rating.shape[1]))
+    return doubt * (clarity * scale_is_right(scale))
+
+
+def scale_is_right(scale: ScaleStatus) -> float:
+    """Return the probability that metres are wrong by less than a quarter, by their deviation.
+
+    1 where no deviation is told: of a calibration, or of a depth camera.
+    """
+    sigma = scale.sigma_rel
+    is_told = math.isfinite(sigma) and sigma > 0.0
+    right = math.erf(math.log(RIGHT) / (sigma * math.sqrt(2.0))) if is_told else 1.0
+    return min(right, _CONTRADICTED) if scale.conflict else right
+
+
+def near_jumps(depth_m: torch.Tensor) -> torch.Tensor:
+    """Return (h, w) 1 = as near as all around, towards 0 = far beside something near.
+
+    A network smears the edge of a thing over some pixels, and all of them are too far.
+
+    Args:
+        depth_m: (h, w) metres, NaN = unknown: speaks neither for nor against.
+    """
+    side = 2 * _JUMP_REACH_PX + 1
+    nearness = (-depth_m).nan_to_num(nan=-torch.inf)[None, None]
+    nearest_m = -max_pool2d(nearness, side, stride=1, padding=_JUMP_REACH_PX)[0, 0]
+    beyond = (depth_m / nearest_m).log().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    return (-beyond / _JUMP_LOG).exp()
+
+
+def filled_holes(depth_m: torch.Tensor, is_hole: torch.Tensor) -> torch.Tensor:
+    """Return (h, w) how far the depth of holes of a depth camera is to be believed, else 1.
+
+    Wide holes are glass, mirrors and black things. What was filled in there is a guess, and where
+    it lies behind the nearest rim of the hole it is most likely the room behind a pane.
+
+    Args:
+        depth_m: (h, w) metres, the holes filled.
+        is_hole: (h, w) bool.
+    """
+    wide = split_holes(is_hole) == int(HoleReason.HOLE)
+    rim_m = _nearest_around(torch.where(is_hole, torch.inf, depth_m), depth_m.shape[1])
+    through = wide & (depth_m > _BEHIND * rim_m)
+    kept = torch.where(wide, _FILLED, 1.0)
+    return torch.where(through, _SEEN_THROUGH, kept)
+
+
+def _nearest_around(depth_m: torch.Tensor, width: int) -> torch.Tensor:
+    """Return (h, w) the least within reach, +Inf = nothing is known there."""
+    reach = max(1, round(_RIM_SHARE * width))
+    near = (-depth_m).nan_to_num(nan=-torch.inf)[None, None]
+    for side, padding in (((1, 2 * reach + 1), (0, reach)), ((2 * reach + 1, 1), (reach, 0))):
+        near = max_pool2d(near, side, stride=1, padding=padding)
+    return -near[0, 0]
