@@ -63,7 +63,7 @@ def clearing_points(seen: ObstacleView, scan: Scan) -> ObstaclePoints:
     end_m = torch.minimum(seen.depth_m[some] * reach, torch.where(is_ended, free_m, math.inf))
     end_m = torch.minimum(end_m - config.voxel_m, view.leaves_z[some] * reach)
     starts_m = (view.enters_z[some] * reach).clamp_(min=config.range_min_m)
-    is_free = view.is_needed[some] & ~seen.is_unknown[some] & (end_m > starts_m)
+    is_free = view.is_needed[some] & ~seen.is_unsure[some] & (end_m > starts_m)
     rows, columns = is_free.nonzero(as_tuple=True)
     depth_m = (end_m / reach)[rows, columns]
     pixels = (rows * step + step // 2) * width + columns * step + step // 2

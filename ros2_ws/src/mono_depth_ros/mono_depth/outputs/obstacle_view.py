@@ -7,6 +7,7 @@ its ray should have met the ground, if it sees far below it: a drop-off.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,6 +18,7 @@ from mono_depth.outputs.indices import indices_of
 from mono_depth.outputs.level_view import LevelView, level_view
 
 _DOUBTFUL = 0.25  # of a vote
+_NO_CONFIDENCE = 1e-4  # below, depth is a guess; what is new and doubtful has more
 _FARTHEST_M = 1e6  # stands for depth beyond any limit
 
 
@@ -41,7 +43,8 @@ class ObstacleView:
     config: ScanConfig
     depth_m: torch.Tensor  # along z, unknown = 0
     marks: Marks
-    is_unknown: torch.Tensor  # bool: no depth, or too little confidence to clear anything
+    is_unknown: torch.Tensor  # bool: no depth, or one without any confidence
+    is_unsure: torch.Tensor  # bool: that, or too little confidence to clear anything
 
 
 def obstacle_view(
@@ -67,16 +70,23 @@ def obstacle_view(
     is_mark = ((z >= view.enters_z) & (z < view.leaves_z) & known) | is_drop
     is_lonely, is_doubtful = _jumps(z, config.max_jump)
     is_mark &= ~is_lonely
-    is_unknown = ~known
+    is_unknown = is_unsure = ~known
     if confidence is not None:
-        is_unsure = ~(confidence >= config.min_confidence)
-        is_unknown |= is_unsure
+        is_unknown = is_unsure | ~(confidence >= _NO_CONFIDENCE)
+        is_unsure = is_unsure | ~(confidence >= config.min_confidence)
         is_doubtful |= is_unsure
     if is_visible is not None:
         is_mark &= is_visible
-        is_unknown &= is_visible
+        is_unknown, is_unsure = is_unknown & is_visible, is_unsure & is_visible
     marks = _marks(z, is_mark, is_drop, is_doubtful, view, config)
-    return ObstacleView(view=view, config=config, depth_m=z, marks=marks, is_unknown=is_unknown)
+    return ObstacleView(
+        view=view,
+        config=config,
+        depth_m=z,
+        marks=marks,
+        is_unknown=is_unknown,
+        is_unsure=is_unsure,
+    )
 
 
 def _marks(
@@ -127,7 +137,16 @@ def _jumps(z: torch.Tensor, max_jump: float) -> tuple[torch.Tensor, torch.Tensor
     """
     is_lonely = torch.ones_like(z, dtype=torch.bool)
     is_behind = torch.zeros_like(is_lonely)
-    limit = z * (1.0 + max_jump)
+    maps = z, z * (1.0 + max_jump), is_lonely, is_behind
+    if z.device.type == "cpu":  # a third of the time: torch is slow with parts of masks
+        _mark_jumps(*(values.numpy() for values in maps))
+    else:
+        _mark_jumps(*maps)
+    return is_lonely, is_behind
+
+
+def _mark_jumps(z: Any, limit: Any, is_lonely: Any, is_behind: Any) -> None:  # noqa: ANN401
+    """Fill the two masks; all four are tensors, or all are arrays."""
     for here, there in (
         ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
@@ -138,4 +157,3 @@ def _jumps(z: torch.Tensor, max_jump: float) -> tuple[torch.Tensor, torch.Tensor
         unlike = here_behind | there_behind
         is_lonely[here] &= unlike
         is_lonely[there] &= unlike
-    return is_lonely, is_behind

@@ -17,7 +17,7 @@ from mono_depth.outputs.obstacle_view import ObstacleView, obstacle_view_of
 CELL_M = 0.02  # of ranges: what is given is the near end of a cell
 _THICK_M = 0.1  # pixels of one obstacle lie within it
 _CLEAR_AT_END = 0.5  # of the rays that stay in the band: so many see to the end of a clear bearing
-_CLEAR_UNKNOWN = 0.2  # of the rays of a bearing that must not be unknown, or it is not clear
+_CLEAR_UNKNOWN = 0.2  # of the rays of a bearing that may be unsure, or it is not clear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,8 @@ def scan_from(seen: ObstacleView) -> Scan:
     view, config = seen.view, seen.config
     count = view.bearings.count
     ranges_m, voices = _nearest(seen, count)
-    far = _rays(seen, ~seen.is_unknown & (seen.depth_m >= view.end_z))
-    is_seen = _rays(seen, seen.is_unknown & view.is_needed) <= _CLEAR_UNKNOWN * view.needed[:count]
+    far = _rays(seen, ~seen.is_unsure & (seen.depth_m >= view.end_z))
+    is_seen = _rays(seen, seen.is_unsure & view.is_needed) <= _CLEAR_UNKNOWN * view.needed[:count]
     is_quiet = voices == 0.0
     at_end = view.at_end[:count]
     is_clear = is_quiet & is_seen & (at_end > 0) & (far >= _CLEAR_AT_END * at_end)

@@ -17,6 +17,7 @@ from mono_depth.outputs.obstacle_faults import fault_of, unknown_share
 from mono_depth.outputs.obstacle_points import clearing_points, obstacle_points
 from mono_depth.outputs.obstacle_view import ObstacleView, obstacle_view_of
 from mono_depth.outputs.scan import scan_from
+from pretend_gpu import pretend_gpu
 
 CONFIG = ScanConfig()
 HEIGHT_M = 0.4
@@ -178,9 +179,11 @@ def test_a_hole_beside_the_way_of_the_robot_is_none():
 def test_lost_confidence_in_the_way_of_the_robot_is_a_fault():
     depth_m = depth_of(TILTED, HEIGHT_M)
     confidence = torch.ones_like(depth_m)
-    confidence[60:90, 70:90] = 0.01
+    confidence[60:90, 70:90] = 0.0
 
     assert "robot's way" in fault_of(seen(depth_m, confidence))
+    confidence[60:90, 70:90] = 0.01  # of a surface that is new in view
+    assert fault_of(seen(depth_m, confidence)) == ""
 
 
 def test_single_unknown_pixels_are_no_fault():
@@ -211,3 +214,19 @@ def test_a_wall_alone_shows_no_ground():
     wall = depth_of(R, 0.4, ((0.3, 0.4, -9.0, 9.0, -9.0, 9.0),))
 
     assert ground_level(wall, CAMERA, R) is None
+
+
+def test_on_a_device_scan_and_points_are_the_same():
+    depth_m = depth_of(TILTED, HEIGHT_M, (WALL, POST), pit_from_m=2.0)
+    here = seen(depth_m, torch.full_like(depth_m, 0.5))
+    with pretend_gpu():
+        on_device = depth_m.to("cuda")
+        there = seen(on_device, torch.full_like(on_device, 0.5))
+        scan = scan_from(there)
+        assert scan.ranges_m.device.type == "cuda"
+        found = [scan.ranges_m.cpu(), obstacles(there).cpu(), clearing(there).cpu()]
+        assert fault_of(there) == ""
+
+    torch.testing.assert_close(found[0], scan_from(here).ranges_m, equal_nan=True)
+    assert len(found[1]) == len(obstacles(here))
+    torch.testing.assert_close(found[2], clearing(here))
