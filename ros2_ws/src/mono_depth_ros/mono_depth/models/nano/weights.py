@@ -55,8 +55,8 @@ def _net_of(metadata: Mapping[str, str], path: Path) -> AnyNanoNet:
     if found in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT):
         return make_net(None, has_hints=found == WEIGHTS_FORMAT)
     if found != LITE_FORMAT:
-        known = ", ".join(repr(name) for name in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT, LITE_FORMAT))
-        raise ModelError(f"{path} has format {found!r}, expected one of {known}")
+        known = " or ".join(repr(name) for name in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT, LITE_FORMAT))
+        raise ModelError(f"{path} has format {found!r}, expected {known}")
     try:
         network = json.loads(metadata["network"])
         encoder, has_hints = network["encoder"], network["has_hints"]

@@ -9,9 +9,9 @@ import torch
 from mono_depth.engines.export import export_onnx
 from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.models.backbones.dinov2 import VitConfig
+from mono_depth.models.backbones.folding import fold_batch_norms
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import read_golden
-from mono_depth.models.backbones.folding import fold_batch_norms
 from mono_depth.models.families.depth_anything import DepthAnythingNet
 from mono_depth.models.families.depth_anything_3 import GOLDEN_CONFIG, Da3Net
 from mono_depth.models.families.leres import LeresNet
