@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mono_depth.models.store.weights_file import open_weights
+from mono_depth.system.machine import cpu_computes_bf16
 from mono_depth.training.config import PARTS, TrainingConfig
 
 _INTERRUPTED = 130  # what a shell says of a command that was interrupted
@@ -32,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
+    if given.bfloat16 and given.device == "cpu" and not cpu_computes_bf16():
+        sys.stderr.write("warning: this processor has no bfloat16: without it, it is far faster\n")
     config = _config(given)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     run = TrainingRun(

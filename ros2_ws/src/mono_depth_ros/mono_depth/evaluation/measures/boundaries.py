@@ -19,16 +19,17 @@ def boundary_f1(
 ) -> float:
     """Return the F1 score of the depth edges of a prediction, 0 to 1.
 
-    An edge lies between two pixels, `step_px` apart, whose depths differ by more than a ratio; it has a
-    direction. The score is the mean over ratios of 1.05 to 1.25, weighted by them. The scale of
-    the prediction does not matter.
+    An edge lies between two pixels, `step_px` apart, whose depths differ by more than a ratio; it
+    has a direction. The score is the mean over ratios of 1.05 to 1.25, weighted by them. The scale
+    of the prediction does not matter.
 
     Args:
         prediction_m: (H, W) of any scale, finite and positive.
         truth_m: (H, W), NaN = not known: there an edge is neither wanted nor wrong.
         reach_px: how far from each other edges may stand; the depth of sensors is not aligned
             better.
-        step_px: a small network spreads its edges over some pixels; between neighbours it has none.
+        step_px: a small network spreads its edges over some pixels; between neighbours it has
+            none.
 
     Returns:
         NaN where the truth has no edge.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mono_depth.data import Intrinsics
 from mono_depth.evaluation.measures.boundaries import boundary_f1, bridged
@@ -14,8 +15,13 @@ from mono_depth.evaluation.measures.obstacles import (
     find_obstacles,
     near_floor,
 )
+from mono_depth.evaluation.nano import glass
 from mono_depth.evaluation.nano.things import judge_frames, markdown
+from mono_depth.models.nano.lite_net import NanoLiteNet
+from mono_depth.models.nano.model import Nano
+from mono_depth.models.nano.net import NanoNet
 from mono_depth.recordings.sequence import SequenceFrame
+from mono_depth.synthetic.frame import SyntheticFrame
 
 NAN = np.nan
 CAMERA = Intrinsics(width=80, height=60, fx=80.0, fy=80.0, cx=39.5, cy=29.5)
@@ -188,3 +194,42 @@ def test_the_table_has_a_line_for_each_predictor():
     assert rows[0].obstacles.seen == rows[0].obstacles.all == 1
     assert rows[0].floor_abs_rel == pytest.approx(0.0, abs=0.03)  # resized
     assert rows[1].boundary_f1 < rows[0].boundary_f1
+
+
+# ---- glass
+
+
+def glassy_frame() -> SyntheticFrame:
+    labels = np.zeros((60, 80), bool)
+    labels[:, :20] = True
+    return SyntheticFrame(
+        rgb=np.zeros((60, 80, 3), np.uint8),
+        depth_m=wall(),
+        intrinsics=CAMERA,
+        T_odom_camera=np.eye(4),
+        stamp_ns=0,
+        sparse_points_m=np.zeros((0, 3), np.float32),
+        mover_mask=np.zeros((60, 80), bool),
+        glassy=labels,
+    )
+
+
+@pytest.mark.parametrize(("bias", "recall", "precision"), [(9.0, 1.0, 0.25), (-9.0, 0.0, np.nan)])
+def test_glass_is_scored_against_the_labels_of_the_renderer(bias, recall, precision):
+    net = NanoLiteNet(0, has_hints=False)
+    torch.nn.init.zeros_(net.head.weight)
+    with torch.no_grad():
+        net.head.bias[8:] = bias  # the third output
+    scores = glass.glass_scores(Nano(net, torch.device("cpu")), [glassy_frame()])
+    assert scores.share == pytest.approx(0.25, abs=0.01)
+    assert scores.recall == pytest.approx(recall)
+    assert scores.precision == pytest.approx(precision, nan_ok=True, abs=0.01)
+    assert scores.abs_rel_glass == pytest.approx(0.0, abs=1e-3)
+    lines = glass.markdown({"it": scores, "old": None}).splitlines()
+    assert lines[2].startswith("| it | 0.25")
+    assert lines[3] == "| old | - | - | - | - | - | - | - |"
+
+
+def test_a_network_that_says_nothing_of_glass_has_no_score():
+    nano = Nano(NanoNet(has_hints=False), torch.device("cpu"))
+    assert glass.glass_scores(nano, [glassy_frame()]) is None
