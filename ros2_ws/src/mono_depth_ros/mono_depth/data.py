@@ -135,6 +135,7 @@ class Prediction:
     scale_sigma_rel: float = math.nan
     is_measured: bool = False  # its metres are those of a depth sensor, which it completed
     image_only: torch.Tensor | None = None  # (h, w) values before hints moved them; None = none did
+    glass: torch.Tensor | None = None  # (h, w) probability of glass or a mirror, None = not said
 
 
 class PlannerUse(str, Enum):

@@ -13,6 +13,7 @@ from mono_depth.commands import bench as bench_cli
 from mono_depth.commands import calibrate as calibrate_cli
 from mono_depth.commands import engine as engine_cli
 from mono_depth.commands import eval as eval_cli
+from mono_depth.commands import finetune as finetune_cli
 from mono_depth.commands import models as models_cli
 from mono_depth.commands import run as run_cli
 from mono_depth.commands import serve as serve_cli
@@ -31,6 +32,7 @@ _COMMANDS = (
     eval_cli.add_command,
     calibrate_cli.add_command,
     serve_cli.add_command,
+    finetune_cli.add_command,
 )
 
 _EXIT_ERROR = 1

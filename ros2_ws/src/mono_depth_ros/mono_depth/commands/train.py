@@ -1,8 +1,9 @@
 """Train the built-in network: `python -m mono_depth.commands.train --out FILE`.
 
-Synthetic scenes only. The run can be interrupted (Ctrl-C, SIGTERM) and started again with the same
-command. Beside the weights it leaves a log (`.json`) with all settings, its loss curves (`.png`,
-with matplotlib) and, until it is complete, its state (`.state.pt`). See docs/training.md.
+Synthetic scenes, and real RGB-D frames where they are given. The run can be interrupted (Ctrl-C,
+SIGTERM) and started again with the same command. Beside the weights it leaves a log (`.json`) with
+all settings, its loss curves (`.png`, with matplotlib) and, until it is complete, its state
+(`.state.pt`). See docs/training.md.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mono_depth.models.store.weights_file import open_weights
+from mono_depth.system.machine import cpu_computes_bf16
 from mono_depth.training.config import PARTS, TrainingConfig
 
 _INTERRUPTED = 130  # what a shell says of a command that was interrupted
@@ -31,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
+    if given.bfloat16 and given.device == "cpu" and not cpu_computes_bf16():
+        sys.stderr.write("warning: this processor has no bfloat16: without it, it is far faster\n")
     config = _config(given)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     run = TrainingRun(
@@ -40,6 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
         device=torch.device(given.device),
         threads=given.threads,
         start=given.start,
+        encoder=given.encoder,
+        real=given.real,
     )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -52,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _config(given: argparse.Namespace) -> TrainingConfig:
     from mono_depth.training.pool import EXAMPLES_PER_SCENE
 
+    encoder, encoder_sha256 = _encoder(given)
     return replace(
         TrainingConfig(),
         minutes=given.minutes,
@@ -59,6 +66,12 @@ def _config(given: argparse.Namespace) -> TrainingConfig:
         seed=given.seed,
         start_sha256=_sha256(given.start) if given.start else "",
         part=given.part,
+        encoder=encoder,
+        encoder_sha256=encoder_sha256,
+        encoder_rate=given.encoder_rate,
+        frozen_stages=given.frozen_stages,
+        real_share=given.real_share if given.real else 0.0,
+        held_out=tuple(given.held_out),
         trainers=given.trainers,
         batch_size=given.batch,
         learning_rate=given.learning_rate,
@@ -68,6 +81,17 @@ def _config(given: argparse.Namespace) -> TrainingConfig:
         pool_capacity=given.pool_capacity // EXAMPLES_PER_SCENE * EXAMPLES_PER_SCENE,
         pool_minimum=given.pool_minimum,
     )
+
+
+def _encoder(given: argparse.Namespace) -> tuple[int | None, str]:
+    """Return the variant of a published encoder, None = none; and the SHA-256 of its file."""
+    from mono_depth.models.nano.architecture import encoder_of
+    from mono_depth.models.nano.encoder_file import read_encoder
+    from mono_depth.models.nano.weights import load_net
+
+    if given.start:
+        return encoder_of(load_net(given.start)), ""
+    return read_encoder(given.encoder)[1:] if given.encoder else (None, "")
 
 
 def _sha256(path: Path) -> str:
@@ -89,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="weights to write (.safetensors)")
     add("--start", type=Path, help="weights to go on from, such as models/nano.safetensors")
+    add("--encoder", type=Path, help="published weights of EfficientNet-Lite 0 to 2 (.pth)")
+    add("--encoder-rate", type=float, default=default.encoder_rate, help="of the learning rate")
+    add("--frozen-stages", type=int, default=default.frozen_stages, help="of such an encoder")
+    add("--real", type=Path, help="folder of real frames with depth, mixed into every batch")
+    add("--real-share", type=float, default=0.25, help="of a batch, if there are real frames")
+    add("--held-out", nargs="*", default=[], help="places of them to keep apart: source/place")
     add("--part", choices=PARTS, default=default.part, help="what learns")
     add("--minutes", type=float, default=default.minutes, help="of training")
     add("--steps", type=int, default=default.steps, help="instead of minutes, if not 0")

@@ -55,7 +55,11 @@ def _averaged(seen: Prediction, mirrored: Prediction) -> Prediction:
     confidence = seen.confidence
     if confidence is not None and mirrored.confidence is not None:
         confidence = _average(confidence, mirrored.confidence)
-    return replace(seen, values=_average(seen.values, mirrored.values), confidence=confidence)
+    glass = seen.glass
+    if glass is not None and mirrored.glass is not None:
+        glass = _average(glass, mirrored.glass)
+    values = _average(seen.values, mirrored.values)
+    return replace(seen, values=values, confidence=confidence, glass=glass)
 
 
 def _average(seen: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:

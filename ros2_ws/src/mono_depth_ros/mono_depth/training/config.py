@@ -29,7 +29,14 @@ class TrainingConfig:
     part: str = "all"  # what learns: the network for images, the one for hints, or both
     trainers: int = 1  # processes that train together
     batch_size: int = 8  # of each of them
-    pair_share: float = 0.5  # of a batch that are pairs of views of the same place
+    pair_share: float = 0.5  # of the rendered images of a batch, those that are pairs of views
+    encoder: int | None = None  # variant of EfficientNet-Lite, None = the project's own encoder
+    encoder_sha256: str = ""  # of the published weights it starts from
+    encoder_rate: float = 0.1  # of the learning rate
+    frozen_stages: int = 1  # of such an encoder, that learn nothing; its norms never do
+    fixed_norms: bool = False  # of all of the network for images: it is not made anew
+    real_share: float = 0.0  # of a batch that are real images with the depth of a sensor
+    held_out: tuple[str, ...] = ()  # places of the real images that are not learned from
     hint_shares: HintShares = field(default_factory=HintShares)
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
@@ -53,13 +60,25 @@ class TrainingConfig:
             raise ConfigError(f"trainers {self.trainers}, expected 1 or more")
         if len(self.view_sizes) != len(self.view_shares):
             raise ConfigError("view_sizes and view_shares differ in length")
+        if not 0.0 <= self.real_share <= 0.75:
+            raise ConfigError(f"real share {self.real_share}, expected 0 to 0.75")
         if self.part not in PARTS:
             raise ConfigError(f"part {self.part!r}, expected one of {', '.join(PARTS)}")
 
     @property
+    def real_images(self) -> int:
+        """Real images in a batch."""
+        return round(self.real_share * self.batch_size)
+
+    @property
+    def rendered_images(self) -> int:
+        """Rendered images in a batch."""
+        return self.batch_size - self.real_images
+
+    @property
     def pairs(self) -> int:
-        """Pairs of views in a batch."""
-        return round(0.5 * self.pair_share * self.batch_size)
+        """Pairs of views in a batch, of rendered images."""
+        return round(0.5 * self.pair_share * self.rendered_images)
 
     @property
     def told(self) -> HintShares:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +20,19 @@ _SPREAD_WEIGHT = 0.1
 _SKY_WEIGHT = 0.2
 _CONSISTENCY_WEIGHT = 0.3
 _GROUND_WEIGHT = 0.2
+_EDGE_WEIGHT = 0.5
+_GLASS_WEIGHT = 0.2
 _GROUND_LOG = 0.08  # log depth beside the ground up to which a pixel belongs to it
 _ALL_KNOWN = 0.999
 _GRADIENT_STRIDES = (1, 2, 4, 8)
+_EDGE_STRIDES = (1, 2, 4, 8, 16)
+_EDGE_LOG = 0.1  # log depth between two pixels, beyond which an edge is between them
+_MOST_EDGE_ERROR = 1.0  # log depth; a street behind a post is no better lesson than a wall
+_TRUSTED = 0.95  # of the pixels of a sensor: the worst are beside edges, or wrong
 _LOG_SPREAD_RANGE = (-4.0, 2.0)
+
+
+Combine = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,8 @@ class Losses:
     sky: torch.Tensor  # how much too near or too far the sky is, in log depth
     consistency: torch.Tensor  # mean |difference of the log errors of two views of a point|
     ground: torch.Tensor  # cross entropy of what is ground, where it can be; 0 without hints
+    edge: torch.Tensor  # mean |difference of log errors| across the depth edges of the truth
+    glass: torch.Tensor  # cross entropy of what is glass or a mirror; 0 where nobody says
 
     def total(self) -> torch.Tensor:
         """Return the weighted sum."""
@@ -47,6 +59,8 @@ class Losses:
             + _SKY_WEIGHT * self.sky
             + _CONSISTENCY_WEIGHT * self.consistency
             + _GROUND_WEIGHT * self.ground
+            + _EDGE_WEIGHT * self.edge
+            + _GLASS_WEIGHT * self.glass
         )
 
 
@@ -56,6 +70,7 @@ def depth_losses(
     target: torch.Tensor,
     sky_log: torch.Tensor,
     matches: Matches | None = None,
+    is_measured: torch.Tensor | None = None,
 ) -> Losses:
     """Compare what the network says with the truth.
 
@@ -65,6 +80,8 @@ def depth_losses(
         target: (B, h, w) log depth at the canonical focal length; NaN = unknown, +inf = sky.
         sky_log: (B,) the least log depth of sky at the canonical focal length.
         matches: views that shall agree on the points that both show.
+        is_measured: (B,) bool, the truth is of a sensor: it has holes and wrong pixels, so the
+            worst are left out; None = none is.
 
     Source: scale-shifted log error after Eigen et al., NeurIPS 2014, equation 4, with L1 in place
     of L2; multi-scale gradients after Ranftl et al. (MiDaS), TPAMI 2022, equation 11; Laplace
@@ -81,6 +98,8 @@ def depth_losses(
     count = valid.flatten(1).sum(1).clamp(min=1)
     mean_error = error.flatten(1).sum(1) / count  # (B,)
     centred = torch.where(valid, (error - mean_error[:, None, None]).abs(), 0.0)
+    if is_measured is not None:
+        valid = valid & ~_distrusted(centred, valid, is_measured)
     beyond = log_depth - sky_log[:, None, None]
     misplaced = torch.where(sky, F.relu(-beyond) + F.relu(beyond - _SKY_LOG_RANGE), 0.0)
 
@@ -90,6 +109,8 @@ def depth_losses(
         shape=_masked_mean(centred, valid),
         metric=mean_error.abs().sum() / usable.sum().clamp(min=1),
         gradient=_gradient_loss(error, valid),
+        edge=_edge_loss(error, target, valid),
+        glass=error.new_zeros(()),
         spread=_masked_mean(likelihood, valid | sky),
         sky=misplaced.mean(),
         consistency=_consistency_loss(error, valid, matches),
@@ -113,6 +134,30 @@ def ground_loss(
         on_ground.clamp(1e-4, 1.0 - 1e-4), is_ground.to(on_ground), reduction="none"
     )
     return _masked_mean(entropy, can_be)
+
+
+def glass_loss(logit: torch.Tensor, glass: torch.Tensor) -> torch.Tensor:
+    """Return the cross entropy between what is said to be glass and what is.
+
+    Args:
+        logit: (B, h, w) of the probability of glass or a mirror.
+        glass: (B, h, w) 1 = it is, 0 = it is not, NaN = nobody knows.
+    """
+    known = glass.isfinite()
+    entropy = F.binary_cross_entropy_with_logits(logit, glass.nan_to_num(), reduction="none")
+    return _masked_mean(entropy, known)
+
+
+def _distrusted(
+    centred: torch.Tensor, valid: torch.Tensor, is_measured: torch.Tensor
+) -> torch.Tensor:
+    """Return (B, h, w) bool: the pixels of a sensor that are farthest off.
+
+    Source: trimmed loss of Ranftl et al. (MiDaS), TPAMI 2022, equation 10, with a smaller share.
+    """
+    known = torch.where(valid, centred.detach(), torch.nan).flatten(1)
+    most = known.nanquantile(_TRUSTED, dim=1).nan_to_num(torch.inf)
+    return is_measured[:, None, None] & (centred.detach() > most[:, None, None])
 
 
 def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -139,3 +184,27 @@ def _gradient_loss(error: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         down = _masked_mean((e[:, 1:] - e[:, :-1]).abs(), v[:, 1:] & v[:, :-1])
         total = total + across + down
     return total / len(_GRADIENT_STRIDES)
+
+
+def _edge_loss(error: torch.Tensor, target: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Return how much too weak or strong the depth edges of the truth come out, over strides.
+
+    A thing covers few pixels, and so the mean over all of them forgets it: edges count apart.
+    """
+    truth = torch.where(valid, target, 0.0)
+    total = error.new_zeros(())
+    for stride in _EDGE_STRIDES:
+        e, t, v = (part[:, ::stride, ::stride] for part in (error, truth, valid))
+        for step in (_across, _down):
+            is_edge = step(v, torch.logical_and) & (step(t, torch.sub).abs() > _EDGE_LOG)
+            off = step(e, torch.sub).abs().clamp(max=_MOST_EDGE_ERROR)
+            total = total + _masked_mean(off, is_edge)
+    return total / (2 * len(_EDGE_STRIDES))
+
+
+def _across(plane: torch.Tensor, combine: Combine) -> torch.Tensor:
+    return combine(plane[:, :, 1:], plane[:, :, :-1])
+
+
+def _down(plane: torch.Tensor, combine: Combine) -> torch.Tensor:
+    return combine(plane[:, 1:], plane[:, :-1])

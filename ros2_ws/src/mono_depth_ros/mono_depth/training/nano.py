@@ -1,4 +1,4 @@
-"""Train the built-in network, on synthetic scenes only; see docs/training.md.
+"""Train the built-in network; see docs/training.md.
 
 A run can be interrupted and started again with the same settings. Beside the weights it leaves a
 log (`.json`) with all settings, its loss curves (`.png`, with matplotlib) and, until it is
@@ -18,9 +18,13 @@ import torch
 from tqdm import tqdm
 
 from mono_depth.errors import ConfigError
+from mono_depth.models.nano.architecture import AnyNanoNet
+from mono_depth.models.nano.encoder_file import read_encoder
+from mono_depth.models.nano.lite_net import NanoLiteNet
 from mono_depth.models.nano.weights import load_net, read_record, save_weights
 from mono_depth.training.config import TrainingConfig
 from mono_depth.training.pool import ExamplePool, Renderers
+from mono_depth.training.real import RealFrames, read_real_frames
 from mono_depth.training.source import ExampleSource
 from mono_depth.training.team import Team, lead
 from mono_depth.training.trainer import Trainer, make_batch
@@ -39,6 +43,8 @@ class TrainingRun:
     device: torch.device
     threads: int = 1  # of each process that trains
     start: Path | None = None  # weights to go on from
+    encoder: Path | None = None  # published weights of the encoder, to begin with
+    real: Path | None = None  # folder of real frames with depth, see `training/real.py`
 
     @property
     def state_file(self) -> Path:
@@ -93,19 +99,47 @@ def _help(team: Team, config: TrainingConfig, run: TrainingRun) -> None:
     trainer.restore(team.share({}))
     pool = ExamplePool(run.pool_folder, config.pool_capacity, config.render_size)
     source = ExampleSource(pool, run.device)
+    real = _real_frames(config, run)
     while True:
-        _step(trainer, config, source, team, team.agree(0.0))
+        _step(trainer, config, source, real, team, team.agree(0.0))
+
+
+def _real_frames(config: TrainingConfig, run: TrainingRun) -> RealFrames | None:
+    if not config.real_images:
+        return None
+    if run.real is None:
+        raise ConfigError(f"real share {config.real_share}, but no folder of real frames")
+    return read_real_frames(run.real, config.held_out)[0]
+
+
+def _start(run: TrainingRun) -> AnyNanoNet | None:
+    """Return the network that the run begins with, None = a new one by chance."""
+    if run.start is not None:
+        return load_net(run.start)
+    if run.encoder is None:
+        return None
+    encoder, variant, _ = read_encoder(run.encoder)
+    net = NanoLiteNet(variant)
+    net.encoder.load_state_dict(encoder.state_dict())
+    return net
 
 
 def _step(
-    trainer: Trainer, config: TrainingConfig, source: ExampleSource, team: Team, progress: float
+    trainer: Trainer,
+    config: TrainingConfig,
+    source: ExampleSource,
+    real: RealFrames | None,
+    team: Team,
+    progress: float,
 ) -> tuple[dict[str, torch.Tensor], int]:
     """Learn from one batch; return the losses and the number of images in the pool."""
     # a step depends on the seed, its number and who takes it alone: it can be repeated
     rng = np.random.default_rng((config.seed, trainer.steps, team.rank))
     images = source.refresh()
-    examples = source.draw(config.pairs, config.batch_size - 2 * config.pairs, rng)
-    return trainer.step(make_batch(examples, config, rng, progress), progress), images
+    examples = source.draw(config.pairs, config.rendered_images - 2 * config.pairs, rng)
+    frames = [] if real is None else real.draw(config.real_images, rng, trainer.device)
+    batch = make_batch(examples, config, rng, progress, frames)
+    return trainer.step(batch, progress), images
 
 
 def _lead(
@@ -116,14 +150,15 @@ def _lead(
     workers: Renderers,
     saved: dict[str, Any],
 ) -> None:
-    start = load_net(run.start) if run.start else None
-    trainer = Trainer(config, run.device, start, team)
+    torch.manual_seed(config.seed)
+    trainer = Trainer(config, run.device, _start(run), team)
     log, elapsed_s = TrainingLog(run.out), 0.0
     if saved:
         trainer.restore(saved["trainer"])
         log.entries, elapsed_s = saved["log"], saved["elapsed_s"]
     team.share(trainer.state())
-    elapsed_s = _loop(trainer, config, source, workers, team, log, elapsed_s, run.state_file)
+    real = _real_frames(config, run)
+    elapsed_s = _loop(trainer, config, source, real, workers, team, log, elapsed_s, run.state_file)
     record = {
         **asdict(config),
         "device": _name(run.device),
@@ -133,6 +168,7 @@ def _lead(
         "trained_s": round(elapsed_s),
         "torch": torch.__version__,
         "started_from": read_record(run.start) if run.start else None,
+        "real_places": [] if real is None else real.places,
     }
     save_weights(trainer.average, run.out, record)
     log.write(record)
@@ -158,6 +194,7 @@ def _loop(
     trainer: Trainer,
     config: TrainingConfig,
     source: ExampleSource,
+    real: RealFrames | None,
     workers: Renderers,
     team: Team,
     log: TrainingLog,
@@ -170,7 +207,7 @@ def _loop(
     with tqdm(total=100, desc="training", unit="%", bar_format=_BAR) as bar:
         try:
             while progress < 1.0:
-                losses, images = _step(trainer, config, source, team, team.agree(progress))
+                losses, images = _step(trainer, config, source, real, team, team.agree(progress))
                 now = time.monotonic()
                 elapsed_s = before_s + now - started
                 if log.add(trainer.steps, elapsed_s, losses):

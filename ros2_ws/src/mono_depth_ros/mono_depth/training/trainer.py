@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from mono_depth.models.nano.architecture import AnyNanoNet, make_net
 from mono_depth.models.nano.hints import evidence, follow, ground_share, with_hints
+from mono_depth.models.nano.lite_net import NanoLiteNet
 from mono_depth.models.nano.model import normalise
-from mono_depth.models.nano.net import EncoderDecoder, HintNet, NanoNet
+from mono_depth.models.nano.net import HintNet
 from mono_depth.training.config import TrainingConfig
 from mono_depth.training.hints import Mistake, random_ground, random_known, random_mistake
 from mono_depth.training.look import random_look
-from mono_depth.training.losses import SKY_DEPTH_M, Losses, depth_losses, ground_loss
+from mono_depth.training.losses import SKY_DEPTH_M, Losses, depth_losses, glass_loss, ground_loss
 from mono_depth.training.pool import Examples
 from mono_depth.training.team import Team
-from mono_depth.training.views import Matches, match_pairs, random_views
+from mono_depth.training.views import Matches, joined, match_pairs, random_views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +35,18 @@ class Batch:
     ground: torch.Tensor  # (B, h, w) log canonical depth of level ground, NaN = not told
     mistake: Mistake  # in what the network for hints shall put right
     target: torch.Tensor  # (B, h, w) log canonical depth, NaN = unknown, +inf = sky
+    glass: torch.Tensor  # (B, h, w) 1 = glass or a mirror, 0 = neither, NaN = unknown
+    is_real: torch.Tensor  # (B,) bool, real image with the depth of a sensor
     sky_log: torch.Tensor  # (B,) log canonical depth beyond which sky is right
     matches: Matches
 
 
 def make_batch(
-    examples: Examples, config: TrainingConfig, rng: np.random.Generator, progress: float
+    examples: Examples,
+    config: TrainingConfig,
+    rng: np.random.Generator,
+    progress: float,
+    real: Sequence[Examples] = (),
 ) -> Batch:
     """Cut and change examples, and choose what is told beside the image.
 
@@ -46,6 +55,7 @@ def make_batch(
         config: sizes and shares.
         rng: source of chance.
         progress: 0 at the start of the run, 1 at its end.
+        real: batches of one real image each.
     """
     size = config.view_sizes[int(rng.choice(len(config.view_sizes), p=config.view_shares))]
     if progress < config.early_fraction:
@@ -53,7 +63,10 @@ def make_batch(
     device = examples.rgb.device
     noise = torch.Generator(device)
     noise.manual_seed(int(rng.integers(2**62)))
-    views = random_views(examples, size, rng)
+    rendered = random_views(examples, size, rng)
+    views = joined([rendered, *(random_views(frame, size, rng) for frame in real)])
+    is_real = torch.arange(len(views.image), device=device) >= len(rendered.image)
+    has_labels = (views.depth_m != 0.0) & ~is_real[:, None, None]
     image = normalise(255.0 * random_look(views.image, rng, noise))
     known_log, is_kept = random_known(views, config.told, rng, noise)
     return Batch(
@@ -64,6 +77,8 @@ def make_batch(
         ground=random_ground(views, config.told, rng),
         mistake=random_mistake(len(views.image), size, rng, device),
         target=views.target,
+        glass=torch.where(has_labels, views.glassy.float(), torch.nan),
+        is_real=is_real,
         sky_log=math.log(SKY_DEPTH_M) - views.focal_factor.log(),
         matches=match_pairs(views, config.pairs),
     )
@@ -76,7 +91,7 @@ class Trainer:
         self,
         config: TrainingConfig,
         device: torch.device | None = None,
-        start: NanoNet | None = None,
+        start: AnyNanoNet | None = None,
         team: Team | None = None,
     ) -> None:
         """Begin a run.
@@ -91,22 +106,21 @@ class Trainer:
         self.device = device or torch.device("cpu")
         self._config, self._team = config, team or Team()
         has_hints = config.part != "image"
-        self._net, self.average = NanoNet(has_hints=has_hints), NanoNet(has_hints=has_hints)
+        self._net = make_net(config.encoder, has_hints=has_hints)
+        self.average = make_net(config.encoder, has_hints=has_hints)
         if start is not None:
-            self._net.load_state_dict(start.state_dict(), strict=has_hints)
+            self._net.load_state_dict(_without_hints(start, keep=has_hints))
         self.average.load_state_dict(self._net.state_dict())
         for net in (self._net, self.average):
             net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.part == "hints":
             self._net.requires_grad_(requires_grad=False)
             self._net.hints.requires_grad_()  # type: ignore[union-attr]
+        elif isinstance(self._net, NanoLiteNet):
+            self._net.freeze(config.frozen_stages)
         self._learning = [p for p in self._net.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in self._learning if p.ndim > 1]},
-            {"params": [p for p in self._learning if p.ndim <= 1], "weight_decay": 0.0},
-        ]
         self._optimiser = torch.optim.AdamW(
-            groups,
+            _groups(self._net, config.encoder_rate),
             lr=config.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
@@ -130,7 +144,7 @@ class Trainer:
         """
         rate = self._config.learning_rate * _schedule(progress, self._config.warmup_fraction)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         losses = self._losses(batch)
         total = torch.stack([part.total() for part in losses.values()]).sum()
         self._optimiser.zero_grad(set_to_none=True)
@@ -150,16 +164,24 @@ class Trainer:
     def _losses(self, batch: Batch) -> dict[str, Losses]:
         """Return the losses of each network that learns, by the prefix of their names."""
         part, losses = self._config.part, {}
-        self._net.train(part != "hints")  # the norms of a network that does not learn stay
+        # the norms of a network that does not learn stay
+        self._net.train(part != "hints" and not self._config.fixed_norms)
         with torch.set_grad_enabled(part != "hints"):
             predicted = self._run(self._net, batch.image, batch.rays)
         if part != "hints":
-            losses[""] = depth_losses(
-                predicted[:, 0], predicted[:, 1], batch.target, batch.sky_log, batch.matches
-            )
+            losses[""] = self._image_losses(predicted, batch)
         if self._net.hints is not None:
-            losses["hints_"] = self._hint_losses(self._net.hints.train(), batch, predicted.detach())
+            told = predicted[:, :2].detach()
+            losses["hints_"] = self._hint_losses(self._net.hints.train(), batch, told)
         return losses
+
+    def _image_losses(self, said: torch.Tensor, batch: Batch) -> Losses:
+        losses = depth_losses(
+            said[:, 0], said[:, 1], batch.target, batch.sky_log, batch.matches, batch.is_real
+        )
+        if said.shape[1] < 3:
+            return losses
+        return replace(losses, glass=glass_loss(said[:, 2], batch.glass))
 
     def _hint_losses(self, net: HintNet, batch: Batch, predicted: torch.Tensor) -> Losses:
         """Return the losses after the hints, which teach the network for images nothing."""
@@ -171,11 +193,13 @@ class Trainer:
         said = self._run(net, batch.image, batch.rays, seen)
         log_depth, log_spread = with_hints(predicted, followed, known_log, ground, said)
         target = torch.where(batch.is_kept, torch.nan, batch.target)
-        losses = depth_losses(log_depth, log_spread, target, batch.sky_log, batch.matches)
+        losses = depth_losses(
+            log_depth, log_spread, target, batch.sky_log, batch.matches, batch.is_real
+        )
         on_ground = ground_share(said[:, 1], ground)
         return replace(losses, ground=ground_loss(on_ground, ground, batch.target))
 
-    def _run(self, net: EncoderDecoder, *inputs: torch.Tensor) -> torch.Tensor:
+    def _run(self, net: AnyNanoNet | HintNet, *inputs: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._config.bfloat16):
             features = net.features(*inputs)
         return net.predict(features.float())
@@ -200,6 +224,28 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.steps = int(state["steps"])
+
+
+def _groups(net: AnyNanoNet, encoder_rate: float) -> list[dict[str, Any]]:
+    """Return the parameters that learn, by the share of the learning rate and by their decay."""
+    encoder = net.encoder if isinstance(net, NanoLiteNet) else None
+    published = set() if encoder is None else {id(p) for p in encoder.parameters()}
+    groups: list[dict[str, Any]] = []
+    for is_published, share in ((False, 1.0), (True, encoder_rate)):
+        part = [
+            p for p in net.parameters() if p.requires_grad and (id(p) in published) == is_published
+        ]
+        groups += [
+            {"params": [p for p in part if p.ndim > 1], "share": share},
+            {"params": [p for p in part if p.ndim <= 1], "share": share, "weight_decay": 0.0},
+        ]
+    return [group for group in groups if group["params"]]
+
+
+def _without_hints(net: AnyNanoNet, *, keep: bool) -> dict[str, torch.Tensor]:
+    """Return the weights of a network, those for hints only if they are kept."""
+    state = net.state_dict()
+    return {name: value for name, value in state.items() if keep or not name.startswith("hints.")}
 
 
 def _schedule(progress: float, warmup: float) -> float:

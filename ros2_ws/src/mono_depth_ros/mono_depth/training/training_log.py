@@ -17,6 +17,8 @@ _CURVES = (
     "consistency",
     "sky",
     "ground",
+    "edge",
+    "glass",
 )  # all are above zero
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,12 @@ def random_views(examples: Examples, size: tuple[int, int], rng: np.random.Gener
         camera=torch.tensor(cut, dtype=torch.float32, device=device),
         T_odom_view=pose,
     )
+
+
+def joined(parts: Sequence[Views]) -> Views:
+    """Return views of one size as one batch, in their order."""
+    columns = [vars(part) for part in parts]
+    return Views(**{name: torch.cat([column[name] for column in columns]) for name in columns[0]})
 
 
 @dataclass(frozen=True, kw_only=True)

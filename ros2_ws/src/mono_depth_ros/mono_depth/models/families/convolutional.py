@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mono_depth.models.backbones.folding import fold_batch_norms
 from mono_depth.models.network_model import MapModel
 from mono_depth.models.store.registry import ModelEntry
 
@@ -26,20 +26,3 @@ class ConvolutionalDepth(MapModel[nn.Module]):
         fold_batch_norms(net.eval().requires_grad_(False))
         super().__init__(net, entry, device, sha256, step_px=STRIDE_PX)
         self.net.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def fold_batch_norms(module: nn.Module) -> None:
-    """Make every batch normalisation part of the convolution before it, in place.
-
-    Args:
-        module: in evaluation mode; runs each batch normalisation right after the convolution
-            that its parent holds before it.
-    """
-    previous = ""
-    for name, child in list(module.named_children()):
-        fold_batch_norms(child)
-        before = getattr(module, previous) if previous else None
-        if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-            setattr(module, previous, fuse_conv_bn_eval(before, child))
-            setattr(module, name, nn.Identity())
-        previous = name

@@ -21,7 +21,7 @@ from mono_depth.data import OutputKind
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.efficientnet_lite import (
     EFFICIENTNET_LITE3_CHANNELS,
-    EfficientNetLite3,
+    EfficientNetLite,
 )
 from mono_depth.models.backbones.resnet import RESNET_CHANNELS, RESNEXT101_32X8D, ResNet
 from mono_depth.models.checks import pseudo_random
@@ -106,7 +106,7 @@ class _Pyramid(nn.Module):
 
 
 def _efficientnet() -> _Pyramid:
-    net = EfficientNetLite3()
+    net = EfficientNetLite(3)
     blocks = list(net.blocks)
     stem = nn.Sequential(net.conv_stem, net.bn1, net.act1, *blocks[:2])
     rest = (blocks[2:3], blocks[3:5], blocks[5:])

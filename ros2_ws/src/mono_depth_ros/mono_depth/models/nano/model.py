@@ -1,4 +1,4 @@
-"""The built-in depth network: small, trained on this project's synthetic scenes only.
+"""The built-in depth network: small, trained by this project.
 
 Focal rule. Two cameras that see an object with the same pixels may stand at different distances:
 only depth / focal length is visible. So the network answers for one canonical focal length, and
@@ -24,7 +24,9 @@ from torch import nn
 
 from mono_depth.data import Intrinsics, OutputKind, Prediction
 from mono_depth.errors import FrameError
+from mono_depth.models.backbones.folding import fold_batch_norms
 from mono_depth.models.batch import check_batch
+from mono_depth.models.nano.architecture import AnyNanoNet
 from mono_depth.models.nano.ground_doubt import drawn_on
 from mono_depth.models.nano.hints import (
     evidence,
@@ -33,7 +35,6 @@ from mono_depth.models.nano.hints import (
     unmoved,
     with_hints,
 )
-from mono_depth.models.nano.net import NanoNet, fold_batch_norm
 from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
 from mono_depth.models.replaceable_net import ReplaceableNet
@@ -62,14 +63,14 @@ class Nano:
     kind = OutputKind.METRIC_FOCAL
 
     def __init__(
-        self, net: NanoNet, device: torch.device, *, name: str = "nano", sha256: str = ""
+        self, net: AnyNanoNet, device: torch.device, *, name: str = "nano", sha256: str = ""
     ) -> None:
         self.name = name
         self.device = device
         self.weights_sha256 = sha256
         self.scale_sigma_rel = UNKNOWN_SCALE_SIGMA  # until an entry tells its record
         net = net.to(device).eval()
-        fold_batch_norm(net)
+        fold_batch_norms(net)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net = ReplaceableNet(net)
         self.hint_net = None if net.hints is None else ReplaceableNet(net.hints, "hints")
@@ -110,8 +111,7 @@ class Nano:
             FrameError: shape or type of `rgb` is wrong, or `intrinsics` are of another size.
         """
         image, camera = self._prepared(rgb, intrinsics)
-        log_depth, log_spread = self.net(image, self._rays_of(camera))[0]
-        return self._prediction(log_depth, log_spread, camera)
+        return self._prediction(self.net(image, self._rays_of(camera))[0], camera)
 
     @torch.inference_mode()
     def infer_batch(
@@ -134,7 +134,7 @@ class Nano:
             rays = torch.cat([self._rays_of(camera) for camera in cameras])
             outputs = self.net(images, rays)
             for index, said, camera in zip(indices, outputs, cameras, strict=True):
-                found[index] = self._prediction(said[0], said[1], camera)
+                found[index] = self._prediction(said, camera)
         return [found[index] for index in range(len(prepared))]
 
     def point_size(self, camera: Intrinsics) -> tuple[int, int]:
@@ -164,19 +164,23 @@ class Nano:
             down = uploaded(np.asarray(hints.gravity_camera, np.float32), self.device)
             ground = ground_log(rays, down[None], height_m, factor)
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
-        predicted = self.net(image, rays)
+        said_of_image = self.net(image, rays)
+        predicted = said_of_image[:, :2]
+        if hints.needs_support:
+            known_log = supported(known_log, predicted[:, 0])
         # a GPU is not asked: it would be waited for
         has_known = None if self.device.type == "cpu" else hints.depth_m is not None
         log_depth = follow(predicted[:, 0], known_log, ground, has_known=has_known)
         log_spread = predicted[:, 1]
         if self.hint_net is not None:
             seen = evidence(predicted, log_depth, known_log, ground)
-            said = self.hint_net(image, rays, seen)
-            log_depth, log_spread = with_hints(predicted, log_depth, known_log, ground, said)
+            told = self.hint_net(image, rays, seen)
+            log_depth, log_spread = with_hints(predicted, log_depth, known_log, ground, told)
         is_known = known_log.isfinite()
         if hints.keeps_depth:
             log_depth = torch.where(is_known, known_log, log_depth)
-        prediction = self._prediction(log_depth[0], log_spread[0], camera)
+        said = torch.cat((log_depth[:, None], log_spread[:, None], said_of_image[:, 2:]), 1)
+        prediction = self._prediction(said[0], camera)
         kept = unmoved(log_depth - predicted[:, 0])[0]
         if has_ground:
             kept = kept * drawn_on(predicted[:, 0], log_depth, ground)[0]
@@ -220,13 +224,13 @@ class Nano:
         )
         return normalise(image), camera
 
-    def _prediction(
-        self, log_depth: torch.Tensor, log_spread: torch.Tensor, camera: Intrinsics
-    ) -> Prediction:
+    def _prediction(self, said: torch.Tensor, camera: Intrinsics) -> Prediction:
+        """Return what (2 or 3, h, w) outputs say; the third is what is glass."""
         return Prediction(
-            values=log_depth.exp() * focal_factor(camera),
+            values=said[0].exp() * focal_factor(camera),
             kind=self.kind,
-            confidence=confidence(log_spread),
+            confidence=confidence(said[1]),
+            glass=said[2].sigmoid() if len(said) > 2 else None,
         )
 
     def _rays_of(self, camera: Intrinsics) -> torch.Tensor:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 N_EVIDENCE = 6  # channels of what `HintNet` is told beside the image, see nano_hints.evidence
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution and batch norm, which `fold_batch_norm` turns into one convolution."""
+    """Convolution and batch norm, which `fold_batch_norms` turns into one convolution."""
 
     def __init__(
         self, n_in: int, n_out: int, kernel: int, *, stride: int = 1, groups: int = 1
@@ -193,14 +192,3 @@ class NanoNet(EncoderDecoder):
             its expected absolute error (in log depth, after the scale of the image is aligned).
         """
         return self.predict(self.features(image, rays))
-
-
-def fold_batch_norm(net: nn.Module) -> None:
-    """Merge each batch norm into the convolution before it. The network must be in eval mode."""
-    for module in net.modules():
-        if not isinstance(module, ConvNorm):
-            continue
-        convolution, norm = module[0], module[1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            module[0] = fuse_conv_bn_eval(convolution, norm)
-            module[1] = nn.Identity()

@@ -10,14 +10,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mono_depth.errors import ModelError
-from mono_depth.models.nano.net import NanoNet
+from mono_depth.models.nano.architecture import AnyNanoNet, encoder_of, make_net
+from mono_depth.models.nano.encoder_file import ENCODER_SOURCE, ENCODER_VARIANTS
 from mono_depth.models.store.weights import load_strictly, read_tensors
 
 WEIGHTS_FORMAT = "mono_depth nano 3"
 IMAGE_ONLY_FORMAT = "mono_depth nano 1"  # of weights that know no hints
+LITE_FORMAT = "mono_depth nano 4"  # of weights with a published encoder; the header tells which
 
 
-def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None:
+def save_weights(net: AnyNanoNet, path: Path, record: Mapping[str, object]) -> None:
     """Write the weights, with how they came about in the header.
 
     In half precision, but for the vectors: the variance of a norm can exceed its range.
@@ -32,12 +34,40 @@ def save_weights(net: NanoNet, path: Path, record: Mapping[str, object]) -> None
         for key, value in net.state_dict().items()
         if not _is_counter(key)
     }
-    file_format = IMAGE_ONLY_FORMAT if net.hints is None else WEIGHTS_FORMAT
-    metadata = {"format": file_format, "training": json.dumps(record)}
-    save_file(tensors, str(path), metadata)
+    save_file(tensors, str(path), {**_layout(net), "training": json.dumps(record)})
 
 
-def read_net(path: Path, sha256: str = "") -> tuple[NanoNet, str]:
+def _layout(net: AnyNanoNet) -> dict[str, str]:
+    """Return what of the header `_net_of` needs, and where the encoder comes from."""
+    encoder = encoder_of(net)
+    if encoder is None:
+        return {"format": IMAGE_ONLY_FORMAT if net.hints is None else WEIGHTS_FORMAT}
+    network = {"encoder": encoder, "has_hints": net.hints is not None}
+    return {
+        "format": LITE_FORMAT,
+        "network": json.dumps(network),
+        "encoder_source": ENCODER_SOURCE,
+    }
+
+
+def _net_of(metadata: Mapping[str, str], path: Path) -> AnyNanoNet:
+    found = metadata.get("format", "none")
+    if found in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT):
+        return make_net(None, has_hints=found == WEIGHTS_FORMAT)
+    if found != LITE_FORMAT:
+        known = " or ".join(repr(name) for name in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT, LITE_FORMAT))
+        raise ModelError(f"{path} has format {found!r}, expected {known}")
+    try:
+        network = json.loads(metadata["network"])
+        encoder, has_hints = network["encoder"], network["has_hints"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} does not tell its network: {error!r}") from error
+    if encoder not in ENCODER_VARIANTS:
+        raise ModelError(f"{path} has EfficientNet-Lite {encoder!r}, expected 0, 1 or 2")
+    return make_net(encoder, has_hints=bool(has_hints))
+
+
+def read_net(path: Path, sha256: str = "") -> tuple[AnyNanoNet, str]:
     """Return the network of a weights file, and the SHA-256 of the file.
 
     Args:
@@ -48,19 +78,13 @@ def read_net(path: Path, sha256: str = "") -> tuple[NanoNet, str]:
         ModelError: the file is missing, damaged, another one, or of another network.
     """
     tensors, found_sha256 = read_tensors(path, sha256)
-    found_format = _metadata(path).get("format", "none")
-    if found_format not in (WEIGHTS_FORMAT, IMAGE_ONLY_FORMAT):
-        raise ModelError(
-            f"{path} has format {found_format!r}, expected {WEIGHTS_FORMAT!r} or "
-            f"{IMAGE_ONLY_FORMAT!r}"
-        )
-    net = NanoNet(has_hints=found_format == WEIGHTS_FORMAT)
+    net = _net_of(_metadata(path), path)
     counters = {key: value for key, value in net.state_dict().items() if _is_counter(key)}
     load_strictly(net, {**tensors, **counters}, str(path))
     return net, found_sha256
 
 
-def load_net(path: Path) -> NanoNet:
+def load_net(path: Path) -> AnyNanoNet:
     """Return the network of a weights file, to go on training it.
 
     Weights that know no hints become a network that adds nothing for them yet.
@@ -68,7 +92,8 @@ def load_net(path: Path) -> NanoNet:
     Raises:
         ModelError: the file is missing, damaged, another one, or of another network.
     """
-    net, (found, _) = NanoNet(), read_net(path)
+    found, _ = read_net(path)
+    net = make_net(encoder_of(found))
     net.load_state_dict(found.state_dict(), strict=found.hints is not None)
     return net
 

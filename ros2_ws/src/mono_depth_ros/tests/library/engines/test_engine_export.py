@@ -9,9 +9,9 @@ import torch
 from mono_depth.engines.export import export_onnx
 from mono_depth.engines.protocol import EngineError, Network
 from mono_depth.models.backbones.dinov2 import VitConfig
+from mono_depth.models.backbones.folding import fold_batch_norms
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden.case import read_golden
-from mono_depth.models.families.convolutional import fold_batch_norms
 from mono_depth.models.families.depth_anything import DepthAnythingNet
 from mono_depth.models.families.depth_anything_3 import GOLDEN_CONFIG, Da3Net
 from mono_depth.models.families.leres import LeresNet
@@ -21,7 +21,7 @@ from mono_depth.models.families.midas_dpt_net import DPT_CONFIGS, MidasDptNet, p
 from mono_depth.models.families.moge_net import MogeConfig, MogeNet
 from mono_depth.models.families.zoedepth_heads import BinDistribution
 from mono_depth.models.families.zoedepth_net import ZoeNet, ZoeNetNK
-from mono_depth.models.nano.net import NanoNet, fold_batch_norm
+from mono_depth.models.nano.net import NanoNet
 from mono_depth.models.store.weights import load_strictly
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the package onnxruntime runs the files")
@@ -56,7 +56,7 @@ def dpt(variant):
 
 def nano():
     net = NanoNet().eval().requires_grad_(False)
-    fold_batch_norm(net)
+    fold_batch_norms(net)
     return net, (image(64, 96), torch.zeros(1, 2, 64, 96))
 
 

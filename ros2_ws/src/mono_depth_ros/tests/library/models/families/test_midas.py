@@ -8,10 +8,10 @@ import torch
 from mono_depth.config import PipelineConfig
 from mono_depth.data import Frame, OutputKind
 from mono_depth.errors import ModelError
+from mono_depth.models.backbones.folding import fold_batch_norms
 from mono_depth.models.checks import pseudo_random
 from mono_depth.models.checks.golden import case
 from mono_depth.models.checks.golden.case import GoldenCase, built, read_golden
-from mono_depth.models.families.convolutional import fold_batch_norms
 from mono_depth.models.families.midas import LAST_BIAS, Midas, MidasNet, golden_weights
 from mono_depth.models.loading import load_model
 from mono_depth.models.store.registry import read_registry
