@@ -166,8 +166,6 @@ class Nano:
         known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
         said_of_image = self.net(image, rays)
         predicted = said_of_image[:, :2]
-        if hints.needs_support:
-            known_log = supported(known_log, predicted[:, 0])
         # a GPU is not asked: it would be waited for
         has_known = None if self.device.type == "cpu" else hints.depth_m is not None
         log_depth = follow(predicted[:, 0], known_log, ground, has_known=has_known)
