@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth.config import PipelineConfig
-from mono_depth.models.loading import choose
+from mono_depth.models.loading import usable_files
 from mono_depth.models.store.registry import ModelEntry, read_registry
 from mono_depth.scale.scale_shift import METRIC_KINDS
 from mono_depth.system.resources import weights_dir
@@ -27,9 +27,10 @@ class Catalogue:
         self._folder = Path(config.weights_dir) if config.weights_dir else weights_dir()
         self._allow_noncommercial = config.allow_noncommercial
         if config.model == "auto":
-            self.default = choose(
+            usable = usable_files(
                 self._registry, self._folder, allow_noncommercial=config.allow_noncommercial
             )
+            self.default = next(usable)[0]
         else:
             self.default = self._registry[config.model]
 
