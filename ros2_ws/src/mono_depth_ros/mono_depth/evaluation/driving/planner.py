@@ -59,10 +59,8 @@ def plan(
     price = _prices(costs, grid, start_m, radius_m)
     cell_m = grid.resolution_m * _CELLS_TOGETHER
     coarse = Grid(grid.x_m, grid.y_m, cell_m, *price.shape)
-    (start, goal) = (
-        tuple(np.clip(cell, 0, np.array(price.shape) - 1).tolist())
-        for cell in coarse.cells(np.stack([start_m, goal_m]))
-    )
+    ends = np.clip(coarse.cells(np.stack([start_m, goal_m])), 0, np.array(price.shape) - 1)
+    start, goal = (int(ends[0, 0]), int(ends[0, 1])), (int(ends[1, 0]), int(ends[1, 1]))
     cells = _search(price, start, goal)
     way = coarse.centers(np.array(cells, np.intp).reshape(-1, 2))
     way[0] = start_m

@@ -16,6 +16,9 @@ def row_of(drives: Sequence[Drive]) -> dict[str, Any]:
     """Return the figures of drives of one sense; rates and speeds are of all of them."""
     steps = sum(len(item.steps) for item in drives)
     silent = sum(bool(step.silence) for item in drives for step in item.steps)
+    silences: Counter[str] = Counter()
+    for item in drives:
+        silences.update(item.silences)
     arrived = [item for item in drives if item.arrived]
     return {
         "drives": len(drives),
@@ -24,7 +27,7 @@ def row_of(drives: Sequence[Drive]) -> dict[str, Any]:
         "stuck": sum(item.outcome == "stuck" for item in drives),
         "mean_speed_mps": _mean([item.mean_speed_mps for item in arrived]),
         "silent": silent / max(steps, 1),
-        "silences": dict(sum((item.silences for item in drives), Counter()).most_common(5)),
+        "silences": dict(silences.most_common(5)),
     }
 
 

@@ -87,7 +87,7 @@ class Robot:
 def test_an_obstacle_20_degrees_left_decodes_at_minus_20(ros, ground_station):
     robot = Robot(ros, **{"mavlink.port": ground_station.port})
 
-    robot.see()
+    ros.wait_until(lambda: robot.see() or robot.node.sent > 0)
     heard = ground_station.receive("OBSTACLE_DISTANCE")
 
     angles = [
@@ -101,17 +101,15 @@ def test_an_obstacle_20_degrees_left_decodes_at_minus_20(ros, ground_station):
     assert (heard.min_distance, heard.max_distance) == (20, 800)
 
 
-def test_a_scan_is_repeated_until_it_is_old_and_then_it_is_silent(ros, ground_station):
-    robot = Robot(ros, **{"mavlink.port": ground_station.port, "max_age_s": 1.0})
+def test_when_the_scan_is_old_it_is_silent_and_only_the_heartbeat_goes_on(ros, ground_station):
+    robot = Robot(ros, **{"mavlink.port": ground_station.port})
     ros.wait_until(lambda: robot.see() or robot.node.sent > 0)
-    first = ground_station.receive("OBSTACLE_DISTANCE")
+    ground_station.receive("OBSTACLE_DISTANCE")
 
-    again = ground_station.receive("OBSTACLE_DISTANCE")
     ros.wait_until(lambda: robot.diagnostics and "s old" in robot.diagnostics[-1].message)
     sent = robot.node.sent
     heartbeat = ground_station.receive("HEARTBEAT")  # the computer is there, what it saw is not
 
-    assert again.time_usec >= first.time_usec
     assert heartbeat.get_srcComponent() == 196
     assert robot.diagnostics[-1].level == DiagnosticStatus.ERROR
     assert robot.node.sent == sent
