@@ -20,7 +20,7 @@ _DROP_REACH = 10.0  # heights of the camera: farther away a drop-off is seen at 
 _SPARE = math.radians(5.0)  # bearings that are not seen any more are kept so long
 _SWAY = math.radians(2.0)  # more than is seen, once a camera is known to sway
 _SAME_TURN = math.radians(0.2)  # 2 cm at 6 m
-_SAME_HEIGHT_M = 0.001
+_SAME_HEIGHT_M = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from mono_depth.system.threads import on_one_thread
 _REMEMBERED = 30  # frames whose ground is remembered
 _SETTLED = 10  # frames of one height, after which it may be cleared by
 _ALIKE = 0.1  # of the height
+_SEEN = 0.7  # of the bearings: so many are known where a message without obstacles is sent
 
 NOTHING_SURE = (
     "no obstacle is seen, and that the way is clear cannot be told: the metres are assumed, or the "
@@ -57,9 +58,9 @@ class RobotView:
     @cached_property
     @on_one_thread
     def obstacles(self) -> ObstaclePoints | None:
-        """What is in the way; None where there is nothing, and that may not clear."""
+        """What is in the way; None where nothing is, unless the view was seen and may clear."""
         found = obstacle_points(self.seen, self._measured)
-        return found if len(found.points) or self.may_clear else None
+        return found if len(found.points) or self._is_all_seen else None
 
     @cached_property
     @on_one_thread
@@ -73,6 +74,11 @@ class RobotView:
     @cached_property
     def _measured(self) -> Scan:
         return scan_from(self.seen)
+
+    @property
+    def _is_all_seen(self) -> bool:
+        """Whether that there is no obstacle would be true."""
+        return self.may_clear and float((self._measured.free_m > 0.0).float().mean()) >= _SEEN
 
 
 class RobotViews:

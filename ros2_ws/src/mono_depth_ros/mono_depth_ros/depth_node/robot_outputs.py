@@ -57,7 +57,7 @@ class RobotOutputs:
     def level_frame(
         self, result: DepthResult, header: Header, config: NodeConfig
     ) -> TransformStamped | None:
-        """Return the pose of the level frame in that of the images, also sent on /tf."""
+        """Return the pose of the level frame in that of the images."""
         view = self._view(result, config)
         if view is None:
             return None

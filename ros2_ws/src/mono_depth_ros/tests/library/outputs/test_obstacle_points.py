@@ -16,6 +16,7 @@ from mono_depth.outputs.ground_level import ground_level
 from mono_depth.outputs.obstacle_faults import fault_of, unknown_share
 from mono_depth.outputs.obstacle_points import clearing_points, obstacle_points
 from mono_depth.outputs.obstacle_view import ObstacleView, obstacle_view_of
+from mono_depth.outputs.robot_view import RobotView
 from mono_depth.outputs.scan import scan_from
 from pretend_gpu import pretend_gpu
 
@@ -230,3 +231,13 @@ def test_on_a_device_scan_and_points_are_the_same():
     torch.testing.assert_close(found[0], scan_from(here).ranges_m, equal_nan=True)
     assert len(found[1]) == len(obstacles(here))
     torch.testing.assert_close(found[2], clearing(here))
+
+
+def test_a_view_that_is_half_unknown_and_free_of_obstacles_is_not_called_clear():
+    depth_m = depth_of(TILTED, HEIGHT_M)
+    assert len(RobotView(seen=seen(depth_m), may_clear=True).obstacles.points) == 0
+    depth_m[:, :70] = math.nan
+
+    assert RobotView(seen=seen(depth_m), may_clear=True).obstacles is None
+    assert RobotView(seen=seen(depth_of(TILTED, HEIGHT_M)), may_clear=False).obstacles is None
+    assert RobotView(seen=seen(depth_of(TILTED, HEIGHT_M)), may_clear=False).scan is None
