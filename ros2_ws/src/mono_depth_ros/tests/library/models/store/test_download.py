@@ -199,9 +199,7 @@ def test_a_server_that_ignores_if_range_is_found_out_by_its_etag(site, tmp_path,
 
     with monkeypatch.context() as patch:
         patch.setattr(Answer, "send_file", ignoring)
-        with pytest.raises(
-            ModelError, match=r"another file by now, .* was emptied; pull again"
-        ):
+        with pytest.raises(ModelError, match=r"another file by now, .* was emptied; pull again"):
             pull(entry(), tmp_path)
     assert pull(entry(), tmp_path).read_bytes() == TWO
 
