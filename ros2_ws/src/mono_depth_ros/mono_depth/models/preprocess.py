@@ -73,8 +73,8 @@ class Preprocess:
         if times > _TOLD_WORK and size != self._told_size:
             self._told_size = size
             _LOG.warning(
-                "an image of %dx%d is %dx%d for the network, %.1f times its usual work: crop it, or "
-                "set input_size",
+                "an image of %dx%d is %dx%d for the network, %.1f times its usual work: crop it, "
+                "or set input_size",
                 *(*size, *net_size, times),
             )
 
