@@ -157,15 +157,15 @@ def read_registry(extra: Path | None = None) -> Registry:
         ConfigError: a file is missing, is not YAML or describes a model wrongly.
     """
     merged: dict[str, dict[str, Any]] = {}
-    files = [resources.share_dir() / "models" / "registry.yaml", *([extra] if extra else [])]
-    for file in files:
-        for name, keys in _read_file(file).items():
+    shipped = resources.share_dir() / "models" / "registry.yaml"
+    for file in (shipped, *([extra] if extra else [])):
+        for name, keys in _read_file(file, is_ours=file is shipped).items():
             merged[name] = {**merged.get(name, {}), **keys}
     return Registry(_entry(name, keys) for name, keys in merged.items())
 
 
-def _read_file(file: Path) -> dict[str, dict[str, Any]]:
-    content = read_yaml(file)
+def _read_file(file: Path, *, is_ours: bool) -> dict[str, dict[str, Any]]:
+    content = read_yaml(file, is_ours=is_ours)
     models = content.get("models") if isinstance(content, dict) else None
     if not isinstance(models, dict):
         raise ConfigError(f"{file} has no `models:` with an entry for each model")
