@@ -263,8 +263,8 @@ async def _answer(request: Request, error: Exception) -> Response:
     if isinstance(error, ApiError):
         told = error
     elif isinstance(error, HTTPException):
-        headers = dict(error.headers or {})
-        told = ApiError(kind_of_status(error.status_code), str(error.detail), headers)
+        kind, headers = kind_of_status(error.status_code), dict(error.headers or {})
+        told = ApiError(kind, f"{request.method}: {error.detail}. {kind.meaning}", headers)
     elif isinstance(error, RequestValidationError):
         told = ApiError(BAD_PARAMETER, str(error)[:200])
     else:
