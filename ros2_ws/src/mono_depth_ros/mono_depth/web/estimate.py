@@ -65,10 +65,10 @@ class Estimate:
     @property
     def shown(self) -> DepthImage:
         """(H, W) what colours stand for: metres, or depth without unit."""
-        if self.depth_m is not None:
-            return self.depth_m
+        if self.depth_m is not None or self.relative is None:
+            return self.metres
         with np.errstate(divide="ignore"):
-            return np.asarray(1.0 / self.relative, np.float32)  # type: ignore[operator]
+            return np.asarray(1.0 / self.relative, np.float32)
 
     @cached_property
     def statistics(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from mono_depth.web.framework import Headers, MultiPartException, MultiPartParse
 from mono_depth.web.limits import ServerLimits
 
 IMAGE_FIELD = "image"
+_MOST_DIGITS = 12  # of a length in bytes
 _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 1000
 _RAW_TYPES = ("application/octet-stream", "")
@@ -26,7 +27,7 @@ async def read_upload(request: Request, limits: ServerLimits) -> tuple[bytes, Fi
     fields: Fields = list(request.query_params.multi_items())
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > limits.max_bytes:
+    if told.isdecimal() and (len(told) > _MOST_DIGITS or int(told) > limits.max_bytes):
         raise _too_large(limits)
     try:
         if kind == "multipart/form-data":
