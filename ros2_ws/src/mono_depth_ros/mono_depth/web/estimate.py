@@ -88,7 +88,7 @@ class Estimate:
         """Return the (H, W) relative deviation of the depth of each pixel, scale included."""
         deviations, size = self.deviations(), (self.camera.width, self.camera.height)
         pixel = np.asarray(cv2.resize(deviations.pixel, size), np.float32)
-        return np.hypot(pixel, np.float32(deviations.scale))
+        return np.asarray(np.hypot(pixel, deviations.scale), np.float32)
 
     def length(self, start: Pixel, end: Pixel) -> dict[str, Any]:
         """Return the distance between two pixels, and their depths, with intervals, for JSON.

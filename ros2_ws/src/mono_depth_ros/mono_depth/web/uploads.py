@@ -76,7 +76,8 @@ async def _form(
     except (MultiPartException, KeyError) as error:
         reason = getattr(error, "message", "") or "no boundary"
         raise ApiError(BAD_REQUEST, f"malformed form: {reason}") from None
-    image, fields = None, []
+    image: bytes | None = None
+    fields: Fields = []
     for name, value in form.multi_items():
         if not isinstance(value, str):
             if name != IMAGE_FIELD:
