@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from mono_depth.commands.options import add_model_options, model_config
 from mono_depth.errors import ConfigError
+from mono_depth.web.guard import LOOPBACK
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _TOKEN_VARIABLE = "MONO_DEPTH_TOKEN"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def add_command(commands: Subparsers) -> None:
@@ -89,7 +89,7 @@ def _token(args: argparse.Namespace) -> str:
         token = lines[0].strip() if lines else ""
     else:
         token = os.environ.get(_TOKEN_VARIABLE, "").strip()
-        if not token and args.host not in _LOOPBACK:
+        if not token and args.host not in LOOPBACK:
             token = secrets.token_urlsafe(24)
             print(f"token: {token}", file=sys.stderr)
             return token

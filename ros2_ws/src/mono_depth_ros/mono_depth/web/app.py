@@ -48,7 +48,7 @@ from mono_depth.web.uploads import read_upload
 _LOG = logging.getLogger(__name__)
 _PREDICT = "/predict"
 _LIVEZ = "/livez"
-_MOST_SIDE = 1 << 15
+_MOST_DIGITS = 5  # of a side in pixels
 _DESCRIPTION = "Metric depth of single images. Nothing of it leaves this machine."
 
 
@@ -184,7 +184,7 @@ class _Routes:
         """Return a file of a result; maps with max_side in fewer pixels."""
         estimate = self._service.results.get(name)
         text = request.query_params.get("max_side", "0")
-        if not text.isdecimal() or int(text) > _MOST_SIDE:
+        if not text.isdecimal() or len(text) > _MOST_DIGITS:
             raise ApiError(BAD_PARAMETER, f"max_side: {text[:40]!r} is not a number of pixels")
         if int(text) and file in MAPS:
             content = depth_npy(thinned(MAPS[file](estimate), int(text)))
@@ -263,8 +263,8 @@ async def _answer(request: Request, error: Exception) -> Response:
     if isinstance(error, ApiError):
         told = error
     elif isinstance(error, HTTPException):
-        headers = dict(error.headers or {})
-        told = ApiError(kind_of_status(error.status_code), str(error.detail), headers)
+        kind, headers = kind_of_status(error.status_code), dict(error.headers or {})
+        told = ApiError(kind, f"{request.method}: {error.detail}. {kind.meaning}", headers)
     elif isinstance(error, RequestValidationError):
         told = ApiError(BAD_PARAMETER, str(error)[:200])
     else:

@@ -65,10 +65,10 @@ class Estimate:
     @property
     def shown(self) -> DepthImage:
         """(H, W) what colours stand for: metres, or depth without unit."""
-        if self.depth_m is not None:
-            return self.depth_m
+        if self.depth_m is not None or self.relative is None:
+            return self.metres
         with np.errstate(divide="ignore"):
-            return np.asarray(1.0 / self.relative, np.float32)  # type: ignore[operator]
+            return np.asarray(1.0 / self.relative, np.float32)
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Estimate:
         """Return the (H, W) relative deviation of the depth of each pixel, scale included."""
         deviations, size = self.deviations(), (self.camera.width, self.camera.height)
         pixel = np.asarray(cv2.resize(deviations.pixel, size), np.float32)
-        return np.hypot(pixel, np.float32(deviations.scale))
+        return np.asarray(np.hypot(pixel, deviations.scale), np.float32)
 
     def length(self, start: Pixel, end: Pixel) -> dict[str, Any]:
         """Return the distance between two pixels, and their depths, with intervals, for JSON.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from mono_depth.config import PipelineConfig
 from mono_depth.errors import ConfigError
@@ -27,7 +28,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     token: str = "",
-    on_start: Callable[[str, uvicorn.Server], None] | None = None,
+    on_start: Callable[[str, Any], None] | None = None,
 ) -> None:
     """Serve page and API until the process is interrupted, or `should_exit` of the server is set.
 

@@ -10,6 +10,7 @@ from mono_depth.web.framework import Headers, MultiPartException, MultiPartParse
 from mono_depth.web.limits import ServerLimits
 
 IMAGE_FIELD = "image"
+_MOST_DIGITS = 12  # of a length in bytes
 _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 1000
 _RAW_TYPES = ("application/octet-stream", "")
@@ -26,7 +27,7 @@ async def read_upload(request: Request, limits: ServerLimits) -> tuple[bytes, Fi
     fields: Fields = list(request.query_params.multi_items())
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > limits.max_bytes:
+    if told.isdecimal() and (len(told) > _MOST_DIGITS or int(told) > limits.max_bytes):
         raise _too_large(limits)
     try:
         if kind == "multipart/form-data":
@@ -75,7 +76,8 @@ async def _form(
     except (MultiPartException, KeyError) as error:
         reason = getattr(error, "message", "") or "no boundary"
         raise ApiError(BAD_REQUEST, f"malformed form: {reason}") from None
-    image, fields = None, []
+    image: bytes | None = None
+    fields: Fields = []
     for name, value in form.multi_items():
         if not isinstance(value, str):
             if name != IMAGE_FIELD:

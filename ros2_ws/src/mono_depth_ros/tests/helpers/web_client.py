@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import queue
+import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -113,3 +115,28 @@ def wait_until_ready(client: Client) -> None:
             return
         time.sleep(0.1)
     pytest.fail(f"the server is never ready: {client.get('/readyz').body!r}")
+
+
+def npy(body: bytes) -> np.ndarray:
+    return np.load(io.BytesIO(body), allow_pickle=False)
+
+
+def image(body: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def ply(body: bytes) -> np.ndarray:
+    vertex = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    return np.frombuffer(body.partition(b"end_header\n")[2], vertex)
+
+
+def glb(body: bytes) -> np.ndarray:
+    (size,) = struct.unpack_from("<I", body, 12)
+    count = json.loads(body[20 : 20 + size])["accessors"][0]["count"]
+    return np.frombuffer(body, "<f4", 3 * count, 28 + size).reshape(-1, 3)
+
+
+def resident(client: Client) -> float:
+    """Return the memory of the server [bytes]."""
+    lines = client.get("/metrics").body.decode().splitlines()
+    return float(next(line for line in lines if line.startswith("mono_depth_resident")).split()[1])

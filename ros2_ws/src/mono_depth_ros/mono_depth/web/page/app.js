@@ -131,14 +131,15 @@ function draw() {
   canvas.width = Math.min(answer.width, 2 * SIDE);
   canvas.height = Math.round((canvas.width * answer.height) / answer.width);
   canvas.style.aspectRatio = `${answer.width} / ${answer.height}`;
+  canvas.style.maxWidth = `calc(80vh * ${answer.width / answer.height})`;
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
-  const split = width * (1 - $("slider").value / 1000);
+  const split = (width * $("slider").value) / 1000; // depth to its left, the image to its right
   context.imageSmoothingEnabled = true;
   context.drawImage(image, 0, 0, width, height);
   context.save();
   context.beginPath();
-  context.rect(split, 0, width - split, height);
+  context.rect(0, 0, split, height);
   context.clip();
   context.imageSmoothingEnabled = false; // no depth is shown that nobody found
   context.drawImage(painted, 0, 0, width, height);

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 
 from mono_depth.config import PipelineConfig
-from web_client import running, wait_until_ready
+from web_client import glb, image, npy, ply, resident, running, wait_until_ready
 
 LEFT_M, RIGHT_M = 2.0, 4.0  # of grey(): 50 / 25 and 100 / 25
 
@@ -23,25 +22,6 @@ def posted(client, grey):
     answer = client.post_form("/v1/depth", grey(), fov_deg="60")
     assert answer.status == 200, answer.body
     return answer.json
-
-
-def npy(body: bytes) -> np.ndarray:
-    return np.load(io.BytesIO(body), allow_pickle=False)
-
-
-def image(body: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
-
-
-def ply(body: bytes) -> np.ndarray:
-    vertex = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
-    return np.frombuffer(body.partition(b"end_header\n")[2], vertex)
-
-
-def glb(body: bytes) -> np.ndarray:
-    (size,) = struct.unpack_from("<I", body, 12)
-    count = json.loads(body[20 : 20 + size])["accessors"][0]["count"]
-    return np.frombuffer(body, "<f4", 3 * count, 28 + size).reshape(-1, 3)
 
 
 def test_json_has_the_numbers_and_links_to_files(posted, client):
@@ -174,7 +154,8 @@ def test_maps_in_fewer_pixels_mix_none(client, posted):
 
     assert small.shape == (8, 12)
     assert set(np.unique(small)) <= set(np.unique(npy(client.get(path).body)))
-    assert client.get(f"{path}?max_side=-1").status == 422
+    for text in ("-1", "1e3", "9" * 5000):
+        assert client.get(f"{path}?max_side={text}").status == 422
 
 
 def test_colours_follow_the_request(client, posted):
@@ -252,10 +233,6 @@ def test_a_model_that_cannot_be_loaded_leaves_a_server_that_says_so(tiny_models,
 
 @pytest.mark.acceptance
 def test_a_hundred_at_once_are_all_answered_in_flat_memory(tiny_models, grey):
-    from concurrent.futures import ThreadPoolExecutor
-
-    from test_web_errors import resident
-
     config = PipelineConfig(model="nano", registry=str(tiny_models), device="cpu")
     with running(config, waiting=8, kept_results=4) as client:
         wait_until_ready(client)

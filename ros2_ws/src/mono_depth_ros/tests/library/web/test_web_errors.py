@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from web_client import FORM, form_of
+from web_client import FORM, form_of, resident
 
 PNG = {"Content-Type": "image/png"}
 TRAVERSALS = (
@@ -147,8 +147,3 @@ def test_no_path_of_the_server_can_be_named(client, grey):
     assert client.ask("POST", "/v1/depth", body, FORM).status == 200
     second = form_of(grey(), {}).replace(b'name="image"', b'name="registry"')
     assert client.ask("POST", "/v1/depth", second, FORM).status == 400
-
-
-def resident(client) -> float:
-    lines = client.get("/metrics").body.decode().splitlines()
-    return float(next(line for line in lines if line.startswith("mono_depth_resident")).split()[1])

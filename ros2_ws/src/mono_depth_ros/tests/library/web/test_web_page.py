@@ -17,11 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from test_web_depth import glb, image, npy, ply
 
 from mono_depth.config import PipelineConfig
 from mono_depth.recordings.open import open_sequence
-from web_client import png_of, running, wait_until_ready
+from web_client import glb, image, npy, ply, png_of, running, wait_until_ready
 
 pytestmark = pytest.mark.acceptance
 
