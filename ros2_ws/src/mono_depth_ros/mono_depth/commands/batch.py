@@ -119,9 +119,7 @@ def _pinned(config: PipelineConfig, args: argparse.Namespace) -> PipelineConfig:
     earlier = read_settings(args.out)
     if earlier is not None:
         config = as_before(config, earlier)
-    return pinned(
-        replace(config, threads=config.threads or max(1, usable_cores() // args.workers))
-    )
+    return pinned(replace(config, threads=config.threads or max(1, usable_cores() // args.workers)))
 
 
 def _settings(job: BatchJob) -> dict[str, Any]:

@@ -163,15 +163,21 @@ def bag(tmp_path_factory):
         make.mount("base", "lidar", 0.5),
     ]
     depth_m = np.full((24, 32), 2.0, np.float32)
-    topics = [
-        ("/eye/image_rect", "sensor_msgs/msg/Image", [(t, make.image(t, "rgb8", PICTURE)) for t in stamps_ns]),
-        ("/eye/camera_info", "sensor_msgs/msg/CameraInfo", [(stamps_ns[0], make.info(32, 24))]),
-        ("/odom", "nav_msgs/msg/Odometry", [(t, make.odometry(t, i * 0.1)) for i, t in enumerate(stamps_ns)]),
-        ("/tf_static", "tf2_msgs/msg/TFMessage", [(stamps_ns[0], make.transforms(*frames))]),
-        ("/imu", "sensor_msgs/msg/Imu", [(t, imu(make, t)) for t in range(stamps_ns[0], stamps_ns[-1], 10_000_000)]),
-        ("/scan_points", "sensor_msgs/msg/PointCloud2", [(t, cloud(make, t)) for t in stamps_ns[:1]]),
-        ("/depth/image", "sensor_msgs/msg/Image", [(t, make.image(t, "32FC1", depth_m)) for t in stamps_ns]),
-    ]  # fmt: skip
+    samples_ns = range(stamps_ns[0], stamps_ns[-1], 10_000_000)
+    by_topic = {
+        "/eye/image_rect": ("sensor_msgs/msg/Image", lambda t: make.image(t, "rgb8", PICTURE)),
+        "/eye/camera_info": ("sensor_msgs/msg/CameraInfo", lambda t: make.info(32, 24)),
+        "/odom": ("nav_msgs/msg/Odometry", lambda t: make.odometry(t, (t - SECOND_NS) * 1e-9)),
+        "/tf_static": ("tf2_msgs/msg/TFMessage", lambda t: make.transforms(*frames)),
+        "/imu": ("sensor_msgs/msg/Imu", lambda t: imu(make, t)),
+        "/scan_points": ("sensor_msgs/msg/PointCloud2", lambda t: cloud(make, t)),
+        "/depth/image": ("sensor_msgs/msg/Image", lambda t: make.image(t, "32FC1", depth_m)),
+    }
+    once = {"/eye/camera_info", "/tf_static", "/scan_points"}
+    topics = []
+    for name, (kind, message) in by_topic.items():
+        times_ns = samples_ns if name == "/imu" else stamps_ns[:1] if name in once else stamps_ns
+        topics.append((name, kind, [(at_ns, message(at_ns)) for at_ns in times_ns]))
     return make.write(tmp_path_factory.mktemp("bags") / "drive", topics)
 
 
