@@ -12,9 +12,10 @@ from mono_depth.messages.image_header import read_header
 from mono_depth.messages.jpeg_end import decode_unended
 
 
-def check_image_file(file: Path, most_pixels: int = MAX_PIXELS) -> None:
-    """Refuse a file before it is decoded; OpenCV fills what is missing of a JPEG with grey.
+def check_image_file(file: Path, most_pixels: int = MAX_PIXELS) -> bytes:
+    """Return the content of a file that may be decoded.
 
+    One that is cut off may not: OpenCV fills what is missing of a JPEG with grey.
     Kinds of files that `read_header` does not know pass: the decoder judges them.
 
     Raises:
@@ -27,7 +28,7 @@ def check_image_file(file: Path, most_pixels: int = MAX_PIXELS) -> None:
     try:
         header = read_header(data)
     except FrameError:
-        return
+        return data
     if header.width * header.height > most_pixels:
         raise FrameError(
             f"{file} is {header.width}x{header.height}, expected at most {most_pixels} pixels"
@@ -37,3 +38,4 @@ def check_image_file(file: Path, most_pixels: int = MAX_PIXELS) -> None:
     )
     if not is_whole:
         raise FrameError(f"{file} is cut off after {len(data)} bytes")
+    return data

@@ -18,8 +18,8 @@ from mono_depth.report.figures import Deviations
 from mono_depth.report.space_report import KnownLength, Pixel, SpaceReport, View, space_report
 
 UNTOLD_SCALE_SIGMA = 0.25  # of metres that a network claims and nobody has rated
-# Of one wall against another, of networks on synthetic rooms: see docs/space_report.md.
-SHAPE_SIGMA = 0.12
+# Of one wall against another in the depth of `nano`, on rendered rooms: docs/space_report.md.
+SHAPE_SIGMA = 0.35
 _MEASURED_SHAPE_SIGMA = 0.01  # of depth that a sensor measured
 
 

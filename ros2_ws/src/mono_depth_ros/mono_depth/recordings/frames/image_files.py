@@ -11,11 +11,13 @@ from mono_depth.camera.poses import Pose
 from mono_depth.camera.trajectory import Trajectory
 from mono_depth.data import Frame
 from mono_depth.errors import FrameError
+from mono_depth.recordings.exif_focal import focal_px_of
 from mono_depth.recordings.frames.source import FRAME_ID, FrameSource, GivenCamera, SourceFrame
 from mono_depth.recordings.image_file_check import check_image_file
 from mono_depth.recordings.images import existing_images, read_image, times_of_names
 
 USUAL_RATE_HZ = 15.0
+_UNLESS_TOLD = ", but of files with EXIF FocalLengthIn35mmFilm by that"
 _START_NS = 1_000_000_000  # stamps of streams without a clock; 0 would be no stamp
 
 
@@ -60,19 +62,19 @@ def open_images(
         rate_hz=rate_hz,
         frames=frames,
         identity={"images": [f"{file.name} {_bytes(file)}" for file in files]},
-        camera=camera.words,
+        camera=f"{camera.words}{_UNLESS_TOLD if camera.is_assumed else ''}",
     )
 
 
 def _loaded(file: Path, at_ns: int, camera: GivenCamera, pose: Pose | None) -> Frame:
-    check_image_file(file)
+    data = check_image_file(file)
     rgb = read_image(file, upright=camera.matrix is None)
     height, width = rgb.shape[:2]
     return Frame(
         rgb=rgb,
         stamp_ns=at_ns,
         frame_id=FRAME_ID,
-        intrinsics=camera.of(width, height),
+        intrinsics=camera.of(width, height, focal_px_of(data, width, height)),
         T_odom_camera=pose,
     )
 

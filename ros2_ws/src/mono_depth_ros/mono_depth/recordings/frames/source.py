@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mono_depth.data import Frame, Intrinsics
@@ -47,14 +47,26 @@ class GivenCamera:
         if self.horizontal_fov_deg and not 0.0 < self.horizontal_fov_deg < 180.0:
             raise ConfigError(f"field of view {self.horizontal_fov_deg:g}: expected 0 to 180")
 
-    def of(self, width: int, height: int) -> Intrinsics:
-        """Return the camera of an image; 60 degrees across the longer side where none is told."""
+    def of(self, width: int, height: int, focal_px: float | None = None) -> Intrinsics:
+        """Return the camera of an image; 60 degrees across the longer side where none is told.
+
+        Args:
+            width: of the image [px].
+            height: of the image [px].
+            focal_px: that its file tells, used where the user tells nothing.
+        """
         if self.matrix is not None:
             fx, fy, cx, cy = self.matrix
             return Intrinsics(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
         if self.horizontal_fov_deg:
             return Intrinsics.of_view(width, height, self.horizontal_fov_deg)
-        return Intrinsics.assumed(width, height)
+        assumed = Intrinsics.assumed(width, height)
+        return assumed if focal_px is None else replace(assumed, fx=focal_px, fy=focal_px)
+
+    @property
+    def is_assumed(self) -> bool:
+        """Tell whether the user tells nothing."""
+        return self.matrix is None and not self.horizontal_fov_deg
 
     @property
     def words(self) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
 
 from mono_depth.errors import ConfigError, FrameError
+from mono_depth.recordings.exif_focal import focal_px_of
 from mono_depth.recordings.frames.bag_sensors import BagTopics
 from mono_depth.recordings.frames.open import OpenOptions, open_frames
 from mono_depth.recordings.frames.source import GivenCamera
@@ -61,6 +64,26 @@ def test_the_camera_is_the_one_that_is_told(tmp_path):
     assert "assumed field of view" in source.camera
     with pytest.raises(ConfigError, match="field of view 200"):
         GivenCamera(horizontal_fov_deg=200.0)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_photo_of_a_phone_tells_its_focal_length(tmp_path, order):
+    file = tmp_path / "a.jpg"
+    cv2.imwrite(str(file), PICTURE)
+    folder = struct.pack(order + "HHHIHHI", 1, 0xA405, 3, 1, 26, 0, 0)
+    tiff = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8)
+    tiff += struct.pack(order + "HHHIII", 1, 0x8769, 4, 1, 26, 0) + folder
+    segment = b"Exif\0\0" + tiff
+    data = file.read_bytes()
+    exif = b"\xff\xe1" + struct.pack(">H", 2 + len(segment)) + segment
+    file.write_bytes(data[:2] + exif + data[2:])
+
+    focal_px = 26.0 / np.hypot(36, 24) * np.hypot(32, 24)
+    assert loaded(opened(file))[0].intrinsics.fx == pytest.approx(focal_px)
+    told = GivenCamera(horizontal_fov_deg=90.0)
+    assert loaded(opened(file, camera=told))[0].intrinsics.fx == pytest.approx(16.0)
+    file.write_bytes(data[:2] + exif[:-30] + data[2:])  # damaged
+    assert focal_px_of(file.read_bytes(), 32, 24) is None
 
 
 def test_a_file_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
@@ -163,15 +186,21 @@ def bag(tmp_path_factory):
         make.mount("base", "lidar", 0.5),
     ]
     depth_m = np.full((24, 32), 2.0, np.float32)
-    topics = [
-        ("/eye/image_rect", "sensor_msgs/msg/Image", [(t, make.image(t, "rgb8", PICTURE)) for t in stamps_ns]),
-        ("/eye/camera_info", "sensor_msgs/msg/CameraInfo", [(stamps_ns[0], make.info(32, 24))]),
-        ("/odom", "nav_msgs/msg/Odometry", [(t, make.odometry(t, i * 0.1)) for i, t in enumerate(stamps_ns)]),
-        ("/tf_static", "tf2_msgs/msg/TFMessage", [(stamps_ns[0], make.transforms(*frames))]),
-        ("/imu", "sensor_msgs/msg/Imu", [(t, imu(make, t)) for t in range(stamps_ns[0], stamps_ns[-1], 10_000_000)]),
-        ("/scan_points", "sensor_msgs/msg/PointCloud2", [(t, cloud(make, t)) for t in stamps_ns[:1]]),
-        ("/depth/image", "sensor_msgs/msg/Image", [(t, make.image(t, "32FC1", depth_m)) for t in stamps_ns]),
-    ]  # fmt: skip
+    samples_ns = range(stamps_ns[0], stamps_ns[-1], 10_000_000)
+    by_topic = {
+        "/eye/image_rect": ("sensor_msgs/msg/Image", lambda t: make.image(t, "rgb8", PICTURE)),
+        "/eye/camera_info": ("sensor_msgs/msg/CameraInfo", lambda t: make.info(32, 24)),
+        "/odom": ("nav_msgs/msg/Odometry", lambda t: make.odometry(t, (t - SECOND_NS) * 1e-9)),
+        "/tf_static": ("tf2_msgs/msg/TFMessage", lambda t: make.transforms(*frames)),
+        "/imu": ("sensor_msgs/msg/Imu", lambda t: imu(make, t)),
+        "/scan_points": ("sensor_msgs/msg/PointCloud2", lambda t: cloud(make, t)),
+        "/depth/image": ("sensor_msgs/msg/Image", lambda t: make.image(t, "32FC1", depth_m)),
+    }
+    once = {"/eye/camera_info", "/tf_static", "/scan_points"}
+    topics = []
+    for name, (kind, message) in by_topic.items():
+        times_ns = samples_ns if name == "/imu" else stamps_ns[:1] if name in once else stamps_ns
+        topics.append((name, kind, [(at_ns, message(at_ns)) for at_ns in times_ns]))
     return make.write(tmp_path_factory.mktemp("bags") / "drive", topics)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ class CrewOfOne:
 class DiesOnDeadlyItems(Worker):
     """Seems to die with each item of that name, and once with others."""
 
-    seen: set[str] = set()
+    seen: ClassVar[set[str]] = set()
 
     def work(self, item) -> Outcome:
         is_first = item.name not in self.seen

@@ -257,6 +257,16 @@ def test_a_video_and_a_bag_of_all_frames_are_made(source, pipeline, config, tmp_
     np.testing.assert_allclose([moved.x, moved.y, moved.z], T[:3, 3])
 
 
+@pytest.mark.acceptance
+def test_frames_with_poses_become_a_mesh(source, pipeline, config, tmp_path):
+    pytest.importorskip("open3d", reason="the package open3d fuses the frames")
+
+    account = run(source, pipeline, config, RunOptions(outputs=("png", "mesh")), tmp_path)
+
+    assert account.done == FRAMES
+    assert (tmp_path / "mesh.ply").read_bytes().startswith(b"ply")
+
+
 def test_options_that_cannot_be_are_refused():
     for wrong, message in (
         ({"outputs": ("gif",)}, "outputs gif: expected some of"),
