@@ -202,9 +202,7 @@ class DepthFromMotion:
 
         is_moving, corners = view.misfit > _FITS, self._corners
         if corners is not None:
-            corners = replace(
-                corners, before=in_image(corners.before), now=in_image(corners.now)
-            )
+            corners = replace(corners, before=in_image(corners.before), now=in_image(corners.now))
         return MotionPoints(
             pixels=in_image(place),
             depth_m=depth_m,

@@ -12,9 +12,7 @@ _LAYER_LOG = 0.25  # log depth that points of a cell have in common
 _PER_SIGMA = 4.0  # a deviation of a quarter counts as much as twice the distance
 
 
-def chosen_points(
-    points: MotionPoints, camera: Intrinsics, most: int
-) -> npt.NDArray[np.intp]:
+def chosen_points(points: MotionPoints, camera: Intrinsics, most: int) -> npt.NDArray[np.intp]:
     """Return (M,) indices of points that are spread over the image and over depth, M <= most.
 
     The nearest and surest of each cell goes first. A cell is a part of the image and of depth, so

@@ -222,9 +222,7 @@ class DepthPipeline:
             image_problem=check.problem,
         )
 
-    def _predict(
-        self, frame: Frame, rgb: torch.Tensor
-    ) -> tuple[Prediction, str]:
+    def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
         config = self._config
         with torch_threads(self._network_threads):
             return predict(

@@ -123,9 +123,7 @@ def _guided(
     return model.infer_guided(rgb, frame.intrinsics, hints), known.source
 
 
-def known_depth(
-    frame: Frame, size: tuple[int, int], config: CompletionConfig
-) -> KnownDepth | None:
+def known_depth(frame: Frame, size: tuple[int, int], config: CompletionConfig) -> KnownDepth | None:
     """Return the depth that `frame` brings, None = none or too little.
 
     Args:
