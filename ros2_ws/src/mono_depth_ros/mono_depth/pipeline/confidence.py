@@ -22,7 +22,7 @@ from mono_depth.outputs.upsampling import resized
 
 RIGHT = 1.25  # times the truth at most: depth that is called right
 _CAUTION = 2.0  # power of its probability: too far costs more than too near
-_PIXEL_SIGMA = 0.2  # usual relative error of a pixel beside the scale
+_PIXEL_SIGMA = 0.1  # relative error of a pixel that agreement of views can tell, beside the scale
 _HALF_M = 2.0  # distance at which metres that nothing measured are half believed
 _CONTRADICTED = 0.3  # at most, where two sources contradict one another
 _JUMP_REACH_PX = 2  # of the network: over so many it smears the edge of a thing

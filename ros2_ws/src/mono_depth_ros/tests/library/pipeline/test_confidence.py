@@ -52,9 +52,7 @@ def test_the_agreement_of_views_ranks_pixels_as_far_as_the_scale_is_known():
     views = wall(depth_m=0.9)
     views[:, :30] = 0.1
 
-    measured, assumed = (
-        rated(views, wall(), said(wall()), scale(sigma)) for sigma in (0.02, 0.62)
-    )
+    measured, assumed = (rated(views, wall(), said(wall()), scale(sigma)) for sigma in (0.02, 0.62))
 
     assert measured[0, 50] / measured[0, 10] > 8.0
     assert 1.0 < assumed[0, 50] / assumed[0, 10] < 1.5
