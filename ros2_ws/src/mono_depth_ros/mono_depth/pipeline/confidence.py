@@ -1,10 +1,12 @@
 """How far each pixel is to be believed: all that is known of it, in one number from 0 to 1.
 
-    confidence = agreement of views x the network's own x scale x jump x hole x clarity
+    pixel = agreement of views x the network's own x jump x hole
+    confidence = pixel ** share x scale x nearness ** (1 - share) x clarity
 
-Agreement of views is the rating of the temporal filter, scale the probability that the metres of
-the frame are right. Each part lowers what is more often wrong; only what a depth camera has
-measured is beyond doubt.
+Agreement of views is the rating of the temporal filter. `scale_is_right` and `share_of_pixels`
+follow from the deviation of the scale. Where it is measured the parts of the pixel count, and
+share is 1. Where the network alone claims the metres, their common error is most of the error of
+each pixel: then only little of it is known, and what is said to be far is what may be too far.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from mono_depth.outputs.holes import HoleReason, split_holes
 from mono_depth.outputs.upsampling import resized
 
 RIGHT = 1.25  # times the truth at most: depth that is called right
+_CAUTION = 2.0  # power of its probability: too far costs more than too near
+_PIXEL_SIGMA = 0.1  # relative error of a pixel that agreement of views can tell, beside the scale
+_HALF_M = 2.0  # distance at which metres that nothing measured are half believed
 _CONTRADICTED = 0.3  # at most, where two sources contradict one another
 _JUMP_REACH_PX = 2  # of the network: over so many it smears the edge of a thing
 _JUMP_LOG = 0.25  # log depth beyond the nearest within reach: confidence falls to 1/e
@@ -49,13 +54,27 @@ def rated(
     if depth_m is None:
         whole = torch.ones_like(prediction.values) if rating is None else rating
         return rating if clarity == 1.0 else whole * clarity
-    doubt = near_jumps(depth_m)
+    pixel = near_jumps(depth_m)
     mask = prediction.mask
     if completed == "sensor_depth" and mask is not None:
-        doubt = torch.where(mask, doubt * filled_holes(depth_m, mask), 1.0)
+        pixel = torch.where(mask, pixel * filled_holes(depth_m, mask), 1.0)
+    share = share_of_pixels(scale)
+    frame = (pixel.pow(share) if share < 1.0 else pixel) * _nearness(depth_m, 1.0 - share)
     if rating is not None:
-        doubt = rating * resized(doubt, (rating.shape[0], rating.shape[1]))
-    return doubt * (clarity * scale_is_right(scale))
+        frame = rating.pow(share) * resized(frame, (rating.shape[0], rating.shape[1]))
+    return frame * (clarity * scale_is_right(scale) ** _CAUTION)
+
+
+def share_of_pixels(scale: ScaleStatus) -> float:
+    """Return the share of the variance of a pixel's error that is not of the scale, 0..1."""
+    sigma = scale.sigma_rel
+    variance = sigma * sigma if math.isfinite(sigma) else 0.0
+    return _PIXEL_SIGMA**2 / (_PIXEL_SIGMA**2 + variance)
+
+
+def _nearness(depth_m: torch.Tensor, power: float) -> torch.Tensor:
+    """Return (h, w) 1 = at the camera, towards 0 = far; what is unknown lowers nothing."""
+    return (1.0 + depth_m.nan_to_num(nan=0.0) / _HALF_M).pow(-power)
 
 
 def scale_is_right(scale: ScaleStatus) -> float:

@@ -1,8 +1,8 @@
 """Which part of an image is sky: no surface, and nothing to doubt either.
 
 A network must say some depth of the sky, and often says one in range. Sky is told by what it is:
-above the horizon, bright and smooth, open to the upper border of the image, and far by the network too.
-Each of these holds for a white wall as well, all of them together do not.
+above the horizon, bright and smooth, open to the upper border of the image, and far by the network
+too. Each of these holds for a white wall as well, all of them together do not.
 """
 
 from __future__ import annotations

@@ -118,9 +118,11 @@ def test_a_device_gives_what_the_cpu_gives(gpu, walk, case):
 # What the host waits for in a frame beside its outputs, depth and cloud. Each is a download that
 # the next step on the CPU needs: the range of the network's output, samples of it and of the
 # metres, its grid with and without hints, and what it says at sparse points; then samples and
-# small maps of the filter, and for flow and odometry its memory.
+# small maps of the filter, and for flow and odometry its memory. Where an image may show sky, as a
+# white wall does, the metres of the network are one more.
 _WAITS = {"no filter": 1, "static": 2, "flow": 3, "pose": 4, "pose, mask, edges of the image": 4}
 _MOST_WAITS = 7
+_SKY = 1
 
 
 @pytest.mark.slow
@@ -138,7 +140,7 @@ def test_a_frame_waits_for_downloads_and_for_nothing_else(gpu, walk, case):
         assert result.stage_ms["infer"] > 0.0
 
     assert all(what.startswith("download ") for what in gpu.stalls), gpu.stalls
-    assert sum(gpu.stalls.values()) <= _WAITS.get(case, _MOST_WAITS) + len(outputs), gpu.stalls
+    assert sum(gpu.stalls.values()) <= _WAITS.get(case, _MOST_WAITS) + _SKY + len(outputs)
     given = (frame.rgb, frame.sensor_depth_m, frame.is_visible)
     small = 300_000  # the map of sparse points, the grey image of the filter, what comes nearer
     assert gpu.bytes_up <= sum(item.nbytes for item in given if item is not None) + small
