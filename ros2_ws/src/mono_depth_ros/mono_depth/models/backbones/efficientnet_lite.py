@@ -146,7 +146,7 @@ def _normed(convolution: nn.Module, norm: nn.Module, plane: torch.Tensor) -> tor
         convolution.weight * factor[:, None, None, None],
         norm.bias - norm.running_mean * factor,
         convolution.stride,
-        convolution.padding,  # type: ignore[arg-type]
+        convolution.padding,
         groups=convolution.groups,
     )
 
