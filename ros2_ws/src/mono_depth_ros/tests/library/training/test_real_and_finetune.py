@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mono_depth.commands import train
+from mono_depth.commands import join_weights, train
 from mono_depth.commands.main import main
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
@@ -210,6 +210,28 @@ def test_the_encoder_learns_at_its_own_rate_and_its_norms_not_at_all():
     assert moved["head.weight"] == pytest.approx(0.5 * SMALL.learning_rate, rel=0.1)
     encoder = [change for name, change in moved.items() if name.startswith("encoder.")]
     assert max(encoder) < 0.06 * SMALL.learning_rate
+
+
+# ---- joined files
+
+
+def test_two_networks_of_two_files_become_one_file_with_both_records(tmp_path):
+    image, hints, out = (tmp_path / f"{name}.safetensors" for name in ("i", "h", "out"))
+    save_weights(NanoLiteNet(0, has_hints=False), image, {"seed": 1})
+    second = NanoNet()
+    torch.nn.init.constant_(second.hints.head.bias, 0.5)
+    save_weights(second, hints, {"seed": 2})
+
+    join_weights.main([str(out), str(image), str(hints)])
+
+    net, _ = read_net(out)
+    assert isinstance(net, NanoLiteNet)
+    assert torch.all(net.hints.head.bias == 0.5)
+    first = read_net(image)[0].state_dict()
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in first.items())
+    assert read_record(out) == {"image": {"seed": 1}, "hints": {"seed": 2}}
+    with pytest.raises(ConfigError, match=r"i\.safetensors knows no hints"):
+        join_weights.main([str(out), str(hints), str(image)])
 
 
 # ---- mono-depth train
