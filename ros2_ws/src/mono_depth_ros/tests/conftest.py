@@ -61,7 +61,8 @@ def with_one_weight_more_by() -> Callable[[float], Callable[[Path], None]]:
     def by(value: float) -> Callable[[Path], None]:
         def change(folder: Path) -> None:
             model = onnx.load(folder / ONNX_FILE)
-            (bias,) = [item for item in model.graph.initializer if list(item.dims) == [8]]
+            outputs = ([8], [12])  # four sub-pixels each of depth and spread, and of glass
+            (bias,) = [item for item in model.graph.initializer if list(item.dims) in outputs]
             weights = onnx.numpy_helper.to_array(bias).copy()
             weights[0] += value
             bias.CopyFrom(onnx.numpy_helper.from_array(weights, bias.name))

@@ -25,7 +25,10 @@ _INTERRUPTED = 130  # what a shell says of a command that was interrupted
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.start and given.encoder:
+        parser.error("--start has an encoder already: give it or --encoder, not both")
     import cv2
     import torch
 

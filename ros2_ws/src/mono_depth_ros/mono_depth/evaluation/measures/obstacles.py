@@ -146,7 +146,7 @@ def total_of(counts: Iterable[ObstacleCounts]) -> ObstacleCounts:
 def _closed(depth: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float32]:
     """Return the morphological closing by a square, as if the image went on at its borders."""
     kernel = np.ones((side_px, side_px), np.uint8)
-    wide = cv2.copyMakeBorder(depth, *[side_px] * 4, cv2.BORDER_REPLICATE)
+    wide = np.pad(depth, side_px, mode="edge")
     farthest = cv2.dilate(np.where(np.isfinite(wide), wide, np.float32(0.0)), kernel)
     closed = cv2.erode(np.where(farthest > 0.0, farthest, _FAR_M), kernel)
     inside = slice(side_px, -side_px)

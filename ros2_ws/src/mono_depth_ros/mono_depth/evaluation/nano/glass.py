@@ -47,15 +47,17 @@ def glass_scores(nano: Nano, frames: Iterable[SyntheticFrame]) -> GlassScores | 
             return None
         values = prediction.values.numpy()
         size = values.shape[1], values.shape[0]
-        truth_m = cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST)
-        truth_m = np.where(truth_m <= _FARTHEST_M, truth_m, np.nan)
+        truth_m = np.asarray(
+            cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST), np.float32
+        )
+        truth_m[~(truth_m <= _FARTHEST_M)] = np.nan
         labels = cv2.resize(frame.glassy.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         said.append(prediction.glass.numpy().ravel())
         true.append(labels.ravel() > 0)
         depths.append((values * median_scale(values, truth_m)).ravel())
         truths.append(truth_m.ravel())
     chance, is_glass = np.concatenate(said), np.concatenate(true)
-    depth_m, truth_m = np.concatenate(depths), np.concatenate(truths)
+    depth_m, all_truth_m = np.concatenate(depths), np.concatenate(truths)
     share = float(is_glass.mean())
     hits = float((is_glass & (chance > _IS_GLASS)).sum())
     claimed = float((chance > _IS_GLASS).sum())
@@ -65,8 +67,8 @@ def glass_scores(nano: Nano, frames: Iterable[SyntheticFrame]) -> GlassScores | 
         recall=hits / float(is_glass.sum()) if share else np.nan,
         brier=float(np.mean((chance - is_glass) ** 2)),
         brier_of_share=share * (1.0 - share),
-        abs_rel_glass=abs_rel(depth_m[is_glass], truth_m[is_glass]),
-        abs_rel_rest=abs_rel(depth_m[~is_glass], truth_m[~is_glass]),
+        abs_rel_glass=abs_rel(depth_m[is_glass], all_truth_m[is_glass]),
+        abs_rel_rest=abs_rel(depth_m[~is_glass], all_truth_m[~is_glass]),
     )
 
 

@@ -23,7 +23,9 @@ def figures_of(weights: Path, frames: Iterable[SequenceFrame]) -> Figures:
     for frame in frames:
         values = nano.infer(torch.from_numpy(frame.rgb), frame.intrinsics).values.numpy()
         size = values.shape[1], values.shape[0]
-        truth_m = cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST)
+        truth_m = np.asarray(
+            cv2.resize(frame.depth_m, size, interpolation=cv2.INTER_NEAREST), np.float32
+        )
         raw.append(depth_scores(values, truth_m))
         aligned.append(depth_scores(values, truth_m, align_median=True))
         camera = frame.intrinsics.scaled_to(*size)

@@ -95,8 +95,10 @@ def judge_frames(
         floor = near_floor(truth_m, small.intrinsics)
         size = small.intrinsics.width, small.intrinsics.height
         for key, predict in predictors.items():
-            said_m = cv2.resize(predict(frame), size, interpolation=cv2.INTER_LINEAR)
-            said_m = np.asarray(said_m * median_scale(said_m, truth_m), np.float32)
+            said_m = np.asarray(
+                cv2.resize(predict(frame), size, interpolation=cv2.INTER_LINEAR), np.float32
+            )
+            said_m *= np.float32(median_scale(said_m, truth_m))
             scores = depth_scores(said_m, truth_m)
             has_floor = int(floor.sum()) >= _LEAST_FLOOR_PX
             single[key].append(

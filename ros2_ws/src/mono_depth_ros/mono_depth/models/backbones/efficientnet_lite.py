@@ -131,8 +131,14 @@ def _normed(convolution: nn.Module, norm: nn.Module, plane: torch.Tensor) -> tor
     A norm that does not learn is a factor and an offset: taken into the convolution they cost
     nothing, where a pass over the map costs as much as the convolution itself.
     """
-    is_fixed = isinstance(norm, nn.BatchNorm2d) and not norm.training
-    if not (is_fixed and torch.is_grad_enabled() and isinstance(convolution, _SameConv)):
+    if (
+        not isinstance(norm, nn.BatchNorm2d)
+        or not isinstance(convolution, _SameConv)
+        or norm.running_mean is None
+        or norm.running_var is None
+        or norm.training
+        or not torch.is_grad_enabled()
+    ):
         return cast("torch.Tensor", norm(convolution(plane)))
     factor = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return F.conv2d(

@@ -49,9 +49,8 @@ class NanoLiteNet(nn.Module):
         self.refine = nn.ModuleList([ResidualBlock(width, 2) for width in _DECODER_WIDTHS])
         self.head = nn.Conv2d(_DECODER_WIDTHS[0], N_OUTPUTS * 4, 3, 1, 1)
         with torch.no_grad():
-            for convolution in self.rays:  # add nothing at first
-                convolution.weight.zero_()
-                convolution.bias.zero_()
+            for parameter in self.rays.parameters():  # add nothing at first
+                parameter.zero_()
             # the four sub-pixels of a head start equal: no chequerboard
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
             bias = torch.tensor(_FIRST_OUTPUT).repeat_interleave(4)
@@ -66,7 +65,7 @@ class NanoLiteNet(nn.Module):
 
     def features(self, image: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
         """Return (B, n, h / 2, w / 2); lower precision does little harm up to here."""
-        x = self.encoder.stem(image * _INPUT_RANGE)
+        x: torch.Tensor = self.encoder.stem(image * _INPUT_RANGE)
         half = F.avg_pool2d(rays, 2)
         maps = []
         for index, stage in enumerate(self.encoder.blocks):
@@ -109,5 +108,5 @@ class NanoLiteNet(nn.Module):
                 module.requires_grad_(requires_grad=False)
         if stages:
             self.encoder.conv_stem.requires_grad_(requires_grad=False)
-        for stage in self.encoder.blocks[:stages]:
+        for stage in list(self.encoder.blocks)[:stages]:
             stage.requires_grad_(requires_grad=False)

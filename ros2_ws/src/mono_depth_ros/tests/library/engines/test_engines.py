@@ -354,9 +354,11 @@ def test_an_engine_that_says_nan_is_found_out_and_torch_taken(
 
 @pytest.mark.slow
 def test_after_an_engine_of_another_network_the_next_one_is_taken(own_cache, monkeypatch):
+    outputs = load_model("nano").net.module.head.out_channels // 4
+
     class Other(torch.nn.Module):
         def forward(self, image, rays):
-            return image[:, :2] + rays
+            return (image + rays[:, :1])[:, :outputs]
 
     def other(network):
         inputs = (torch.rand(1, 3, 160, 224), torch.rand(1, 2, 160, 224))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +12,22 @@ import numpy as np
 import pytest
 import torch
 
+from mono_depth.commands import join_weights, train
 from mono_depth.commands.main import main
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
+from mono_depth.models.backbones.efficientnet_lite import EfficientNetLite
 from mono_depth.models.nano.lite_net import NanoLiteNet
 from mono_depth.models.nano.net import NanoNet
-from mono_depth.models.nano.weights import load_net, save_weights
+from mono_depth.models.nano.weights import load_net, read_net, read_record, save_weights
 from mono_depth.recordings.sequence import FrameSequence, SequenceFrame
 from mono_depth.training.config import TrainingConfig
 from mono_depth.training.finetune import Figures, split_recordings
 from mono_depth.training.losses import depth_losses, glass_loss
-from mono_depth.training.pool import Examples
+from mono_depth.training.pool import Example, ExamplePool, Examples
 from mono_depth.training.real import as_example, read_real_frames
 from mono_depth.training.trainer import Trainer, make_batch
+from published_encoder import published
 
 CPU = torch.device("cpu")
 CAMERA = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)
@@ -105,6 +109,46 @@ def test_a_share_that_leaves_no_room_for_rendered_images_is_refused():
         TrainingConfig(real_share=0.9)
 
 
+def test_the_command_begins_with_a_published_encoder_and_mixes_in_real_frames(tmp_path):
+    place(tmp_path / "real", "a/hall", 3)
+    place(tmp_path / "real", "b/desk", 3)
+    encoder = EfficientNetLite(0)
+    torch.save(published(encoder, 0), tmp_path / "lite0.pth")
+    pool = ExamplePool(tmp_path / "pool", 4, TrainingConfig.render_size)
+    for number in range(4):
+        pool.add(number, Example(
+            rgb=np.full((180, 240, 3), 90, np.uint8),
+            depth_m=np.full((180, 240), 2.0, np.float32),
+            intrinsics=Intrinsics(width=240, height=180, fx=200, fy=200, cx=119.5, cy=89.5),
+            T_odom_camera=np.eye(4),
+            glassy=np.zeros((180, 240), bool),
+        ))  # fmt: skip
+    out = tmp_path / "lite.safetensors"
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        train.main([
+            "--out", str(out), "--encoder", str(tmp_path / "lite0.pth"), "--frozen-stages", "2",
+            "--real", str(tmp_path / "real"), "--real-share", "0.5", "--held-out", "b/desk",
+            "--part", "image", "--steps", "1", "--batch", "2", "--early-fraction", "1",
+            "--renderers", "0", "--pool", str(tmp_path / "pool"), "--pool-capacity", "4",
+            "--pool-minimum", "4",
+        ])  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    record = read_record(out)
+    assert record["real_places"] == ["a/hall"]
+    assert len(record["encoder_sha256"]) == 64
+    net, _ = read_net(out)
+    first = net.state_dict()["encoder.blocks.0.0.conv_dw.weight"]
+    assert torch.equal(first, encoder.state_dict()["blocks.0.0.conv_dw.weight"].half().float())
+
+
+def test_a_start_that_has_an_encoder_is_not_given_another(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--out", "a", "--start", "b", "--encoder", "c"])
+    assert "give it or --encoder, not both" in capsys.readouterr().err
+
+
 # ---- losses
 
 
@@ -166,6 +210,28 @@ def test_the_encoder_learns_at_its_own_rate_and_its_norms_not_at_all():
     assert moved["head.weight"] == pytest.approx(0.5 * SMALL.learning_rate, rel=0.1)
     encoder = [change for name, change in moved.items() if name.startswith("encoder.")]
     assert max(encoder) < 0.06 * SMALL.learning_rate
+
+
+# ---- joined files
+
+
+def test_two_networks_of_two_files_become_one_file_with_both_records(tmp_path):
+    image, hints, out = (tmp_path / f"{name}.safetensors" for name in ("i", "h", "out"))
+    save_weights(NanoLiteNet(0, has_hints=False), image, {"seed": 1})
+    second = NanoNet()
+    torch.nn.init.constant_(second.hints.head.bias, 0.5)
+    save_weights(second, hints, {"seed": 2})
+
+    join_weights.main([str(out), str(image), str(hints)])
+
+    net, _ = read_net(out)
+    assert isinstance(net, NanoLiteNet)
+    assert torch.all(net.hints.head.bias == 0.5)
+    first = read_net(image)[0].state_dict()
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in first.items())
+    assert read_record(out) == {"image": {"seed": 1}, "hints": {"seed": 2}}
+    with pytest.raises(ConfigError, match=r"i\.safetensors knows no hints"):
+        join_weights.main([str(out), str(hints), str(image)])
 
 
 # ---- mono-depth train

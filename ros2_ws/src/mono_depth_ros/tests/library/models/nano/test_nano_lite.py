@@ -19,19 +19,11 @@ from mono_depth.models.nano.lite_net import NanoLiteNet
 from mono_depth.models.nano.model import Nano
 from mono_depth.models.nano.weights import load_net, read_net, save_weights
 from mono_depth.models.protocol import Hints
+from published_encoder import published
 
 CPU = torch.device("cpu")
 RGB = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (48, 64, 3), dtype=np.uint8))
 CAMERA = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)
-
-THEIR_LAYERS = {
-    "conv_dw": "_depthwise_conv",
-    "conv_pwl": "_project_conv",
-    "conv_pw": "_expand_conv",
-    "bn1": "_bn0",
-    "bn2": "_bn1",
-    "bn3": "_bn2",
-}
 
 
 def lively(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -44,28 +36,6 @@ def lively(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
             torch.nn.init.uniform_(part.weight, 0.8, 1.2)
             torch.nn.init.uniform_(part.bias, -0.1, 0.1)
     return module
-
-
-def published(encoder: EfficientNetLite, variant: int) -> dict[str, torch.Tensor]:
-    """Return the tensors under the names of the published files, with the classifier's."""
-    numbers = {place: number for number, place in enumerate(_places(variant))}
-    found = {}
-    for name, tensor in encoder.state_dict().items():
-        parts = name.split(".")
-        if parts[0] != "blocks":
-            found[{"conv_stem": "_conv_stem", "bn1": "_bn0"}[parts[0]] + "." + parts[1]] = tensor
-            continue
-        stage, block, layer, rest = int(parts[1]), int(parts[2]), parts[3], parts[4]
-        theirs = THEIR_LAYERS[layer]
-        if stage == 0:
-            theirs = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv",
-                      "bn2": "_bn2"}[layer]  # fmt: skip
-        found[f"_blocks.{numbers[stage, block]}.{theirs}.{rest}"] = tensor
-    channels = stages_of(variant)[-1].channels
-    found["_conv_head.weight"] = torch.zeros(4, channels, 1, 1)
-    found["_fc.bias"] = torch.zeros(1000)
-    found["_bn1.weight"] = torch.ones(4)
-    return found
 
 
 # ---- the published file
