@@ -105,6 +105,7 @@ const unit = () => (state.answer.is_metric ? "m" : "");
 function show() {
   const { answer } = state;
   $("view").hidden = $("details").hidden = false;
+  $("hover").textContent = "Point at the image: metres. Click two points: their distance.";
   const time = Math.round(answer.timing_ms.depth);
   say(`${answer.width} × ${answer.height} pixels, ${time} ms, model ${answer.model.name}`);
   $("warnings").replaceChildren(
