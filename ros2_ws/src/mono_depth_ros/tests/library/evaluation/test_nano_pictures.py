@@ -3,7 +3,7 @@
 import cv2
 import pytest
 
-from mono_depth.commands.nano_pictures import main
+from mono_depth.commands.figures.nano_pictures import main
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Show what the confidence is worth: whether it ranks the error of raw metres.
 
-`python -m mono_depth.commands.confidence` prints a Markdown table; --plot draws the curves.
+`python -m mono_depth.commands.figures.confidence` prints a Markdown table; --plot draws the curves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mono_depth.errors import MonoDepthError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 1 = something could not be measured."""
     parser = argparse.ArgumentParser(
-        prog="python -m mono_depth.commands.confidence",
+        prog="python -m mono_depth.commands.figures.confidence",
         description=(__doc__ or "").splitlines()[0],
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="holds tum_fr1_rpy, fastdepth")

@@ -1,6 +1,6 @@
 """Compare the scan of estimated depth with that of a depth sensor, on real recordings.
 
-`python -m mono_depth.commands.scan_table --data DIR` prints one Markdown table.
+`python -m mono_depth.commands.figures.scan_table --data DIR` prints one Markdown table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How good the space report is, on rendered rooms.
 
-`python -m mono_depth.commands.space_rooms --rooms 50` prints the table of docs/space_report.md for
+`python -m mono_depth.commands.figures.space_rooms --rooms 50` prints the table of docs/space_report.md for
 exact depth; with --model, for the depth of a network.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m mono_depth.commands.space_rooms",
+        prog="python -m mono_depth.commands.figures.space_rooms",
         description=(__doc__ or "").split("\n\n")[0],
     )
     parser.add_argument("--rooms", type=int, default=50, metavar="N")
