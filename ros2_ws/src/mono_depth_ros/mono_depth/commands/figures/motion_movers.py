@@ -1,7 +1,8 @@
 """Show how far things are reported with and without points of the camera's motion.
 
-`python -m mono_depth.commands.figures.motion_movers` prints a Markdown table of things that move; it takes
-some five minutes. With `--drives` a table of drives through scenes at rest, which takes longer.
+`python -m mono_depth.commands.figures.motion_movers` prints a Markdown table of things that move;
+it takes some five minutes. With `--drives` a table of drives through scenes at rest, which takes
+longer.
 """
 
 from __future__ import annotations

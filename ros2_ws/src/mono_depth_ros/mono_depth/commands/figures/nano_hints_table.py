@@ -1,8 +1,8 @@
 """Show what the built-in network makes of what it is told beside the image.
 
-`python -m mono_depth.commands.figures.nano_hints_table --data DIR` prints one Markdown table. DIR holds
-the real recordings; without it only synthetic frames, of scenes that no training has seen, are
-used. Of drives among them it shows what height and gravity are worth.
+`python -m mono_depth.commands.figures.nano_hints_table --data DIR` prints one Markdown table. DIR
+holds the real recordings; without it only synthetic frames, of scenes that no training has seen,
+are used. Of drives among them it shows what height and gravity are worth.
 """
 
 from __future__ import annotations

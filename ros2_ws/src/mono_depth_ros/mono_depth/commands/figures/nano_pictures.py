@@ -1,9 +1,9 @@
 """Draw what the built-in network makes of real images, for its model card.
 
-`python -m mono_depth.commands.figures.nano_pictures --data DIR --out FOLDER` writes `completion.jpg`,
-depth of a sensor with the holes of glass and mirrors and what the network puts into them,
-`ground.jpg`, what height and gravity change near the floor, and `videos.jpg`, some frames of videos
-without depth.
+`python -m mono_depth.commands.figures.nano_pictures --data DIR --out FOLDER` writes
+`completion.jpg`, depth of a sensor with the holes of glass and mirrors and what the network puts
+into them, `ground.jpg`, what height and gravity change near the floor, and `videos.jpg`, some
+frames of videos without depth.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compare the built-in network with what it has to beat.
 
-`python -m mono_depth.commands.figures.nano_table --data DIR` prints one Markdown table. DIR holds the
-real recordings; without it only synthetic camera sequences, which no training has seen, are used.
+`python -m mono_depth.commands.figures.nano_table --data DIR` prints one Markdown table. DIR holds
+the real recordings; without it only synthetic camera sequences, which no training has seen, are
+used.
 """
 
 from __future__ import annotations

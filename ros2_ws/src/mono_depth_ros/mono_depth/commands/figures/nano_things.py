@@ -1,8 +1,8 @@
 """Show whether the built-in network shows things: edges, obstacles found and invented, near floor.
 
-`python -m mono_depth.commands.figures.nano_things --data DIR` prints two Markdown tables. DIR holds the
-real recordings; without it only scenes that no training has seen are used. The second table tells
-how well glass and mirrors are known, in such scenes: no real frame has labels of them.
+`python -m mono_depth.commands.figures.nano_things --data DIR` prints two Markdown tables. DIR holds
+the real recordings; without it only scenes that no training has seen are used. The second table
+tells how well glass and mirrors are known, in such scenes: no real frame has labels of them.
 """
 
 from __future__ import annotations

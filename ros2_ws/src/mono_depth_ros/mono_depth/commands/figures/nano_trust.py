@@ -1,7 +1,7 @@
 """Show how far metres and confidence of the built-in network can be trusted.
 
-`python -m mono_depth.commands.figures.nano_trust --data DIR` prints one Markdown table. DIR holds the
-real recordings; without it only scenes that no training has seen are used.
+`python -m mono_depth.commands.figures.nano_trust --data DIR` prints one Markdown table. DIR holds
+the real recordings; without it only scenes that no training has seen are used.
 """
 
 from __future__ import annotations

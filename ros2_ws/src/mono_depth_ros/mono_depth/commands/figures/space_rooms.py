@@ -1,7 +1,7 @@
 """How good the space report is, on rendered rooms.
 
-`python -m mono_depth.commands.figures.space_rooms --rooms 50` prints the table of docs/space_report.md for
-exact depth; with --model, for the depth of a network.
+`python -m mono_depth.commands.figures.space_rooms --rooms 50` prints the table of
+docs/space_report.md for exact depth; with --model, for the depth of a network.
 """
 
 from __future__ import annotations

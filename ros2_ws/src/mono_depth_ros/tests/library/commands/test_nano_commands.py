@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from mono_depth.commands import average_weights, nano_hints_table, nano_table, nano_trust
+from mono_depth.commands import average_weights
+from mono_depth.commands.figures import nano_hints_table, nano_table, nano_trust
 from mono_depth.evaluation.nano import hints_table, table, trust
 from mono_depth.models.nano.net import NanoNet
 from mono_depth.models.nano.weights import read_record, save_weights
