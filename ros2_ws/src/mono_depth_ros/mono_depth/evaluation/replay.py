@@ -14,7 +14,6 @@ from mono_depth.errors import ConfigError
 from mono_depth.models.batch import one_by_one
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthResult
-from mono_depth.pipeline.motion_stage import MotionStage
 from mono_depth.pipeline.pipeline import DepthPipeline
 from mono_depth.pipeline.predict import predict as predict_guided
 from mono_depth.system.gpu_turns import wait_for_stream
@@ -105,11 +104,10 @@ def predict(model: DepthModel, frame: Frame) -> tuple[Prediction, float]:
 
 
 class GuidedPredictor:
-    """Runs a network with all that a frame brings, as the node does; remembers the motion."""
+    """Runs a network with all that a frame brings, as the node does."""
 
     def __init__(self, model: DepthModel, config: PipelineConfig) -> None:
         self._model, self._config = model, config
-        self._motion = MotionStage()
 
     def __call__(self, frame: Frame) -> tuple[Prediction, float]:
         """Return what `predict` does, of a network that is given points, height and gravity."""
@@ -122,7 +120,6 @@ class GuidedPredictor:
                 frame,
                 rgb,
                 config.completion,
-                self._motion.points(frame, config),
                 image_alone=config.scale.source == "fixed",
             )
             wait_for_stream(self._model.device)

@@ -211,9 +211,9 @@ def _known(view: RoomView) -> KnownLength | None:
     if best is None:
         return None
     points = []
-    for column, row in best[1:]:
-        z, K = float(view.depth_m[round(row), round(column)]), view.camera
-        points.append(np.array([(column - K.cx) / K.fx * z, (row - K.cy) / K.fy * z, z]))
+    for u, v in best[1:]:
+        z, K = float(view.depth_m[round(v), round(u)]), view.camera
+        points.append(np.array([(u - K.cx) / K.fx * z, (v - K.cy) / K.fy * z, z]))
     length_m = float(np.linalg.norm(points[0] - points[1]))
     return KnownLength(start=best[1], end=best[2], length_m=length_m)
 

@@ -36,7 +36,7 @@ def check_order(model: DepthModel) -> None:
         prediction = model.infer(torch.from_numpy(image.rgb).to(model.device), image.intrinsics)
     except FrameError:
         return
-    if prediction.values.unique().numel() < _LEAST_VALUES:
+    if torch.unique(prediction.values).numel() < _LEAST_VALUES:
         return  # ties have no order
     order = rank_correlation(prediction.values.float().cpu(), image.depth_m, prediction.kind)
     if order < _OPPOSITE:

@@ -232,7 +232,7 @@ class EgoMotionEstimator:
         """
         scale = np.array((self._K.width / intrinsics.width, self._K.height / intrinsics.height))
         before, now = ((places + 0.5) * scale - 0.5 for places in (corners.before, corners.now))
-        return self._lifted(*before.T, now, last_log_depth)
+        return self._lifted(before[:, 0], before[:, 1], now, last_log_depth)
 
     def _lifted(
         self, x: Array, y: Array, pixels: Array, last_log_depth: npt.NDArray[np.float32]

@@ -78,8 +78,9 @@ class ScanRays:
             )
         if not 0.0 <= range_min_m < range_max_m:
             raise FrameError(f"the scan reaches from {range_min_m:g} to {range_max_m:g} m")
+        steps = np.arange(len(ranges), dtype=np.float64)
         return cls(
-            bearings_rad=yaw_rad + angle_min_rad + angle_step_rad * np.arange(len(ranges)),
+            bearings_rad=yaw_rad + angle_min_rad + angle_step_rad * steps,
             step_rad=abs(angle_step_rad),
             ranges_m=ranges,
             range_min_m=range_min_m,

@@ -62,7 +62,8 @@ def rated(
     frame = (pixel.pow(share) if share < 1.0 else pixel) * _nearness(depth_m, 1.0 - share)
     if rating is not None:
         frame = rating.pow(share) * resized(frame, (rating.shape[0], rating.shape[1]))
-    return frame * (clarity * scale_is_right(scale) ** _CAUTION)
+    certainty: float = clarity * scale_is_right(scale) ** _CAUTION
+    return frame * certainty
 
 
 def share_of_pixels(scale: ScaleStatus) -> float:

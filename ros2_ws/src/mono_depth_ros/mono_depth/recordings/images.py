@@ -75,7 +75,7 @@ def _claimed_pixels(head: bytes, bytes_in_file: int) -> int:
         pass
     if head.startswith(b"BM") and len(head) >= 26:
         width, height = struct.unpack_from("<ii", head, 18)
-        return abs(width * height)
+        return abs(int(width) * int(height))
     numbers = re.match(rb"P[1-7fF]\s+(?:#[^\n]*\n\s*)*(\d{1,12})\s+(\d{1,12})", head)
     if numbers:
         pixels = int(numbers[1]) * int(numbers[2])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mono_depth.report.room import SIDES, Plane, Room
 
 Z_90 = 1.645  # deviations of a normal distribution that 90 % lie within
@@ -106,8 +104,8 @@ def _wall_length(side: str, room: Room, ends: tuple[str, str], sigmas: Deviation
 
 def _sum(name: str, planes: tuple[Plane, Plane], sigmas: Deviations) -> Figure:
     total_m = planes[0].distance_m + planes[1].distance_m
-    spread_m = np.hypot(*(plane.spread_rel * plane.distance_m for plane in planes))
-    return length(name, total_m, float(spread_m) / total_m, sigmas)
+    spread_m = math.hypot(*(plane.spread_rel * plane.distance_m for plane in planes))
+    return length(name, total_m, spread_m / total_m, sigmas)
 
 
 def _floor_area(room: Room, sigmas: Deviations) -> Figure:

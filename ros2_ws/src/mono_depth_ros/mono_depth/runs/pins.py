@@ -10,7 +10,7 @@ from typing import Any
 from mono_depth.config import PipelineConfig, flatten
 from mono_depth.data import Frame
 from mono_depth.errors import FrameError
-from mono_depth.models.loading import choose
+from mono_depth.models.loading import usable_files
 from mono_depth.models.store.registry import ModelEntry, read_registry
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.system.resources import weights_dir
@@ -64,7 +64,8 @@ def _entry(config: PipelineConfig) -> ModelEntry:
     if config.model != "auto":
         return entries[config.model]
     folder = Path(config.weights_dir) if config.weights_dir else weights_dir()
-    return choose(entries, folder.expanduser(), allow_noncommercial=config.allow_noncommercial)
+    allow = config.allow_noncommercial
+    return next(usable_files(entries, folder.expanduser(), allow_noncommercial=allow))[0]
 
 
 def _fastest(config: PipelineConfig, frame: Frame) -> tuple[str, str] | None:

@@ -67,7 +67,7 @@ def pixel_sigma(confidence: npt.NDArray[np.float32] | None) -> npt.NDArray[np.fl
         return np.full((1, 1), UNTOLD_PIXEL_SIGMA, np.float32)
     doubt = 1.0 - np.clip(confidence, 0.05, 0.9999)
     sigma = math.sqrt(2.0) * _CONFIDENT_WITHIN / -np.log(doubt)
-    return np.maximum(sigma, _LEAST_PIXEL_SIGMA).astype(np.float32)
+    return np.asarray(np.maximum(sigma, _LEAST_PIXEL_SIGMA), np.float32)
 
 
 def depth_at(depth_m: DepthImage, pixel: Pixel) -> float | None:

@@ -41,7 +41,7 @@ def distance_to_marks_m(costs: npt.NDArray[np.uint8], resolution_m: float) -> F6
     if free.all():
         return np.full(costs.shape, 1e3)
     cells = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.maximum(cells.astype(np.float64) - 0.5, 0.0) * resolution_m
+    return np.asarray(np.maximum(cells.astype(np.float64) - 0.5, 0.0) * resolution_m)
 
 
 def plan(

@@ -148,9 +148,9 @@ def _sight(robot: RobotView, view: View) -> Sight:
     scan, clearing = robot.scan, robot.clearing
     if scan is None:
         return Sight(silence=NOTHING_SURE)
-    bearings = scan.bearings
+    bearings, steps = scan.bearings, np.arange(scan.bearings.count, dtype=np.float64)
     reading = LaserReading(
-        bearings_rad=bearings.first_rad + bearings.step_rad * np.arange(bearings.count),
+        bearings_rad=bearings.first_rad + bearings.step_rad * steps,
         ranges_m=scan.ranges_m.cpu().numpy().astype(np.float64),
         range_min_m=scan.range_min_m,
         range_max_m=scan.range_max_m,

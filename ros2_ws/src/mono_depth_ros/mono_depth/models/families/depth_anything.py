@@ -34,8 +34,9 @@ from mono_depth.models.checks.golden.case import (
 from mono_depth.models.families.depth_anything_hub_names import from_hub_layout
 from mono_depth.models.family import Family, ModelRequest, from_file
 from mono_depth.models.network_model import MapModel
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry, with_short_side
-from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
+from mono_depth.models.store.weights import load_strictly, read_tensors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,8 +36,9 @@ from mono_depth.models.checks.golden.case import (
 from mono_depth.models.checks.golden.tokens import one_of
 from mono_depth.models.family import Family, ModelRequest, from_file
 from mono_depth.models.network_model import ImageModel
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry, with_short_side
-from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
+from mono_depth.models.store.weights import load_strictly, read_tensors
 
 CANONICAL_FOCAL_PX = 300.0  # camera whose metres the metric network says
 SKY = 0.3  # from this output of the sky layers on

@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from mono_depth.models.store.weights import Tensors
+from mono_depth.models.store.checkpoint import Tensors
 
 _BLOCK = r"dpt\.encoder\.layer\.(\d+)\."
 _STEM = r"dpt\.embeddings\.backbone\.bit\."

@@ -32,8 +32,9 @@ from mono_depth.models.checks.golden.case import GoldenCase, check_rule, read_go
 from mono_depth.models.checks.golden.convolutional import cases_of
 from mono_depth.models.families.convolutional import ConvolutionalDepth
 from mono_depth.models.family import Family, ModelRequest, from_file
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
+from mono_depth.models.store.weights import load_strictly, read_tensors
 
 _BACKBONES = {"resnet50": RESNET50, "resnext101": RESNEXT101_32X8D}
 _FEATURES = 256

@@ -34,8 +34,9 @@ from mono_depth.models.families.moge_description import described
 from mono_depth.models.family import Family, LoadRequest, ModelRequest
 from mono_depth.models.guessed_completion import GuessedCompletion
 from mono_depth.models.network_model import NetworkModel
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import Tensors, load_strictly, read_configured
+from mono_depth.models.store.weights import load_strictly, read_configured
 
 _MASK_THRESHOLD = 0.5
 

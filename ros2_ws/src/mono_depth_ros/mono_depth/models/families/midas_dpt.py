@@ -39,8 +39,9 @@ from mono_depth.models.families.midas_dpt_net import (
 )
 from mono_depth.models.family import Family, ModelRequest, from_file
 from mono_depth.models.network_model import MapModel
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry, with_short_side
-from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
+from mono_depth.models.store.weights import load_strictly, read_tensors
 
 
 class MidasDpt(MapModel[MidasDptNet]):

@@ -36,8 +36,9 @@ from mono_depth.models.families.moge_net import MogeConfig, MogeNet
 from mono_depth.models.families.point_map import shift_of
 from mono_depth.models.family import Family, ModelRequest, from_file
 from mono_depth.models.network_model import ImageModel
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry
-from mono_depth.models.store.weights import Tensors, load_strictly, read_configured
+from mono_depth.models.store.weights import load_strictly, read_configured
 
 _MASK_THRESHOLD = 0.5
 _SAMPLES = 64  # rows and columns of pixels that the shift is found from

@@ -40,8 +40,9 @@ from mono_depth.models.mirrored import MirrorAveraged
 from mono_depth.models.preprocess import image_planes
 from mono_depth.models.protocol import LoadedModel
 from mono_depth.models.replaceable_net import ReplaceableNet
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry, with_short_side
-from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
+from mono_depth.models.store.weights import load_strictly, read_tensors
 
 VARIANTS = ("n", "k", "nk")
 BACKBONE = "beit_l_384"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mono_depth.errors import ModelError
 from mono_depth.models.backbones.efficientnet_lite import EfficientNetLite, stages_of
-from mono_depth.models.store.weights import Tensors, load_strictly, read_tensors
+from mono_depth.models.store.checkpoint import Tensors
+from mono_depth.models.store.weights import load_strictly, read_tensors
 
 ENCODER_SOURCE = "EfficientNet-Lite, ImageNet weights (Apache-2.0)"
 ENCODER_VARIANTS = (0, 1, 2)

@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
-from email.message import Message
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -118,7 +118,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         fp: IO[bytes],
         code: int,
         msg: str,
-        headers: Message,
+        headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
         stated = _SHA256_ETAG.fullmatch(headers.get("X-Linked-Etag", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from typing import BinaryIO
+from typing import IO
 
 HEAD_BYTES = 1024
 
@@ -79,7 +79,7 @@ def looks_like_safetensors(head: bytes) -> bool:
     )
 
 
-def whole_or_why(file: BinaryIO, bytes_in_file: int, suffix: str) -> str:
+def whole_or_why(file: IO[bytes], bytes_in_file: int, suffix: str) -> str:
     """Return why a file that nobody knows the hash of cannot be whole weights; "" = it may be.
 
     Args:

@@ -13,7 +13,8 @@ from torch import nn
 
 from mono_depth.errors import ModelError
 from mono_depth.models.checks import pseudo_random
-from mono_depth.models.store.weights import Tensors, load_strictly
+from mono_depth.models.store.checkpoint import Tensors
+from mono_depth.models.store.weights import load_strictly
 from mono_depth.system.resources import share_dir
 
 Numbers = Mapping[str, Any]

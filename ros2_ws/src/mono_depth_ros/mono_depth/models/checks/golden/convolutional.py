@@ -10,8 +10,8 @@ from torch import nn
 
 from mono_depth.models.checks.golden.case import GoldenCase, Numbers, built, noise, rule_image
 from mono_depth.models.protocol import DepthModel
+from mono_depth.models.store.checkpoint import Tensors
 from mono_depth.models.store.registry import ModelEntry, with_short_side
-from mono_depth.models.store.weights import Tensors
 
 # of a network, its entry, a device and the hash of its weights
 MakeModel = Callable[[nn.Module, ModelEntry, torch.device, str], DepthModel]
