@@ -103,7 +103,7 @@ def whole_or_why(file: IO[bytes], bytes_in_file: int, suffix: str) -> str:
     return ""
 
 
-def _safetensors_or_why(file: BinaryIO, head: bytes, bytes_in_file: int) -> str:
+def _safetensors_or_why(file: IO[bytes], head: bytes, bytes_in_file: int) -> str:
     if not looks_like_safetensors(head):
         return "it is no safetensors file"
     length = int.from_bytes(head[:_SAFETENSORS_PREFIX], "little")
@@ -119,7 +119,7 @@ def _safetensors_or_why(file: BinaryIO, head: bytes, bytes_in_file: int) -> str:
     return ""
 
 
-def zip_or_why(file: BinaryIO, bytes_in_file: int) -> str:
+def zip_or_why(file: IO[bytes], bytes_in_file: int) -> str:
     """Return why the zip file of torch.save must not be read; "" = it may, or it is no zip file.
 
     What is unpacked must not be more than the file: torch.save packs nothing.
