@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
+from email.message import Message
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Any
@@ -237,7 +238,7 @@ def _copy(response: Any, part: IO[bytes], total: int, have: int, label: str) -> 
         raise ModelError(f"the connection ended after {have} of {total} bytes; pull again to go on")
 
 
-def _wait_s(headers: HTTPMessage, attempt: int) -> float:
+def _wait_s(headers: Message, attempt: int) -> float:
     """Return how long to wait before asking again, as the server says if it does."""
     told = headers.get("Retry-After", "").strip()
     if told.isascii() and told.isdecimal():
