@@ -17,26 +17,14 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from mono_depth.config import PipelineConfig, ScaleConfig, ScanConfig
 from mono_depth.errors import ConfigError, MonoDepthError
-from mono_depth.evaluation.driving.course import KINDS, Course, make_course
-from mono_depth.evaluation.driving.drive import Drive, drive
-from mono_depth.evaluation.driving.events import (
-    dropout_at_speed,
-    person_before,
-    stopped_in_time,
-)
-from mono_depth.evaluation.driving.robot import Body, OdometryNoise
-from mono_depth.evaluation.driving.senses import DepthSense, ProductSense, Sense
-from mono_depth.evaluation.driving.table import details, table
 
-MODES = ("exact", "product", "blind")
-EVENTS = ("none", "person", "dropout")
-NOISE = OdometryNoise(distance_rel=0.02, turn_rel=0.02, drift_rad_per_m=0.01)
-_HEIGHTS_M = (0.05, 0.45)  # of obstacles to this robot
+_KINDS = "room,office,corridor,warehouse"
+_MODES = "exact,product,blind"
+_EVENTS = ("none", "person", "dropout")
 _LOG = logging.getLogger(__name__)
 
 
@@ -47,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m mono_depth.commands.drive",
         description=(__doc__ or "").split("\n\n")[0],
     )
-    parser.add_argument("--kinds", default=",".join(KINDS), metavar="LIST")
+    parser.add_argument("--kinds", default=_KINDS, metavar="LIST")
     parser.add_argument("--seeds", default="0-9", metavar="A-B", help="(default: 0-9)")
-    parser.add_argument("--modes", default=",".join(MODES), metavar="LIST")
-    parser.add_argument("--event", default="none", choices=EVENTS)
+    parser.add_argument("--modes", default=_MODES, metavar="LIST")
+    parser.add_argument("--event", default="none", choices=_EVENTS)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engine", default="auto", help="what runs the network")
     parser.add_argument("--without-height", action="store_true", help="height is not told")
@@ -65,19 +53,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    body = Body()
-    senses = [_sense(name, args) for name in _chosen(args.modes, MODES)]
-    noise = NOISE if args.odometry_noise else None
-    drives: list[Drive] = []
-    for course in _courses(args, body):
-        for sense in senses:
-            driven = _one(course, sense, body, noise, args.event)
-            if driven is None:
-                continue
-            drives.append(driven)
-            _LOG.info("%s", json.dumps(details(driven)))
-            if args.out is not None:
-                _draw(driven, body, args.out)
+    from mono_depth.evaluation.driving.table import details, table
+    from mono_depth.evaluation.driving.trials import Trials, draw
+
+    trials = Trials(
+        kinds=args.kinds.split(","),
+        seeds=_seeds(args.seeds),
+        modes=args.modes.split(","),
+        event=args.event,
+        model=args.model,
+        engine=args.engine,
+        knows_height=not args.without_height,
+        has_noise=args.odometry_noise,
+    )
+    drives = []
+    for driven in trials.drives():
+        drives.append(driven)
+        _LOG.info("%s", json.dumps(details(driven)))
+        if args.out is not None:
+            draw(driven, args.out)
     text = table(drives)
     print(text)
     if args.out is not None:
@@ -87,74 +81,12 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _one(
-    course: Course, sense: Sense, body: Body, noise: OdometryNoise | None, event: str
-) -> Drive | None:
-    """Drive a course, with what happens on it."""
-    undisturbed = drive(course, sense, body, noise=noise)
-    if event == "none":
-        return undisturbed
-    if event == "person":
-        disturbed = person_before(course, undisturbed, body)
-        return None if disturbed is None else drive(disturbed, sense, body, noise=noise)
-    fault = dropout_at_speed(undisturbed)
-    if fault is None:
-        return None
-    driven = drive(course, sense, body, noise=noise, fault=fault)
-    stopped = stopped_in_time(driven, fault, body)
-    _LOG.info("depth dropped out at %.1f s: %s", fault.begins_s, "stopped" if stopped else "NOT")
-    return driven
-
-
-def _sense(name: str, args: argparse.Namespace) -> Sense:
-    low, high = _HEIGHTS_M
-    if name != "product":
-        exact = ScanConfig(min_height_m=low, max_height_m=high, tilt_tolerance=0.0, drop_m=0.0)
-        return DepthSense(name, exact, is_blind=name == "blind")
-    height_m = 0.0 if args.without_height else Body().camera_height_m
-    config = PipelineConfig(
-        model=args.model,
-        device="cpu",
-        engine=args.engine,
-        scale=ScaleConfig(camera_height_m=height_m),
-    )
-    scan = ScanConfig(max_height_m=high)
-    return ProductSense(name, config, scan, knows_height=not args.without_height)
-
-
-def _courses(args: argparse.Namespace, body: Body) -> Iterator[Course]:
-    first, _, last = args.seeds.partition("-")
+def _seeds(text: str) -> range:
+    first, _, last = text.partition("-")
     try:
-        seeds = range(int(first), int(last or first) + 1)
+        return range(int(first), int(last or first) + 1)
     except ValueError:
-        raise ConfigError(f"--seeds {args.seeds!r} is not such as 0-9") from None
-    for kind in _chosen(args.kinds, KINDS):
-        for seed in seeds:
-            try:
-                course = make_course(kind, seed, body)
-            except ConfigError as error:
-                _LOG.info("left out: %s", error)
-                continue
-            yield course
-
-
-def _chosen(names: str, known: Sequence[str]) -> list[str]:
-    chosen = names.split(",")
-    for name in chosen:
-        if name not in known:
-            raise ConfigError(f"{name!r} is not one of {', '.join(known)}")
-    return chosen
-
-
-def _draw(driven: Drive, body: Body, folder: Path) -> None:
-    import cv2
-
-    from mono_depth.evaluation.driving.top_view import top_view
-
-    folder.mkdir(parents=True, exist_ok=True)
-    image = top_view(driven, body)
-    name = f"{driven.course.kind}_{driven.course.seed}_{driven.sense}.png"
-    cv2.imwrite(str(folder / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        raise ConfigError(f"--seeds {text!r} is not such as 0-9") from None
 
 
 if __name__ == "__main__":

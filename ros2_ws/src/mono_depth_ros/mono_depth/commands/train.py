@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from mono_depth.models.store.weights_file import open_weights
-from mono_depth.system.machine import cpu_computes_bf16
 from mono_depth.training.config import PARTS, TrainingConfig
 
 _INTERRUPTED = 130  # what a shell says of a command that was interrupted
@@ -32,6 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     import cv2
     import torch
 
+    from mono_depth.system.machine import cpu_computes_bf16
     from mono_depth.training.nano import TrainingRun, train
 
     torch.set_num_threads(given.threads)

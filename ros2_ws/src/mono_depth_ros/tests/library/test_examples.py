@@ -124,7 +124,9 @@ def test_a_client_without_anything_installed_gets_the_depth_of_an_image(run, tmp
     from web_client import png_of, running, wait_until_ready
 
     photo = tmp_path / "photo.png"
-    photo.write_bytes(png_of(np.full((30, 40, 3), 50, np.uint8)))
+    rgb = np.full((30, 40, 3), 50, np.uint8)
+    rgb[:5] = 90  # depth that is the same everywhere is refused
+    photo.write_bytes(png_of(rgb))
     config = PipelineConfig(model="tiny_metric", registry=str(tiny_models), device="cpu")
     with running(config) as client:
         wait_until_ready(client)

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[3]
 LIBRARY = PACKAGE / "mono_depth"
 REPOSITORY = PACKAGE.parents[2]
 COMMANDS = LIBRARY / "commands"
+FILES = sorted(COMMANDS.rglob("*.py"))
 
 
 def imported(file: Path) -> set[str]:
@@ -22,6 +23,10 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
     return found
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
 
 
 @pytest.mark.slow
@@ -43,13 +48,13 @@ def test_every_command_that_a_text_names_is_there():
         for name in re.findall(r"-m\s+(mono_depth\.[\w.]*\w)", file.read_text(encoding="utf-8"))
     }
     assert len(named) > 15
-    commands = {f"mono_depth.commands.{file.stem}" for file in COMMANDS.glob("*.py")}
+    commands = {name_of(file) for file in FILES}
     for name, file_name in sorted(named):
         assert name in commands, f"{file_name} names {name}"
 
 
-@pytest.mark.parametrize("file", sorted(COMMANDS.glob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_command_that_is_run_by_itself_names_itself(file):
     text = file.read_text()
     if 'if __name__ == "__main__"' in text and file.stem != "main":
-        assert f"python -m mono_depth.commands.{file.stem}" in text
+        assert f"python -m {name_of(file)}" in text

@@ -57,7 +57,7 @@ def test_the_same_output_goes_to_all_modes(tiny_models, tmp_path):
 
 @pytest.mark.slow
 def test_a_network_without_metres_needs_the_truth(tiny_models, tmp_path, capsys):
-    code, _ = evaluated(tiny_models, tmp_path, model="tiny_affine")
+    code, _ = evaluated(tiny_models, tmp_path, "--use", "none", model="tiny_affine")
     assert code == 1
     assert "--scale truth" in capsys.readouterr().err
     code, report = evaluated(tiny_models, tmp_path, "--scale", "truth", model="tiny_affine")

@@ -1,5 +1,6 @@
 """Every family refuses a file that lacks a tensor, has one more, or one of another shape."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -115,10 +116,15 @@ def small_networks(monkeypatch):
     monkeypatch.setattr(leres, "_FEATURES", 16)
 
 
+def filling(name, size):
+    is_counter = name.endswith("num_batches_tracked")
+    return torch.ones(size, dtype=torch.int64) if is_counter else torch.full(size, 0.5)
+
+
 def load(tmp_path, family, change):
     """Write the file of a family after `change` of its tensors, and load it."""
     published = FILES[family]
-    tensors = {name: torch.full(size, 0.5) for name, size in shapes_of(published.net).items()}
+    tensors = {name: filling(name, size) for name, size in shapes_of(published.net).items()}
     changed = change(tensors)
     named = {f"{published.prefix}{name}": value for name, value in changed.items()}
     path = tmp_path / published.file
@@ -128,9 +134,9 @@ def load(tmp_path, family, change):
         torch.save(published.around(named), path)
     registry = tmp_path / "mine.yaml"
     variant = ", variant: small" if family == "lingbot_depth" else ""
-    registry.write_text(
-        f"models: {{{published.entry}: {{weights: {{file: {path.name}, sha256: null}}{variant}}}}}"
-    )
+    pin = hashlib.sha256(path.read_bytes()).hexdigest()  # else what comes out is looked at, too
+    weights = f"{{file: {path.name}, sha256: {pin}}}"
+    registry.write_text(f"models: {{{published.entry}: {{weights: {weights}{variant}}}}}")
     try:
         return load_model(published.entry, registry=registry, allow_noncommercial=True)
     finally:
