@@ -61,6 +61,7 @@ class DepthResult:
     network_depth_m: torch.Tensor | None  # (h, w) float32, None = no metric scale
     network_relative: torch.Tensor  # (h, w) float32
     network_confidence: torch.Tensor | None  # (h, w) float32, None = the model gives none
+    own_confidence: torch.Tensor | None = None  # (h, w) what the network alone says, None = nothing
     network_sky: torch.Tensor | None = None  # (h, w) bool, None = no sky
     sky_share: float = 0.0  # of the image
     network_mask: torch.Tensor | None = None  # (h, w) bool, see `mask`; None = no completion

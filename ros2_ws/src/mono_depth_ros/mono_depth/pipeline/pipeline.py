@@ -206,6 +206,7 @@ class DepthPipeline:
             network_depth_m=past.depth_m,
             network_relative=past.relative,
             network_confidence=confidence,
+            own_confidence=prediction.confidence,
             image_problem=check.problem,
             network_sky=None if sky is None else uploaded(sky, self.model.device),
             sky_share=0.0 if sky is None else float(sky.mean()),

@@ -36,7 +36,7 @@ class Estimate:
     rgb: RgbImage  # (H, W, 3)
     depth_m: DepthImage | None  # (H, W), None = the network has no metres
     relative: DepthImage | None  # (H, W) inverse depth without unit; None = there are metres
-    network_confidence: npt.NDArray[np.float32] | None  # (h, w) of the network
+    own_confidence: npt.NDArray[np.float32] | None  # (h, w) of the network
     camera: Intrinsics
     camera_source: str  # a key of FOCAL_SIGMA
     request: DepthRequest
@@ -47,7 +47,7 @@ class Estimate:
     @property
     def nbytes(self) -> int:
         """Memory of its maps."""
-        maps = (self.rgb, self.depth_m, self.relative, self.network_confidence)
+        maps = (self.rgb, self.depth_m, self.relative, self.own_confidence)
         return sum(item.nbytes for item in maps if item is not None)
 
     @property
@@ -81,7 +81,7 @@ class Estimate:
         return Deviations(
             scale=UNTOLD_SCALE_SIGMA if told is None else float(told),
             focal=FOCAL_SIGMA[self.camera_source],
-            pixel=pixel_sigma(self.network_confidence),
+            pixel=pixel_sigma(self.own_confidence),
         )
 
     def sigma_rel(self) -> DepthImage:

@@ -82,12 +82,12 @@ class Estimator:
             has_metres = result.depth_m is not None
             depth_m = None if result.depth_m is None else result.depth_m.cpu().numpy()
             relative = None if has_metres else result.relative.cpu().numpy()
-        confidence = result.network_confidence
+        confidence = result.own_confidence
         return Estimate(
             rgb=rgb,
             depth_m=depth_m,
             relative=relative,
-            network_confidence=None if confidence is None else confidence.float().cpu().numpy(),
+            own_confidence=None if confidence is None else confidence.float().cpu().numpy(),
             camera=camera,
             camera_source=camera_source,
             request=request,

@@ -34,7 +34,7 @@ def scaled_by_length(
     measured_m = length(ends, known, result.intrinsics)
     if measured_m < _LEAST_M:
         raise ApiError(BAD_PARAMETER, "known_length_m: both of its ends are the same point")
-    confidence = result.network_confidence
+    confidence = result.own_confidence
     deviations = Deviations(
         scale=0.0,
         focal=0.0,

@@ -63,8 +63,6 @@ def _shapes(net: nn.Module) -> dict[str, torch.Size]:
 
 
 def _tensor(name: str, shape: torch.Size, is_positive: bool) -> torch.Tensor:
-    if name.endswith("num_batches_tracked"):  # a counter that nothing reads
-        return torch.ones(shape, dtype=torch.int64)
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     uniform = torch.rand(shape, generator=generator) * 2.0 - 1.0  # -1..1
     if is_positive or name.endswith("running_var"):

@@ -178,6 +178,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], source
                 for name, value in wanted.items()
                 if name in tensors
                 and tensors[name].is_floating_point() != value.is_floating_point()
+                and not name.endswith("num_batches_tracked")  # a counter that nothing reads
             ],
         ),
     ]

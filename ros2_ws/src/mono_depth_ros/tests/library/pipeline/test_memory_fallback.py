@@ -96,8 +96,8 @@ def test_memory_that_runs_out_in_the_stream_makes_the_input_smaller(registry, me
     told = "out of memory on cpu: tried to allocate 2.00 GiB; next: cpu, with an input of 70 %"
     assert pipeline.memory_problem.startswith(told)
     assert told in caplog.text
-    # each time two images, then frames; the last one at 64x96 is the one that failed
-    assert memory["sizes"] == 4 * [(64, 96)] + 3 * [(64, 64)]
+    # each time three images, then frames; the last one at 64x96 is the one that failed
+    assert memory["sizes"] == 5 * [(64, 96)] + 4 * [(64, 64)]
     assert pipeline.process(frame(3)).network_relative.shape == (64, 64)
 
 

@@ -23,7 +23,9 @@ STAMP_NS = 1_305_031_246_429_654_000
 
 def write_rgb(path, value=100, size=(6, 4)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((size[1], size[0], 3), value, np.uint8))
+    rgb = np.full((size[1], size[0], 3), value, np.uint8)
+    rgb[0] += 1  # a network that says the same everywhere is refused
+    cv2.imwrite(str(path), rgb)
 
 
 def write_depth(path, units=1500, size=(6, 4)):
@@ -353,7 +355,7 @@ def test_lists_that_tell_nothing_are_config_errors(tum, file, text, message):
 @pytest.mark.slow
 def test_eval_waits_for_a_scale_that_needs_motion(tiny_models, capsys, caplog, tmp_path):
     out = tmp_path / "out.json"
-    argv = ["eval", "synthetic:room/robot/1/160x120", "--model", "nano", "--scale", "odometry"]
+    argv = ["eval", "synthetic:room/handheld/1/160x120", "--model", "nano", "--scale", "odometry"]
     argv += ["--threads", "1", "--frames", "45", "--temporal", "none", "--json", str(out)]
     assert main(argv) == 0
     report = json.loads(out.read_text())

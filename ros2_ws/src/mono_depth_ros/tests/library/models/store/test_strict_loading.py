@@ -116,15 +116,10 @@ def small_networks(monkeypatch):
     monkeypatch.setattr(leres, "_FEATURES", 16)
 
 
-def filling(name, size):
-    is_counter = name.endswith("num_batches_tracked")
-    return torch.ones(size, dtype=torch.int64) if is_counter else torch.full(size, 0.5)
-
-
 def load(tmp_path, family, change):
     """Write the file of a family after `change` of its tensors, and load it."""
     published = FILES[family]
-    tensors = {name: filling(name, size) for name, size in shapes_of(published.net).items()}
+    tensors = {name: torch.full(size, 0.5) for name, size in shapes_of(published.net).items()}
     changed = change(tensors)
     named = {f"{published.prefix}{name}": value for name, value in changed.items()}
     path = tmp_path / published.file
