@@ -355,7 +355,7 @@ def test_lists_that_tell_nothing_are_config_errors(tum, file, text, message):
 @pytest.mark.slow
 def test_eval_waits_for_a_scale_that_needs_motion(tiny_models, capsys, caplog, tmp_path):
     out = tmp_path / "out.json"
-    argv = ["eval", "synthetic:room/handheld/1/160x120", "--model", "nano", "--scale", "odometry"]
+    argv = ["eval", "synthetic:office/drone/1/160x120", "--model", "nano", "--scale", "odometry"]
     argv += ["--threads", "1", "--frames", "45", "--temporal", "none", "--json", str(out)]
     assert main(argv) == 0
     report = json.loads(out.read_text())
