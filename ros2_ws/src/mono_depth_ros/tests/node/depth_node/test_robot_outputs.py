@@ -28,6 +28,7 @@ SETTINGS = {
     "scan.max_height_m": 0.7,
     "scan.range_max_m": 4.0,
     "scan.nearest_count": 1,
+    "scan.min_confidence": 0.0,  # all of so small an image lies beside something nearer
 }
 
 

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,9 @@ def test_a_published_file_runs_through_registry_and_pipeline(tmp_path, variant):
     torch.save(tensors, tmp_path / "published.pt")
     del tensors  # 420 MB for the large one
     registry = tmp_path / "mine.yaml"
-    registry.write_text(f"models: {{{name}: {{weights: {{file: published.pt}}}}}}")
+    pin = hashlib.sha256((tmp_path / "published.pt").read_bytes()).hexdigest()
+    weights = f"{{file: published.pt, sha256: {pin}}}"  # without a pin its output is judged
+    registry.write_text(f"models: {{{name}: {{weights: {weights}}}}}")
     frame = Frame(rgb=pseudo_random.image(*expected["image"]), stamp_ns=1, frame_id="camera")
 
     model = load_model(name, registry=registry, input_size=expected["input_size"])
