@@ -293,6 +293,7 @@ def test_the_executable_stops_during_inference(ros, tiny_models, stop):
     images = peer.create_publisher(Image, "image", 5)
     parameters = {
         "model": "tiny_slow",
+        "engine": "onnxruntime",
         "registry": tiny_models,
         "threads": 1,
         "device": "cpu",
