@@ -202,9 +202,7 @@ class DepthBench:
             "scale.keep": False,  # a test begins as a new robot does
             **parameters,
         }
-        if (
-            chosen["model"] == "tiny_slow"
-        ):  # OpenVINO repeats its loop for ever where the count is < 0
+        if chosen["model"] == "tiny_slow":  # OpenVINO loops for ever for a count < 0
             chosen.setdefault("engine", "onnxruntime")
         self.node = DepthNode(
             context=ros.context,

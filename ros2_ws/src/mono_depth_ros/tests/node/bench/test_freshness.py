@@ -29,6 +29,7 @@ def test_a_slow_network_behind_a_fast_camera_stays_fresh_and_loses_nothing(
     cv2.imwrite(str(tmp_path / "picture.png"), image[..., ::-1])
     parameters = {
         "model": "tiny_slow",
+        "engine": "onnxruntime",
         "registry": tiny_models,
         "threads": 1,
         "diagnostics.period_s": 0.2,

@@ -154,6 +154,7 @@ def run_until_it_ends(ros, registry, fault: str, rgb: np.ndarray, **parameters) 
     images = peer.create_publisher(Image, "image", 5)
     chosen = {
         "model": "tiny_slow",
+        "engine": "onnxruntime",
         "registry": registry,
         "threads": 1,
         "device": "cpu",
