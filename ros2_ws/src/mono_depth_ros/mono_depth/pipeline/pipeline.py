@@ -176,7 +176,7 @@ class DepthPipeline:
             moved_m = with_points(depth_m, scale, motion, frame.intrinsics)
             if moved_m is not None and moved_m is not depth_m:
                 depth_m, relative = moved_m, 1.0 / moved_m
-            times.lap("points")
+            times.lap("correction")
             past = self._with_past(depth_m, relative, prediction.confidence, frame, motion)
             times.lap("temporal")
             confidence = rated(

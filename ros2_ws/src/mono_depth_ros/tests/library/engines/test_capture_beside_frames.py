@@ -102,7 +102,7 @@ def test_no_frame_waits_for_the_whole_device(gpu):
 
     result.relative.cpu()
     waited = sum(gpu.stalls.values())
-    stages = {"upload", "motion", "infer", "scale", "points", "temporal", "trust"}
+    stages = {"upload", "motion", "infer", "scale", "correction", "temporal", "trust"}
     assert stages == result.stage_ms.keys()
     assert all(value >= 0.0 for value in result.stage_ms.values())
     assert sum(gpu.stalls.values()) == waited  # events that had passed by then
