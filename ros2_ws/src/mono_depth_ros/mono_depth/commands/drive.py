@@ -22,8 +22,6 @@ from pathlib import Path
 
 from mono_depth.errors import ConfigError, MonoDepthError
 
-_KINDS = "room,office,corridor,warehouse"
-_MODES = "exact,product,blind"
 _EVENTS = ("none", "person", "dropout")
 _LOG = logging.getLogger(__name__)
 
@@ -35,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m mono_depth.commands.drive",
         description=(__doc__ or "").split("\n\n")[0],
     )
-    parser.add_argument("--kinds", default=_KINDS, metavar="LIST")
+    parser.add_argument("--kinds", default="", metavar="LIST", help="of places (default: all)")
     parser.add_argument("--seeds", default="0-9", metavar="A-B", help="(default: 0-9)")
-    parser.add_argument("--modes", default=_MODES, metavar="LIST")
+    parser.add_argument("--modes", default="", metavar="LIST", help="of depth (default: all)")
     parser.add_argument("--event", default="none", choices=_EVENTS)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engine", default="auto", help="what runs the network")
@@ -53,13 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mono_depth.evaluation.driving.course import KINDS
     from mono_depth.evaluation.driving.table import details, table
-    from mono_depth.evaluation.driving.trials import Trials, draw
+    from mono_depth.evaluation.driving.trials import MODES, Trials, draw
 
     trials = Trials(
-        kinds=args.kinds.split(","),
+        kinds=args.kinds.split(",") if args.kinds else KINDS,
         seeds=_seeds(args.seeds),
-        modes=args.modes.split(","),
+        modes=args.modes.split(",") if args.modes else MODES,
         event=args.event,
         model=args.model,
         engine=args.engine,
