@@ -175,13 +175,13 @@ class DepthResult:
 
     @cached_property
     def _is_known_throughout(self) -> bool:
-        """Whether no pixel of the network is unknown; a GPU is not asked: it would be waited for."""
+        """Whether each pixel of the network is known. A GPU is not asked: it would be waited for."""
         values = self.network_relative
         return values.device.type == "cpu" and not bool(values.amax().isnan())
 
     @cached_property
     def _is_rated_throughout(self) -> bool:
-        """Whether no pixel can have next to no confidence, whatever lies between those of the network."""
+        """Whether each pixel, and each between them, has more than next to no confidence."""
         rating = self.network_confidence
         if not self._is_known_throughout:
             return False

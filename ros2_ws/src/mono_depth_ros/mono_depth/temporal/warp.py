@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -81,34 +78,11 @@ def look_up(maps: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch
         maps: of the last frame.
         grid: (h', w', 2) where to look, in the units of `torch.nn.functional.grid_sample`.
     """
-    if maps.device.type == "cpu":
-        return _looked_up_on_cpu(maps.numpy(), grid.numpy())
-    return look_up_on_device(maps, grid)
-
-
-def look_up_on_device(maps: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what `look_up` does with torch, on the device of the maps."""
     linear = functional.grid_sample(maps[None], grid[None], align_corners=False)[0]
     nearest = functional.grid_sample(
         maps[None, :1], grid[None], mode="nearest", align_corners=False
     )[0, 0]
     return linear, nearest
-
-
-def _looked_up_on_cpu(
-    maps: npt.NDArray[np.float32], grid: npt.NDArray[np.float32]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Do the same with OpenCV, in a third of the time; places are rounded to 1/32 of a pixel."""
-    height, width = maps.shape[1:]
-    half = np.array((0.5 * width, 0.5 * height), np.float32)
-    place_px = grid * half
-    place_px += half - np.float32(0.5)
-    nearest = cv2.remap(maps[0], place_px, None, cv2.INTER_NEAREST)
-    whole, part = cv2.convertMaps(place_px, None, cv2.CV_16SC2)
-    linear = np.empty((len(maps), *grid.shape[:2]), np.float32)
-    for layer, out in zip(maps, linear, strict=True):
-        cv2.remap(layer, whole, part, cv2.INTER_LINEAR, dst=out)
-    return torch.from_numpy(linear), torch.from_numpy(nearest)
 
 
 def unmixed(
