@@ -175,7 +175,7 @@ class DepthResult:
 
     @cached_property
     def _is_known_throughout(self) -> bool:
-        """Whether each pixel of the network is known. A GPU is not asked: it would be waited for."""
+        """Whether no pixel of the network is unknown. A GPU is not asked: that would wait."""
         values = self.network_relative
         return values.device.type == "cpu" and not bool(values.amax().isnan())
 
