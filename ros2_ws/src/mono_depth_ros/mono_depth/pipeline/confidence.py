@@ -43,11 +43,13 @@ def rated(
     completed: str = "",
     clarity: float = 1.0,
 ) -> torch.Tensor | None:
-    """Return (h, w) float32 confidence, None = there is nothing to lower it.
+    """Return float32 confidence, (h, w) as the metres, or as `rating` where there are none.
+
+    None where there is nothing to lower it.
 
     Args:
-        rating: (h, w) 0..1, agreement of views times the network's own; None = there is neither.
-        depth_m: (h', w') metres that are given, NaN = unknown; None = there are none.
+        rating: (h', w') 0..1, agreement of views times the network's own; None = there is neither.
+        depth_m: (h, w) metres that are given, NaN = unknown; None = there are none.
         prediction: that they were made of.
         scale: of the metres.
         completed: see `DepthResult.completed`.
@@ -66,7 +68,7 @@ def rated(
         log_frame.add_(_log_nearness(depth_m), alpha=1.0 - share)
     frame = log_frame.exp_()
     if rating is not None:
-        frame = rating.pow(share) * resized(frame, (rating.shape[0], rating.shape[1]))
+        frame.mul_(resized(rating, (frame.shape[0], frame.shape[1])).pow(share))
     certainty: float = clarity * scale_is_right(scale) ** _CAUTION
     return frame * certainty
 
