@@ -27,7 +27,7 @@ def within(limit_s: float, run: Callable[[], Result]) -> Result:
         try:
             with torch.inference_mode():
                 found.set_result(run())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to the caller
             found.set_exception(error)
 
     threading.Thread(target=work, name="engine trial", daemon=True).start()
