@@ -24,14 +24,13 @@ from mono_depth.engines.protocol import (
 )
 from mono_depth.engines.timing import race
 from mono_depth.system.gpu_errors import is_out_of_memory
-from mono_depth.system.gpu_turns import GPU_TURNS
 from mono_depth.system.machine import cpu_computes_bf16
+from mono_depth.system.recorded import recorded
 from mono_depth.system.threads import torch_threads
 
 _LOG = logging.getLogger(__name__)
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-_WARM_UP_RUNS = 3
 _CACHE_OF_COMPILER = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -154,26 +153,4 @@ def _make_island(part: nn.Module, device: torch.device) -> None:
 
 def _graph(call: Callable[..., Tensors], inputs: Tensors) -> EngineCall:
     """Record `call` once; replaying it costs one launch in place of hundreds."""
-    device = inputs[0].device
-    with torch.cuda.device(device), torch.inference_mode():
-        held = tuple(tensor.clone() for tensor in inputs)
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP_RUNS):
-                call(*held)
-        torch.cuda.current_stream(device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # Frames wait meanwhile; what other threads do beside them may go on.
-        with GPU_TURNS.alone(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            made = call(*held)
-
-    def replay(*inputs: torch.Tensor) -> Tensors:
-        with torch.cuda.device(device), torch.inference_mode():
-            for place, tensor in zip(held, inputs, strict=True):
-                place.copy_(tensor, non_blocking=True)
-            graph.replay()
-            # copied: the next frame is written to the same place
-            return tuple(tensor.to(torch.float32, copy=True) for tensor in made)
-
-    return replay
+    return recorded(lambda *held: tuple(item.float() for item in call(*held)), inputs)

@@ -35,7 +35,7 @@ def finite_range(
             finite = values[values.isfinite()]
             low, high = map(float, torch.aminmax(finite)) if finite.numel() else _NOTHING
         return low, high, 0.0 if beside is None else float(beside)
-    is_finite = values.isfinite()
+    is_finite = values.abs() < torch.inf
     low_there = torch.where(is_finite, values, torch.inf).amin()
     high_there = torch.where(is_finite, values, -torch.inf).amax()
     wanted = torch.zeros_like(low_there) if beside is None else beside.to(low_there.dtype)

@@ -12,6 +12,7 @@ import torch
 
 from mono_depth.config import CloudConfig
 from mono_depth.data import Intrinsics, Mask
+from mono_depth.system.recorded import Recorded, Tensors
 
 if TYPE_CHECKING:
     from cv2.typing import MatLike
@@ -78,6 +79,7 @@ class CloudBuilder:
     def __init__(self) -> None:
         # New memory for every cloud costs more than filling it: 1200 page faults of 2 us.
         self._memory: MatLike | None = None
+        self._recorded: tuple[CloudConfig, Recorded] | None = None
         self._planes: list[npt.NDArray[np.float32]] = []  # x, y, z and colour
         self._limits_m: npt.NDArray[np.float32] | None = None
         self._key: tuple[Intrinsics, int, torch.device] | None = None
@@ -90,7 +92,7 @@ class CloudBuilder:
         config: CloudConfig,
         rgb: torch.Tensor | None = None,
     ) -> PointCloud:
-        """Return the organised cloud of a depth image. On the CPU, the next call overwrites it.
+        """Return the organised cloud of a depth image. The next call overwrites it.
 
         Args:
             depth_m: (H, W) float32 along z, NaN or Inf = no point.
@@ -102,8 +104,25 @@ class CloudBuilder:
         if depth_m.device.type == "cpu":
             points = self._build_on_cpu(depth_m, rays, config, rgb)
         else:
-            points = build_on_device(depth_m, rays, config, rgb)
+            points = self._build_on_device(depth_m, rays, config, rgb)
         return PointCloud(points=points, has_rgb=rgb is not None)
+
+    def _build_on_device(
+        self,
+        depth_m: torch.Tensor,
+        rays: tuple[torch.Tensor, torch.Tensor],
+        config: CloudConfig,
+        rgb: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if self._recorded is None or self._recorded[0] != config:
+
+            def build(depth_m: torch.Tensor, *others: torch.Tensor) -> Tensors:
+                colours = others[2] if len(others) > 2 else None
+                return (build_on_device(depth_m, (others[0], others[1]), config, colours),)
+
+            self._recorded = config, Recorded(build, copies=False)
+        (points,) = self._recorded[1](depth_m, *rays, *([] if rgb is None else [rgb]))
+        return points
 
     def _build_on_cpu(
         self,

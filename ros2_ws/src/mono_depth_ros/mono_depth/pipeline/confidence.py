@@ -12,6 +12,7 @@ each pixel: then only little of it is known, and what is said to be far is what 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from torch.nn.functional import max_pool2d
 from mono_depth.data import Prediction, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
 from mono_depth.outputs.upsampling import resized
+from mono_depth.system.recorded import Tensors
 
 RIGHT = 1.25  # times the truth at most: depth that is called right
 _CAUTION = 2.0  # power of its probability: too far costs more than too near
@@ -42,6 +44,7 @@ def rated(
     *,
     completed: str = "",
     clarity: float = 1.0,
+    run: Callable[..., Tensors] | None = None,
 ) -> torch.Tensor | None:
     """Return float32 confidence, (h, w) as the metres, or as `rating` where there are none.
 
@@ -54,23 +57,45 @@ def rated(
         scale: of the metres.
         completed: see `DepthResult.completed`.
         clarity: of the image, 0..1.
+        run: `pixel_and_scale`, recorded; None = as it is.
     """
     if depth_m is None:
         whole = torch.ones_like(prediction.values) if rating is None else rating
         return rating if clarity == 1.0 else whole * clarity
     share = share_of_pixels(scale)
-    log_frame = _log_near_jumps(depth_m).mul_(share)
-    mask = prediction.mask
-    if completed == "sensor_depth" and mask is not None:
-        filled = filled_holes(depth_m, mask).log_().mul_(share)
-        log_frame = torch.where(mask, log_frame + filled, 0.0)
-    if share < 1.0:
-        log_frame.add_(_log_nearness(depth_m), alpha=1.0 - share)
-    frame = log_frame.exp_()
-    if rating is not None:
-        frame.mul_(resized(rating, (frame.shape[0], frame.shape[1])).pow(share))
     certainty: float = clarity * scale_is_right(scale) ** _CAUTION
-    return frame * certainty
+    mask = prediction.mask
+    numbers = depth_m.new_full((), share), depth_m.new_full((), certainty)
+    others = [] if rating is None else [rating]
+    if completed == "sensor_depth" and mask is not None:
+        kept = torch.where(mask, near_jumps(depth_m) * filled_holes(depth_m, mask), 1.0)
+        return pixel_and_scale(depth_m, *numbers, *others, kept=kept)[0]
+    return (run or pixel_and_scale)(depth_m, *numbers, *others)[0]
+
+
+def pixel_and_scale(
+    depth_m: torch.Tensor,
+    share: torch.Tensor,
+    certainty: torch.Tensor,
+    *rating: torch.Tensor,
+    kept: torch.Tensor | None = None,
+) -> Tensors:
+    """Return the confidence of `rated`; numbers come as tensors, to be recorded.
+
+    Args:
+        depth_m: see `rated`.
+        share: see `share_of_pixels`.
+        certainty: of the scale and the image.
+        rating: see `rated`.
+        kept: (h, w) jump times hole; None = there are no holes.
+    """
+    log_pixel = _log_near_jumps(depth_m) if kept is None else kept.log()
+    if rating:
+        agreement = resized(rating[0], (depth_m.shape[0], depth_m.shape[1]))
+        log_pixel = log_pixel + agreement.log()
+    log_near = (depth_m.nan_to_num(nan=0.0) / _HALF_M).log1p_().neg_()
+    log_confidence = (log_pixel * share).add_(log_near.mul_(1.0 - share))  # where it is 0: -Inf
+    return (log_confidence.exp_().mul_(certainty),)
 
 
 def share_of_pixels(scale: ScaleStatus) -> float:
@@ -78,11 +103,6 @@ def share_of_pixels(scale: ScaleStatus) -> float:
     sigma = scale.sigma_rel
     variance = sigma * sigma if math.isfinite(sigma) else 0.0
     return _PIXEL_SIGMA**2 / (_PIXEL_SIGMA**2 + variance)
-
-
-def _log_nearness(depth_m: torch.Tensor) -> torch.Tensor:
-    """Return (h, w) 0 = at the camera, below = far; what is unknown lowers nothing."""
-    return (depth_m.nan_to_num(nan=0.0) / _HALF_M).log1p_().neg_()
 
 
 def scale_is_right(scale: ScaleStatus) -> float:

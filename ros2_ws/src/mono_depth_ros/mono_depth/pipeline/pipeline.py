@@ -21,7 +21,7 @@ from mono_depth.errors import ModelError
 from mono_depth.models.informative import check_range, finite_range
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
-from mono_depth.pipeline.confidence import rated
+from mono_depth.pipeline.confidence import pixel_and_scale, rated
 from mono_depth.pipeline.image_check import ImageCheck, check_image
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
 from mono_depth.pipeline.motion_stage import MotionStage, with_points
@@ -37,6 +37,7 @@ from mono_depth.scale.sources import height_m
 from mono_depth.scale.tracker import ScaleTracker
 from mono_depth.system.gpu_errors import is_out_of_memory
 from mono_depth.system.gpu_turns import GPU_TURNS
+from mono_depth.system.recorded import Recorded
 from mono_depth.system.threads import on_one_thread, torch_threads, usable_cores
 from mono_depth.system.transfers import uploaded
 from mono_depth.temporal.filter import TemporalFilter
@@ -73,6 +74,7 @@ class DepthPipeline:
         self._mask: tuple[Mask, torch.Tensor] | None = None  # of the newest frame with one
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
+        self._rate = Recorded(pixel_and_scale)
         # Engines have threads of their own; what is before and after them is small.
         self._network_threads = 1 if engines else config.threads or usable_cores()
 
@@ -186,6 +188,7 @@ class DepthPipeline:
                 scale,
                 completed=completed,
                 clarity=check.clarity,
+                run=self._rate,
             )
             sky = self._sky(past.depth_m, prediction, frame, check)
             times.lap("trust")

@@ -103,7 +103,7 @@ def to_relative(prediction: Prediction) -> torch.Tensor:
     """Return (h, w) float32 inverse depth without unit: larger is nearer, NaN = unknown."""
     values = prediction.values
     if prediction.kind is OutputKind.INVERSE_AFFINE:
-        return torch.where(values.isfinite(), values, torch.nan)
+        return torch.where(values.abs() < torch.inf, values, torch.nan)
     return 1.0 / _positive(values)
 
 
@@ -115,7 +115,7 @@ def _fixed(prediction: Prediction, config: ScaleConfig) -> torch.Tensor:
 
 
 def _positive(values: torch.Tensor) -> torch.Tensor:
-    return torch.where((values > 0.0) & values.isfinite(), values, torch.nan)
+    return torch.where((values > 0.0) & (values < torch.inf), values, torch.nan)
 
 
 def _claimed(prediction: Prediction, source: str) -> ScaleStatus:

@@ -117,13 +117,19 @@ class SmallMaps:
     row: Map | None  # None = there
 
     @staticmethod
-    def of(surprise: torch.Tensor, warped: Warped, agrees: torch.Tensor) -> list[torch.Tensor]:
+    def of(
+        surprise: torch.Tensor,
+        agrees: torch.Tensor,
+        past_count: torch.Tensor,
+        grid: torch.Tensor | None,
+    ) -> list[torch.Tensor]:
         """Return the maps in order, where they are, to be brought to the CPU.
 
         Args:
             surprise: (h, w) by what fraction the present differs from the past.
-            warped: the past.
             agrees: (h, w) bool, where the images may show the same surface.
+            past_count: see `Warped.count`.
+            grid: see `Warped.grid`.
         """
         height, width = surprise.shape
         shrink = min(1.0, _LONG_SIDE / max(height, width))
@@ -134,15 +140,15 @@ class SmallMaps:
         sample = surprise[every]
         known = (agrees[every] & (sample.abs() < _ANOTHER)).float()
         bounded = sample.clamp(-_MAX_SURPRISE, _MAX_SURPRISE).mul_(known)
-        maps = [known, bounded, warped.count[every].contiguous()]
+        maps = [known, bounded, past_count[every].contiguous()]
         small = [_shrunk(values, size) for values in maps]
-        if warped.grid is None:
+        if grid is None:
             return small
         column, row = (
             ((torch.arange(few, device=surprise.device) + 0.5) * (many / few)).long()
             for few, many in ((size[1], width), (size[0], height))
         )
-        there = warped.grid[row[:, None], column[None, :]]
+        there = grid[row[:, None], column[None, :]]
         return [*small, there[..., 0], there[..., 1]]
 
     @staticmethod

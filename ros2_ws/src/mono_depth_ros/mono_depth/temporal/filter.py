@@ -22,6 +22,7 @@ from mono_depth.motion.ego_motion import EgoMotionEstimator, Tracks
 from mono_depth.motion.pose_check import PoseCheck
 from mono_depth.motion.tracker import grey_of, working_camera
 from mono_depth.outputs.upsampling import resized
+from mono_depth.system.recorded import Recorded, Tensors
 from mono_depth.system.transfers import downloaded, uploaded
 from mono_depth.temporal.approach import (
     MIN_STEADY,
@@ -41,6 +42,7 @@ from mono_depth.temporal.fusion import (
     confidence,
     every_sample,
     fuse,
+    fused,
     leak,
     spread,
 )
@@ -163,6 +165,8 @@ class TemporalFilter:
             self._warper = Warper(camera, depth_m.device)
             self._ego_motion = EgoMotionEstimator(camera)
             self._pose_check = PoseCheck(self._ego_motion)
+            self._differences = Recorded(_differences, copies=False)
+            self._fused = Recorded(fused, copies=False)
         known = T_odom_camera is not None and bool(np.isfinite(T_odom_camera).all())
         log_depth = resized(depth_m, (camera.height, camera.width)).log()
         return FilterInput(
@@ -207,7 +211,7 @@ class TemporalFilter:
     ) -> _Memory | None:
         """Return the new memory, None where the image does not show what is remembered."""
         warped = self._warped(last, view, T_last_now)
-        compared = _compared(view, warped)
+        compared = _compared(view, warped, self._differences)
         if compared is None:
             return None
         surprise, jump = compared.surprise, compared.jump
@@ -234,6 +238,7 @@ class TemporalFilter:
             noise=_noise(jump + log_scale),
             grey=view.grey,
             memory_frames=config.memory_frames,
+            run=self._fused,
         )
         return _Memory(
             view=view,
@@ -303,16 +308,12 @@ class TemporalFilter:
         return T, "pose"
 
 
-def _compared(view: FilterInput, warped: Warped) -> _Compared | None:
+def _compared(view: FilterInput, warped: Warped, differences: Recorded) -> _Compared | None:
     """Return how present and past differ, None where they do not show the same."""
-    lighter, surprise = view.grey - warped.grey, view.values - warped.values
-    # Exposure may change from frame to frame, so the median difference is taken out.
-    samples = every_sample(warped.valid, view.values, surprise, lighter, view.grey)
-    known = (samples[0] > 0.0) & (samples[1].maximum(samples[1] - samples[2]) < _KNOWN_BELOW)
-    changed = exposure_change(samples[3], known)
-    agrees = matches_in_brightness(lighter.sub_(changed).abs_(), warped.valid, _PHOTO_SPREAD)
-    small = SmallMaps.of(surprise, warped, agrees)
-    found, is_known, exposure, *maps = downloaded([samples[1:], known, changed, *small])
+    past = (warped.values, warped.count, warped.grey, warped.valid)
+    place = () if warped.grid is None else (warped.grid,)
+    surprise, agrees, *rest = differences(view.values, view.grey, *past, *place)
+    found, is_known, exposure, *maps = downloaded(rest)
     now, jump, change, bright = found.reshape(len(found), -1).astype(np.float64)
     seen = is_known.ravel() > 0.0
     if seen.mean() < MIN_SHARE or _differ(bright[seen], bright[seen] - change[seen]):
@@ -324,6 +325,26 @@ def _compared(view: FilterInput, warped: Warped) -> _Compared | None:
         jump=jump[seen & (np.abs(change - float(exposure)) < _PHOTO_SPREAD)],
         middle_m=math.exp(float(np.median(now[seen]))),
     )
+
+
+def _differences(
+    values: torch.Tensor,
+    grey: torch.Tensor,
+    past: torch.Tensor,
+    count: torch.Tensor,
+    past_grey: torch.Tensor,
+    valid: torch.Tensor,
+    *grid: torch.Tensor,
+) -> Tensors:
+    """Return what of present and past is compared: two maps, and what goes to the CPU."""
+    lighter, surprise = grey - past_grey, values - past
+    # Exposure may change from frame to frame, so the median difference is taken out.
+    samples = every_sample(valid, values, surprise, lighter, grey)
+    known = (samples[0] > 0.0) & (samples[1].maximum(samples[1] - samples[2]) < _KNOWN_BELOW)
+    changed = exposure_change(samples[3], known)
+    agrees = matches_in_brightness(lighter.sub_(changed).abs_(), valid, _PHOTO_SPREAD)
+    small = SmallMaps.of(surprise, agrees, count, grid[0] if grid else None)
+    return surprise, agrees, samples[1:], known, changed, *small
 
 
 def _mode(view: FilterInput, last: _Memory | None, wanted: str) -> str:

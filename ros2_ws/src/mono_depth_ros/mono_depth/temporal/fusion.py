@@ -8,11 +8,14 @@ reaches: it never mixes with a known one, and needs no mask.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from mono_depth.system.recorded import Tensors
 
 UNKNOWN_ABOVE = 0.5  # of the unknown value: what is larger is unknown
 FIRST_SPREAD = 0.05  # disagreement assumed for a surface seen once, as a fraction
@@ -92,6 +95,7 @@ def fuse(
     noise: float,
     grey: torch.Tensor,
     memory_frames: int,
+    run: Callable[..., Tensors] | None = None,
 ) -> History:
     """Average present and past where they agree; take the present alone where they do not.
 
@@ -103,22 +107,41 @@ def fuse(
         noise: how much the network disagrees with itself in this frame, as a fraction.
         grey: (h, w) uint8, this frame.
         memory_frames: how many frames the past may stand for.
+        run: `fused`, recorded; None = as it is.
     """
-    gate = warped.variance.clamp_min(noise**2).sqrt_().mul_(_GATE_SPREADS).clamp_(*_GATE)
+    least, most = present.new_full((), noise**2), present.new_full((), memory_frames)
+    past = warped.values, warped.count, warped.variance
+    (maps,) = (run or fused)(present, *past, surprise, agrees, grey, least, most)
+    return History(maps=maps)
+
+
+def fused(
+    present: torch.Tensor,
+    past: torch.Tensor,
+    count: torch.Tensor,
+    past_variance: torch.Tensor,
+    surprise: torch.Tensor,
+    agrees: torch.Tensor,
+    grey: torch.Tensor,
+    least_variance: torch.Tensor,
+    most_frames: torch.Tensor,
+) -> Tensors:
+    """Return the maps of the history of `fuse`; numbers come as tensors, to be recorded."""
+    gate = past_variance.clamp_min(least_variance).sqrt_().mul_(_GATE_SPREADS).clamp_(*_GATE)
     relative = (surprise / gate).square_()
     near = (agrees & (relative < 4.0) & (surprise.abs() < _MAX_SURPRISE)).float()
-    support = relative.mul_(-0.5).exp_().mul_(near).mul_(warped.count)
-    weight = support.clamp_max(memory_frames)
+    support = relative.mul_(-0.5).exp_().mul_(near).mul_(count)
+    weight = support.clamp_max(most_frames)
     maps = torch.empty((4, *present.shape), device=present.device)
-    torch.mul(weight, warped.values, out=maps[0])
+    torch.mul(weight, past, out=maps[0])
     maps[0].add_(present).div_(weight.add_(1.0))
     torch.clamp(support.add_(1.0), max=_MAX_COUNT, out=maps[1])
-    agreed = torch.lerp(warped.variance, surprise.square(), _VARIANCE_GAIN)
+    agreed = torch.lerp(past_variance, surprise.square(), _VARIANCE_GAIN)
     # Where the past was left out its variance stays: the network is as noisy there as it was.
-    kept = warped.variance.clamp_min(FIRST_SPREAD**2)
+    kept = past_variance.clamp_min(FIRST_SPREAD**2)
     torch.lerp(kept, agreed.clamp_(_LEAST_SPREAD**2, 1.0), near, out=maps[2])
     maps[3] = grey
-    return History(maps=maps)
+    return (maps,)
 
 
 def confidence(history: History) -> torch.Tensor:

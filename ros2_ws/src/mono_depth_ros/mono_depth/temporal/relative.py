@@ -171,7 +171,7 @@ def _carried(
     # Noise is alike at every distance only as a part of the whole range.
     even = replace(measure, floor=measure.floor / RANGE_SHARE)
     nearer = even.fraction(present, past)
-    maps = SmallMaps.read(downloaded(SmallMaps.of(nearer, warped, agrees)))
+    maps = SmallMaps.read(downloaded(SmallMaps.of(nearer, agrees, warped.count, warped.grid)))
     approach = SignedSurprise(maps, last.signs, nearer_sign=1.0).approach(0.0, still)
     followed = approach.on(warped)
     past = past + followed.nearer * even.whole(present, past)

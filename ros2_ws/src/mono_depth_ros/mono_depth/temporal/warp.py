@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from mono_depth.data import Intrinsics
 from mono_depth.outputs.point_cloud import ray_grid
+from mono_depth.system.recorded import Recorded, Tensors
 from mono_depth.temporal.fusion import History, Warped
 
 _MIN_DEPTH_M = 1e-3
@@ -25,15 +26,24 @@ class Warper:
         """
         self.intrinsics = intrinsics
         self._x, self._y = ray_grid(intrinsics, device=device)
+        self._warp = Recorded(self._warped, copies=False)
 
     def warp(self, history: History, log_depth: torch.Tensor, T_last_now: torch.Tensor) -> Warped:
-        """Look up every pixel of the present frame in the last one.
+        """Look up every pixel of the present frame in the last one; the next call overwrites it.
 
         Args:
             history: of the last frame.
             log_depth: (h, w) of the present frame, on the scale of the history.
             T_last_now: (4, 4) float32, turns points of the present camera into the last one's.
         """
+        values, count, variance, grey, valid, grid = self._warp(history.maps, log_depth, T_last_now)
+        return Warped(
+            values=values, count=count, variance=variance, grey=grey, valid=valid, grid=grid
+        )
+
+    def _warped(
+        self, history_maps: torch.Tensor, log_depth: torch.Tensor, T_last_now: torch.Tensor
+    ) -> Tensors:
         K, R, t = self.intrinsics, T_last_now[:3, :3], T_last_now[:3, 3]
         depth_m = log_depth.exp()
         point_x, point_y, point_z = (
@@ -44,20 +54,14 @@ class Warper:
         grid = torch.empty((*log_depth.shape, 2), device=log_depth.device)
         _normalised(x, K.fx, K.cx, K.width, out=grid[..., 0])
         _normalised(y, K.fy, K.cy, K.height, out=grid[..., 1])
-        maps, nearest = look_up(history.maps, grid)
+        maps, nearest = look_up(history_maps, grid)
         # z of R^T (depth * (x, y, 1) - t): the remembered point in the present camera.
         turned = (x * R[0, 2]).add_(y * R[1, 2]).add_(R[2, 2])
         depth_then = unmixed(maps[0], nearest, _SMOOTH).exp_()
         along = depth_then.mul_(turned).sub_(torch.dot(R[:, 2], t))
         known = (along > _MIN_DEPTH_M) & (point_z > _MIN_DEPTH_M)
-        return Warped(
-            values=along.clamp_min(_MIN_DEPTH_M).log_(),
-            count=maps[1],
-            variance=maps[2],
-            grey=maps[3],
-            valid=inside(grid) & known,
-            grid=grid,
-        )
+        values, valid = along.clamp_min(_MIN_DEPTH_M).log_(), inside(grid) & known
+        return values, maps[1], maps[2], maps[3], valid, grid
 
     def _turned(self, row: torch.Tensor) -> torch.Tensor:
         """Return (h, w): one coordinate of every ray, turned into the last frame."""

@@ -91,8 +91,11 @@ class PretendGpu:
         return getattr(self._thread, "graph", None) is not None
 
     def record(self, *operation) -> None:
+        """Add to the graph; with the shapes of now, for some operations change those in place."""
         if self.is_capturing:
-            self._thread.graph.tape.append(operation)
+            flat, spec = tree_flatten(operation)
+            flat = [item.detach() if isinstance(item, torch.Tensor) else item for item in flat]
+            self._thread.graph.tape.append(tree_unflatten(flat, spec))
 
     def launch(self) -> None:
         place = where()

@@ -27,14 +27,7 @@ from mono_depth.errors import FrameError
 from mono_depth.models.backbones.folding import fold_batch_norms
 from mono_depth.models.batch import check_batch
 from mono_depth.models.nano.architecture import AnyNanoNet
-from mono_depth.models.nano.ground_doubt import drawn_on
-from mono_depth.models.nano.hints import (
-    evidence,
-    follow,
-    ground_log,
-    unmoved,
-    with_hints,
-)
+from mono_depth.models.nano.guided import GuidedSteps
 from mono_depth.models.nano.weights import read_net
 from mono_depth.models.protocol import Hints
 from mono_depth.models.replaceable_net import ReplaceableNet
@@ -75,6 +68,7 @@ class Nano:
         self.net = ReplaceableNet(net)
         self.hint_net = None if net.hints is None else ReplaceableNet(net.hints, "hints")
         self._rays: tuple[Intrinsics, torch.Tensor] | None = None
+        self._steps: dict[tuple[bool, bool, bool], GuidedSteps] = {}
 
     @property
     def networks(self) -> Sequence[ReplaceableNet[nn.Module]]:
@@ -157,33 +151,20 @@ class Nano:
         image, camera = self._prepared(rgb, intrinsics)
         rays = self._rays_of(camera)
         factor = image.new_full((1,), focal_factor(camera))
-        nothing = image.new_full((1, camera.height, camera.width), torch.nan)
-        ground = nothing
+        known = []
+        if hints.depth_m is not None:
+            known.append(self._seen_m(hints.depth_m, camera))
         if has_ground and hints.camera_height_m is not None:
-            height_m = image.new_full((1,), hints.camera_height_m)
             down = uploaded(np.asarray(hints.gravity_camera, np.float32), self.device)
-            ground = ground_log(rays, down[None], height_m, factor)
-        known_log = nothing if hints.depth_m is None else self._known_log(hints.depth_m, camera)
+            known += [down[None], image.new_full((1,), hints.camera_height_m)]
+        steps = self._steps_of(hints.depth_m is not None, has_ground, hints.keeps_depth)
         said_of_image = self.net(image, rays)
-        predicted = said_of_image[:, :2]
-        # a GPU is not asked: it would be waited for
-        has_known = None if self.device.type == "cpu" else hints.depth_m is not None
-        log_depth = follow(predicted[:, 0], known_log, ground, has_known=has_known)
-        log_spread = predicted[:, 1]
-        if self.hint_net is not None:
-            seen = evidence(predicted, log_depth, known_log, ground)
-            told = self.hint_net(image, rays, seen)
-            log_depth, log_spread = with_hints(predicted, log_depth, known_log, ground, told)
-        is_known = known_log.isfinite()
-        if hints.keeps_depth:
-            log_depth = torch.where(is_known, known_log, log_depth)
-        said = torch.cat((log_depth[:, None], log_spread[:, None], said_of_image[:, 2:]), 1)
+        log_depth, seen, known_log, ground = steps.agreed(said_of_image, rays, factor, *known)
+        told = () if self.hint_net is None else (self.hint_net(image, rays, seen),)
+        said, kept, is_known = steps.told(said_of_image, log_depth, known_log, ground, *told)
         prediction = self._prediction(said[0], camera)
-        kept = unmoved(log_depth - predicted[:, 0])[0]
-        if has_ground:
-            kept = kept * drawn_on(predicted[:, 0], log_depth, ground)[0]
-        rating = None if prediction.confidence is None else prediction.confidence * kept
-        image_only = predicted[0, 0].exp() * focal_factor(camera)
+        rating = None if prediction.confidence is None else prediction.confidence * kept[0]
+        image_only = said_of_image[0, 0].exp() * focal_factor(camera)
         prediction = replace(prediction, confidence=rating, image_only=image_only)
         if hints.depth_m is None:
             return prediction
@@ -191,13 +172,18 @@ class Nano:
             rating = rating.masked_fill(is_known[0], 1.0)
         return replace(prediction, confidence=rating, mask=~is_known[0])
 
-    def _known_log(self, depth_m: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
-        """Return (1, h, w) log depth at the canonical focal length, NaN = hole."""
-        seen_m = F.interpolate(
-            depth_m.to(self.device)[None, None], (camera.height, camera.width), mode="nearest-exact"
-        )[:, 0]
-        is_known = seen_m.isfinite() & (seen_m > 0.0)
-        return torch.where(is_known, (seen_m / focal_factor(camera)).log(), torch.nan)
+    def _steps_of(self, has_depth: bool, has_ground: bool, keeps_depth: bool) -> GuidedSteps:
+        key = (has_depth, has_ground, keeps_depth)
+        if key not in self._steps:
+            self._steps[key] = GuidedSteps(
+                has_depth=has_depth, has_ground=has_ground, keeps_depth=keeps_depth
+            )
+        return self._steps[key]
+
+    def _seen_m(self, depth_m: torch.Tensor, camera: Intrinsics) -> torch.Tensor:
+        """Return (1, h, w) metres at the network's size."""
+        size = (camera.height, camera.width)
+        return F.interpolate(depth_m.to(self.device)[None, None], size, mode="nearest-exact")[:, 0]
 
     def _prepared(
         self, rgb: torch.Tensor, intrinsics: Intrinsics | None

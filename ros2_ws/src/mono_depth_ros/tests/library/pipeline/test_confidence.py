@@ -127,6 +127,12 @@ def test_the_agreement_of_views_and_the_clarity_of_the_image_count_on_the_pixels
     torch.testing.assert_close(rating, wall(depth_m=0.4))
 
 
+def test_what_views_do_not_agree_on_at_all_has_no_confidence():
+    rating = rated(wall(depth_m=0.0), wall(), said(wall()), scale())
+
+    torch.testing.assert_close(rating, wall(depth_m=0.0))
+
+
 def test_without_metres_the_rating_stays_as_it_is():
     values, rating = wall(), wall(depth_m=0.7)
     status = ScaleStatus(source="none", state="uninitialised")

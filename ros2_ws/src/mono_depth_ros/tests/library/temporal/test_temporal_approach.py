@@ -120,7 +120,8 @@ def approach_of(nearer, *, frames=1, still=1.0, common=0.0, sign=1.0):
     """Return the approach after some frames with the same surprise."""
     signs, agrees = Signs(), torch.ones_like(nearer, dtype=torch.bool)
     for _ in range(frames):
-        maps = SmallMaps.read(downloaded(SmallMaps.of(nearer, past(), agrees)))
+        last = past()
+        maps = SmallMaps.read(downloaded(SmallMaps.of(nearer, agrees, last.count, last.grid)))
         found = SignedSurprise(maps, signs, nearer_sign=sign).approach(common, still)
         signs = found.signs
     return found.on(past())
