@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from mono_depth.errors import ConfigError
 from mono_depth.pipeline.build import build_pipeline, warm_up
 from mono_depth.pipeline.pipeline import DepthPipeline
-from mono_depth.system.unused_memory import share_arenas
+from mono_depth.system.unused_memory import give_back_freed, share_arenas
 from mono_depth_ros.config import NodeConfig
 from mono_depth_ros.depth_node.diagnostics import ModelFacts, NodeState, statuses
 from mono_depth_ros.depth_node.frame_stats import FrameStats, StatsReport
@@ -48,6 +48,7 @@ from mono_depth_ros.rclpy_support.run_nodes import spin_guarded, until_interrupt
 from mono_depth_ros.rclpy_support.transitions import logged
 
 _SUPERVISION_PERIOD_S = 0.5
+_MEMORY_PERIOD_S = 30.0
 
 
 class DepthNode(GuardedNode, LifecycleNode):
@@ -88,6 +89,7 @@ class DepthNode(GuardedNode, LifecycleNode):
             self.config.diagnostics.period_s, self._publish_diagnostics, clock=steady
         )
         self.create_timer(_SUPERVISION_PERIOD_S, self._supervise, clock=steady)
+        self.create_timer(_MEMORY_PERIOD_S, give_back_freed, clock=steady)
 
     @property
     def config(self) -> NodeConfig:
