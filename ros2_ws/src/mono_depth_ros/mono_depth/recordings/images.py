@@ -20,7 +20,10 @@ from mono_depth.recordings.text_lines import stamp_ns_of
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _HEAD_BYTES = 1 << 18  # a JPEG may have a large preview before its size
-_TIFF_BYTES = 1 << 28
+_MOST_BYTES = 1 << 28
+_PNG = b"\x89PNG\r\n\x1a\n"
+# A TIFF tells its size, and a PNG whether it is whole, somewhere behind.
+_TOLD_AT_THE_END = (b"II*\x00", b"MM\x00*", _PNG)
 _MAX_PIXELS = 1 << 27
 _NO_DEPTH = np.iinfo(np.uint16).max  # in any unit of 16 bit, as 0
 _MAX_RATE_HZ = 1000.0  # what claims more does not know its rate
@@ -48,22 +51,32 @@ def _decoded(file: Path, flags: int) -> cv2.typing.MatLike | None:
     """Return what OpenCV makes of a file, None where that is nothing.
 
     Raises:
-        FrameError: its header claims more pixels than any camera has.
+        FrameError: its header claims more than there is, or more pixels than any camera has.
     """
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)
-            if head.startswith((b"II*\x00", b"MM\x00*")):  # a TIFF tells its size at its end
-                head += opened.read(_TIFF_BYTES)
+            if head.startswith(_TOLD_AT_THE_END):
+                head += opened.read(_MOST_BYTES)
     except OSError:
         return None
     pixels = _claimed_pixels(head, file.stat().st_size)
     if pixels > _MAX_PIXELS:
         raise FrameError(f"{file} claims {pixels} pixels, expected at most {_MAX_PIXELS}")
+    if head.startswith(_PNG) and not _is_whole_png(head):
+        raise FrameError(f"{file} is a PNG that is cut off or damaged")
     try:
         return cv2.imread(str(file), flags)
     except cv2.error:  # of its own limits
         return None
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Tell whether its chunks are all there: OpenCV makes room for what they claim, up to 4 GB."""
+    try:
+        return read_header(data).is_complete
+    except FrameError:
+        return False
 
 
 def _claimed_pixels(head: bytes, bytes_in_file: int) -> int:

@@ -18,6 +18,7 @@ from mono_depth.models.families.onnx_ports import (
     ImagePort,
     as_maps,
     camera_port,
+    foreign_shape,
     image_port,
     is_free,
     output_port,
@@ -201,6 +202,9 @@ class OnnxDepth:
                 f"{self.name}: output {self._output_name} has shape {tuple(values.shape)}, "
                 f"expected {wanted}"
             )
+        reason = foreign_shape(maps.shape[1:], images.shape[-2:])
+        if reason:
+            raise FrameError(f"{self.name}: output {self._output_name} is {reason}")
         maps = maps.to(self.device, torch.float32)
         return [
             self._prediction(plane, camera, width, height)

@@ -6,6 +6,7 @@ float16, float64 or as uint8 pixels. Depth comes out with axes of length 1 in an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ _OUTPUT_TYPES = (
     *("tensor(uint8)", "tensor(uint16)", "tensor(int8)", "tensor(int16)"),
     *("tensor(int32)", "tensor(int64)"),
 )
+_MOST_STRETCH = 1.3  # of a map against the network's input; rounding takes some of a small one
 _PIXELS = (0.0, 0.0, 0.0), (1.0 / 255.0,) * 3  # mean and std that leave 0..255
 
 
@@ -162,7 +164,34 @@ def output_port(session: Any, entry: ModelEntry) -> tuple[str, bool]:  # noqa: A
             f"{where} has shape {node.shape}, expected [1, 1, h, w], [1, h, w] or [h, w], or an 1 "
             "in another place: output_name in the registry entry names the one that is depth"
         )
-    return str(node.name), len(long_sides) > 2 or not node.shape
+    is_told = len(fixed) == len(long_sides) == 2
+    if is_told and entry.input is not None and entry.input.rule == "fixed":
+        reason = foreign_shape(fixed, (entry.input.height, entry.input.width))
+        if reason:
+            raise ModelError(f"{where} has shape {node.shape}: {reason}")
+    return str(node.name), not is_told
+
+
+def foreign_shape(output: Sequence[int], image: Sequence[int]) -> str:
+    """Return why a map cannot be depth of all of an image, by its shape; "" = it can.
+
+    Args:
+        output: its height and width.
+        image: height and width of the network's input.
+    """
+    (height, width), (image_height, image_width) = output, image
+    shape = f"a map of {width}x{height} for an image of {image_width}x{image_height}"
+    if _is_like(width * image_height, height * image_width):
+        return ""
+    if min(height, width) == 1:
+        return f"{shape}: let the network end in a reshape to [1, 1, h, w]"
+    if _is_like(width * image_width, height * image_height):
+        return f"{shape}: its rows are columns, let the network end in a transpose"
+    return f"{shape} shows something else: set output_name, and layout of its `input` (nhwc)"
+
+
+def _is_like(a: int, b: int) -> bool:
+    return 1.0 / _MOST_STRETCH <= a / b <= _MOST_STRETCH
 
 
 def as_maps(values: torch.Tensor, count: int) -> torch.Tensor | None:
@@ -199,5 +228,6 @@ def _picked(nodes: list[Any], name: str, what: str) -> Any:  # noqa: ANN401
                 return node
         raise ModelError(f"{what} {name!r} is not in the network, which has: {names}")
     if len(nodes) != 1:
-        raise ModelError(f"{what} must be named in the registry entry, one of: {names}")
+        key = f"{what.rpartition(' ')[2]}_name"
+        raise ModelError(f"{what} must be named in the registry entry, one of: {names} ({key})")
     return nodes[0]

@@ -16,6 +16,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")  # what training puts ar
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 _TIMES_THE_FILE, _SPARE_BYTES = 4, 64 << 20  # of memory: shared tensors, and small files
 _SHOWN = 4
+_MAX_WRAPPERS = 3  # around each other
 _ALONE = "save them alone where they were made: torch.save(net.state_dict(), 'net.pth')"
 
 
@@ -47,15 +48,40 @@ def tensors_in(content: object, path: Path, part: str, bytes_in_file: int) -> Te
 
 
 def _unwrapped(content: object, path: Path) -> object:
-    """Return what a checkpoint of a training holds for the network."""
-    if not isinstance(content, dict) or _are_tensors(content):
-        return content
-    known = [key for key in _WRAPPERS if _are_tensors(content.get(key))]
-    found = known or [key for key, value in content.items() if _are_tensors(value)]
-    if len(found) > 1:
-        listed = ", ".join(sorted(map(str, found))[:_SHOWN])
-        raise ModelError(f"{path} holds several networks ({listed}), expected one; {_ALONE}")
-    return content[found[0]] if found else content
+    """Return what a checkpoint of a training holds for the network, wherever in it."""
+    for _ in range(_MAX_WRAPPERS):
+        if not isinstance(content, dict) or _are_tensors(content):
+            return content
+        found = _networks_in(content)
+        if len(found) > 1:
+            listed = ", ".join(sorted(map(str, found))[:_SHOWN])
+            raise ModelError(f"{path} holds several networks ({listed}), expected one; {_ALONE}")
+        if not found:
+            return content
+        content = content[found[0]]
+    return content
+
+
+def _networks_in(content: dict[object, object]) -> list[object]:
+    """Return the keys of what may be the network: the least that is around tensors by name."""
+    for wrappers in range(_MAX_WRAPPERS):
+        known = [key for key in _WRAPPERS if _holds_tensors(content.get(key), wrappers)]
+        found = known or [key for key, item in content.items() if _holds_tensors(item, wrappers)]
+        if found:
+            return found
+    return []
+
+
+def _holds_tensors(value: object, wrappers: int) -> bool:
+    """Tell whether there are tensors by name within so many dictionaries.
+
+    The keys of an optimiser's state are numbers.
+    """
+    if wrappers == 0:
+        return _are_tensors(value)
+    return isinstance(value, dict) and any(
+        isinstance(key, str) and _holds_tensors(item, wrappers - 1) for key, item in value.items()
+    )
 
 
 def _are_tensors(value: object) -> TypeGuard[dict[str, torch.Tensor]]:

@@ -8,7 +8,9 @@ import zipfile
 from typing import IO
 
 HEAD_BYTES = 1024
+_SHOWN_BYTES = 40
 
+_EXPORTED = ("models/model.json", "serialized_exported_program", "archive_format")
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _SAFETENSORS_PREFIX = 8  # bytes: the length of the header, little-endian
 _MAX_SAFETENSORS_HEADER = 100_000_000  # as the package safetensors
@@ -28,7 +30,10 @@ _FOREIGN = (
     (b"\x7fELF", "a program"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x93NUMPY", "an array of NumPy"),
 )
+_TAR_MAGIC, _TFLITE_MAGIC = slice(257, 262), slice(4, 8)
+_WEB = (b"<!doctype", b"<html", b"<head", b"<body", b"<script", b"<!--", b"<?xml")
 _SAVE_ALONE = "save its tensors alone where it was made: torch.save(net.state_dict(), 'net.pth')"
 
 
@@ -42,7 +47,9 @@ def foreign_kind(head: bytes, suffix: str = "") -> str:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"version https://git-lfs.github.com/spec/"):
         return "it is a Git LFS pointer, not the file itself: `git lfs pull` gets that"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<body")):
+    if text.startswith(b"<?xml") and b"<net " in text:
+        return "it is the description of an OpenVINO network: take the ONNX file that it is made of"
+    if text.startswith(_WEB):
         return "it is a web page, of a login or an error maybe: download the file again"
     if text.startswith((b'{"', b"{ ", b"[{")) and _is_text(head):
         return "it is the answer of a server in JSON: download the file again"
@@ -52,8 +59,15 @@ def foreign_kind(head: bytes, suffix: str = "") -> str:
     for magic, name in _FOREIGN:
         if head.startswith(magic):
             return f"it is {name}"
+    if head[_TAR_MAGIC] == b"ustar":
+        return "it is packed with tar: unpack it first"
+    if head[_TFLITE_MAGIC] == b"TFL3":
+        return "it is a TensorFlow Lite file: export the network to ONNX"
     if head and not any(head):
         return "it begins with zeros only, as a broken download or disk leaves it: get it again"
+    if head and _is_text(head):
+        said = " ".join(head[:_SHOWN_BYTES].decode("ascii", "replace").split())
+        return f"it is text, which begins with {said!r}: download the file again"
     return _of_another_suffix(head, suffix)
 
 
@@ -139,6 +153,8 @@ def zip_or_why(file: IO[bytes], bytes_in_file: int) -> str:
     names = {record.filename.partition("/")[2] for record in records}
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         return f"it is TorchScript, a program: {_SAVE_ALONE}"
+    if any(name.startswith(_EXPORTED) for name in names):
+        return f"it is a program of torch.export: {_SAVE_ALONE}"
     if "data.pkl" not in names:
         return "it is a zip archive, not a file of torch.save: unpack it first"
     if any(record.compress_type != zipfile.ZIP_STORED for record in records):
@@ -156,7 +172,8 @@ def pickle_reason(error: Exception) -> str:
         return f"it holds a {named[1]}, which is code and no tensor: {_SAVE_ALONE}"
     if "weights_only" in text or "eights only" in text:
         told = re.search(r"WeightsUnpickler error: ([^\n]{1,120})", text)
-        return told[1].strip() if told else "it is damaged, or holds more than tensors"
+        what = told[1].strip() if told else "it is damaged, or holds more than tensors"
+        return f"{what}: get it again, or {_SAVE_ALONE}"
     return text.splitlines()[0][:200] if text.strip() else type(error).__name__
 
 

@@ -25,6 +25,7 @@ from mono_depth.models.store.file_kind import (
     TORCH_TYPES,
     foreign_kind,
     pickle_reason,
+    whole_or_why,
     zip_or_why,
 )
 from mono_depth.models.store.weights_file import open_weights
@@ -91,7 +92,9 @@ def _read_safetensors(path: Path) -> Tensors:
                 for name, tensor in without_prefix(read).items()
             }
     except (SafetensorError, ValueError, AttributeError, KeyError) as error:
-        raise ModelError(f"{path} is not a safetensors file: {error}") from error
+        with path.open("rb") as opened:
+            reason = whole_or_why(opened, path.stat().st_size, path.suffix)
+        raise ModelError(f"{path} is not a safetensors file: {reason or error}") from error
 
 
 def read_configured(path: Path, expected_sha256: str = "") -> tuple[Tensors, Config, str]:
@@ -184,8 +187,21 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], source
     ]
     if any(problems):
         details = "; ".join(problem for problem in problems if problem)
-        raise ModelError(f"{source} does not fit the network: {details}")
+        raise ModelError(f"{source} does not fit the network: {details}{_way_out(wanted, tensors)}")
     module.load_state_dict(dict(tensors), strict=True, assign=True)
+
+
+def _way_out(wanted: Mapping[str, object], tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return what to do where the network is there, among others; "" = it is not."""
+    some = next(iter(wanted), "")
+    for name in tensors:
+        prefix = name.removesuffix(some)
+        if prefix != name and all(f"{prefix}{key}" in tensors for key in wanted):
+            return (
+                f". The network is there, beside others, with {prefix or 'nothing'!r} before its "
+                f"names: save it alone where it was made, torch.save(net.state_dict(), 'net.pth')"
+            )
+    return ""
 
 
 def _named_as(

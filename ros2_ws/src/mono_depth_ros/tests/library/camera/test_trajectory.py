@@ -61,3 +61,48 @@ def test_lines_in_any_order_are_brought_into_that_of_time():
 
 def test_without_poses_there_are_none():
     assert Trajectory().at(0) is None
+
+
+def turned(x_m, degrees):
+    T = pose(x_m)
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    T[:2, :2] = [[cosine, -sine], [sine, cosine]]
+    return T
+
+
+@pytest.mark.parametrize("rate_hz", [10, 30, 120])
+@pytest.mark.parametrize(
+    "strays",
+    [
+        {7: pose(2.5)},  # slower than any limit of speed, but there and back
+        {7: turned(0.3, 180)},  # the body of a motion capture, flipped
+        {7: pose(2.5), 8: pose(2.6), 9: pose(2.5)},  # some lines in a row
+        {3: pose(-3.0), 8: turned(0.0, 120), 14: pose(6.0)},
+        {1: pose(3.0), 18: pose(3.0)},  # next to the ends
+        {0: pose(3.0), 19: pose(3.0)},
+    ],
+)
+def test_lines_that_go_away_and_come_back_are_left_out(strays, rate_hz):
+    lines = {i: (round(i * 1e9 / rate_hz), pose(0.3 * i / rate_hz)) for i in range(20)}
+
+    trajectory = Trajectory((lines | {i: (lines[i][0], T) for i, T in strays.items()}).values())
+
+    assert trajectory.strays == len(strays)
+    for i in set(range(1, 19)) - set(strays):
+        np.testing.assert_allclose(trajectory.at(lines[i][0]), lines[i][1], atol=1e-9)
+
+
+@pytest.mark.parametrize("rate_hz", [10, 30, 120])
+def test_a_lively_robot_is_no_glitch(rate_hz):
+    times_s = np.arange(0.0, 4.0, 1 / rate_hz)
+    way_m = 20.0 * times_s + 1.5 * np.sin(4.0 * times_s)  # a car that brakes and goes on
+    degrees = 60.0 * np.sin(5.0 * times_s)  # a head that is shaken
+    lines = [
+        (round(1e9 * t), turned(x, angle))
+        for t, x, angle in zip(times_s, way_m, degrees, strict=True)
+    ]
+
+    trajectory = Trajectory(lines)
+
+    assert trajectory.strays == 0
+    assert all(trajectory.at(stamp + 1_000_000) is not None for stamp, _ in lines[:-1])

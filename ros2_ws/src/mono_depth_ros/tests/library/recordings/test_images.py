@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import struct
 
 import cv2
@@ -35,6 +36,19 @@ def turned_jpeg(path):
     jpeg = cv2.imencode(".jpg", WIDE_BGR)[1].tobytes()
     path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
     return path
+
+
+@pytest.mark.parametrize("read", [read_image, lambda path: read_depth(path, 1000.0)])
+def test_a_png_that_is_cut_off_or_claims_more_than_there_is_takes_no_memory(tmp_path, read):
+    png = cv2.imencode(".png", np.full((6, 8), 900, np.uint16))[1].tobytes()
+    claim = png.index(b"IDAT") - 4
+    path = tmp_path / "a.png"
+    for damaged in (png[:-14], png[:claim] + struct.pack(">I", 1 << 31) + png[claim + 4 :]):
+        path.write_bytes(damaged)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(FrameError, match="is a PNG that is cut off or damaged"):
+            read(path)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
 @pytest.mark.parametrize("extension", IMAGE_TYPES)

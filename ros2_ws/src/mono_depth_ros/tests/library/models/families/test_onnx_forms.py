@@ -72,6 +72,27 @@ def depth(path: Path, camera: Intrinsics | None = None, **changes: object) -> to
 # Axes and types
 
 
+RESHAPE = " shape = Constant <value_ints = [1, 48]> () depth = Reshape (y, shape)"
+TRANSPOSE = " depth = Transpose <perm = [0, 1, 3, 2]> (y)"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "body", "message"),
+    [
+        ("float[1, 48] depth", red(out="y") + RESHAPE, r"48x1 .*end in a reshape to \[1, 1, h, w"),
+        ("float[a, b] depth", red(out="y") + RESHAPE, "48x1 .*end in a reshape"),
+        ("float[1, 1, 8, 6] depth", red(out="y") + TRANSPOSE, "6x8 .*its rows are columns"),
+        ("float[a, b, c, d] depth", red(out="y") + TRANSPOSE, "6x8 .*its rows are columns"),
+        ("float[n, 1, h, w] depth", red(out="y") + RESHAPE.replace("48", "1, 3, 16"), "set output"),
+    ],
+)
+def test_a_map_that_cannot_be_of_the_whole_image_is_refused_when_loaded(
+    tmp_path, outputs, body, message
+):
+    with pytest.raises(ModelError, match=message):
+        load(net(tmp_path, NCHW, outputs, body))
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "body"),
     [

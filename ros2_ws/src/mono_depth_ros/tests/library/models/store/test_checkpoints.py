@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import pickle
 import resource
 import warnings
 import zipfile
@@ -45,6 +46,8 @@ def loaded(content: object, path) -> list[float]:
         prefixed("module._orig_mod."),  # compiled, then trained on several GPUs
         {"state_dict": prefixed("model.")},  # the attribute of a Lightning module
         {"model": NET, "teacher": NET},  # the known name counts
+        {"checkpoint": {"state_dict": prefixed("module."), "step": 9}, "config": {"lr": 0.1}},
+        {"state": {"net": {"params": NET}, "adam": {"state": {0: {"step": torch.ones(1)}}}}},
     ],
 )
 def test_the_network_of_a_training_is_found_in_its_checkpoint(tmp_path, content):
@@ -65,6 +68,14 @@ def test_loading_stays_strict_behind_a_prefix(tmp_path):
     torch.save(prefixed("module.") | {"module.more": torch.zeros(1)}, tmp_path / "net.pth")
     with pytest.raises(ModelError, match="1 unexpected: more"):
         load_strictly(nn.Linear(2, 1), read_tensors(tmp_path / "net.pth")[0], "net.pth")
+
+
+def test_a_network_among_others_is_named_with_the_way_out(tmp_path):
+    trained = {"state_dict": prefixed("net.") | {"criterion.weight": torch.zeros(1)}}
+    torch.save(trained, tmp_path / "net.ckpt")
+    message = r"is there, beside others, with 'net.' before its names: .*torch.save\(net.state_dict"
+    with pytest.raises(ModelError, match=message):
+        load_strictly(nn.Linear(2, 1), read_tensors(tmp_path / "net.ckpt")[0], "net.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +100,15 @@ def script() -> bytes:
     return file.getvalue()
 
 
+def exported() -> bytes:
+    """Return the beginnings of a file of torch.export.save."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("data/weights/weight_0", "models/model.json", "archive_format"):
+            archive.writestr(f"archive/{name}", b"{}")
+    return file.getvalue()
+
+
 def saved(content: object) -> bytes:
     file = io.BytesIO()
     torch.save(content, file)
@@ -109,6 +129,12 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 991234
         (lambda: gzip.compress(b"weights"), "it is packed with gzip: unpack it first"),
         (lambda: b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file, as Keras writes it"),
         (lambda: bytes(4096), "it begins with zeros only"),
+        (lambda: b"Entry not found\n", "it is text, which begins with 'Entry not found'"),
+        (lambda: b"<!-- saved -->\n<html>", "it is a web page, of a login"),
+        (lambda: b'<?xml version="1.0"?>\n<net name="x">', "description of an OpenVINO network"),
+        (lambda: b"\x1c\0\0\0TFL3" + bytes(64), "a TensorFlow Lite file: export the network"),
+        (lambda: b"\x93NUMPY\x01\0" + bytes(64), "an array of NumPy"),
+        (lambda: b"net.pth".ljust(257, b"\0") + b"ustar\x0000", "packed with tar: unpack it"),
         (lambda: b"\x08\x07\x12\x07pytorch\x3a\x10", "looks like an ONNX file"),
     ],
 )
@@ -123,6 +149,8 @@ def test_what_is_no_weights_is_named_by_its_first_bytes(tmp_path, name, content,
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (exported, r"it is a program of torch.export: .*torch.save\(net.state_dict\(\)"),
+        (lambda: pickle.dumps(NET), r"more than tensors: get it again, or save its tensors alone"),
         (script, r"it is TorchScript, a program: .*torch.save\(net.state_dict\(\)"),
         (lambda: saved(nn.Linear(2, 1)), r"holds a torch.nn.modules.linear.Linear, which is code"),
         (lambda: saved({"model": NET, "args": argparse.Namespace(lr=1)}), "argparse.Namespace"),
