@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -112,10 +113,15 @@ class ObstacleLayer:
         source: ObservationSource,
     ) -> None:
         del reading
-        ahead = samples_of(points[:, :2], source, 0.5 * self.grid.resolution_m)
-        cells = self.grid.cells(sensor.of(ahead))
-        cells = cells[self.grid.inside(cells)]
-        self.costs[cells[:, 0], cells[:, 1]] = FREE
+        rays = points[:, :2]
+        length = np.hypot(rays[:, 0], rays[:, 1])
+        far = length >= max(source.raytrace_min_range, 1e-6)
+        rays, length = rays[far], length[far]
+        start = rays * (source.raytrace_min_range / length)[:, None]
+        end = rays * np.minimum(source.raytrace_max_range / length, 1.0)[:, None]
+        cells = [self.grid.cells(sensor.of(ends)) for ends in (start, end)]
+        lines = np.unique(np.stack(cells, axis=1)[..., ::-1].astype(np.int32), axis=0)
+        cv2.polylines(self.costs, list(lines), False, FREE)  # from cell to cell, as Nav2 does
 
     def _mark(self, points: F64, sensor: PlanePose) -> None:
         cells = self.grid.cells(sensor.of(points))

@@ -23,7 +23,6 @@ from mono_depth.evaluation.driving.planner import Plan, distance_to_marks_m, pla
 from mono_depth.evaluation.driving.readings import F64, LaserReading, PlanePose
 from mono_depth.evaluation.driving.robot import Body, OdometryNoise, Robot
 from mono_depth.evaluation.driving.senses import Sense, View
-from mono_depth.synthetic.render import render
 
 _WIDTH, _HEIGHT, _FOV_DEG = 320, 240, 90.0
 _STEP_S = 0.1  # one image; speeds that come of it hold in the step after the next image
@@ -192,14 +191,9 @@ class _Loop:
             return "depth dropped out"
         robot = self._robot
         view = View(
-            image=render(
-                self.course.scene,
-                self._intrinsics,
-                robot.camera(robot.place),
-                self.time_s,
-                samples_per_pixel=2,
-            ),
+            scene=self.course.scene,
             intrinsics=self._intrinsics,
+            T_scene_camera=robot.camera(robot.place),
             T_odom_camera=robot.camera(robot.believed),
             camera_height_m=self._body.camera_height_m,
             time_s=self.time_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -13,12 +14,14 @@ from mono_depth.config import PipelineConfig, ScanConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import FrameError
 from mono_depth.evaluation.driving.readings import CloudReading, LaserReading
-from mono_depth.outputs.obstacle_view import obstacle_view_of
+from mono_depth.outputs.level_view import LevelViews
+from mono_depth.outputs.obstacle_view import obstacle_view
 from mono_depth.outputs.robot_view import NOTHING_SURE, RobotView, RobotViews
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.pipeline.pipeline import DepthPipeline
-from mono_depth.synthetic.arrays import F64
-from mono_depth.synthetic.render import Rendered
+from mono_depth.synthetic.arrays import F32, F64
+from mono_depth.synthetic.render import Rendered, exact_depth, render
+from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.sensor import SensorEffects, auto_gain
 
 _BLIND_M = 4.0
@@ -26,13 +29,26 @@ _BLIND_M = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One image of the robot's camera and what is known with it."""
+    """One view of the robot's camera and what is known with it. Rendered when first asked for."""
 
-    image: Rendered
+    scene: Scene
     intrinsics: Intrinsics
+    T_scene_camera: F64  # (4, 4) where it truly is
     T_odom_camera: F64  # (4, 4) as odometry says it
     camera_height_m: float
     time_s: float
+
+    @cached_property
+    def image(self) -> Rendered:
+        """What the camera sees, in light."""
+        return render(
+            self.scene, self.intrinsics, self.T_scene_camera, self.time_s, samples_per_pixel=2
+        )
+
+    @cached_property
+    def depth_m(self) -> F32:
+        """(H, W) exact depth, without an image."""
+        return exact_depth(self.scene, self.intrinsics, self.T_scene_camera, self.time_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,26 +77,22 @@ class DepthSense:
 
     def __init__(self, name: str, config: ScanConfig, *, is_blind: bool = False) -> None:
         self.name, self._config, self._is_blind = name, config, is_blind
+        self._views = LevelViews()
 
     def reset(self) -> None:
         """Do nothing: each view stands for itself."""
 
     def see(self, view: View) -> Sight:
         """Return the scan of exact depth, or of depth that is 4 m wherever one looks."""
-        depth_m = view.image.depth_m
-        if self._is_blind:
-            depth_m = np.full_like(depth_m, _BLIND_M)
+        size = view.intrinsics.height, view.intrinsics.width
+        depth_m = np.full(size, _BLIND_M, np.float32) if self._is_blind else view.depth_m
         turn = level_rotation(_gravity(view.T_odom_camera))
         if turn is None:
             return Sight(silence="the camera looks straight down or up")
-        seen = obstacle_view_of(
-            torch.from_numpy(depth_m),
-            None,
-            view.intrinsics,
-            turn,
-            view.camera_height_m,
-            self._config,
+        level = self._views.of(
+            view.intrinsics, turn, view.camera_height_m, self._config, torch.device("cpu")
         )
+        seen = obstacle_view(torch.from_numpy(depth_m), None, level, self._config)
         return _sight(RobotView(seen=seen, may_clear=True), view)
 
 
