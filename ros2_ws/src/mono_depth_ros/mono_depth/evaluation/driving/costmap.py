@@ -57,6 +57,24 @@ class Grid:
         """Tell which cells lie in the map."""
         return np.asarray(((cells >= 0) & (cells < (self.rows, self.columns))).all(axis=1))
 
+    def around_place(self, place_m: F64, half_m: float) -> tuple[Grid, tuple[slice, slice]]:
+        """Return the part of the map within `half_m` of a place, and its rows and columns."""
+        reach = math.ceil(half_m / self.resolution_m)
+        row, column = self.cells(np.asarray(place_m)[None, :2])[0].tolist()
+        top = min(max(row - reach, 0), self.rows - 1)
+        left = min(max(column - reach, 0), self.columns - 1)
+        bottom = min(max(row + reach, top) + 1, self.rows)
+        right = min(max(column + reach, left) + 1, self.columns)
+        x_m, y_m = self.x_m + left * self.resolution_m, self.y_m + top * self.resolution_m
+        part = Grid(x_m, y_m, self.resolution_m, bottom - top, right - left)
+        return part, (slice(top, bottom), slice(left, right))
+
+    def axes_m(self) -> tuple[F64, F64]:
+        """Return x of the middles of the columns and y of those of the rows, in odom."""
+        x = self.x_m + (np.arange(self.columns) + 0.5) * self.resolution_m
+        y = self.y_m + (np.arange(self.rows) + 0.5) * self.resolution_m
+        return x, y
+
     def centers(self, cells: Cells) -> F64:
         """Return (n, 2) middles of cells in odom."""
         return np.asarray(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.sensor import SensorEffects, auto_gain
 
 _BLIND_M = 4.0
+_MAP_PX = 160, 120  # of depth without a network: a leg of 3 cm is a pixel wide up to 2.4 m
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,9 @@ class View:
             self.scene, self.intrinsics, self.T_scene_camera, self.time_s, samples_per_pixel=2
         )
 
-    @cached_property
-    def depth_m(self) -> F32:
-        """(H, W) exact depth, without an image."""
-        return exact_depth(self.scene, self.intrinsics, self.T_scene_camera, self.time_s)
+    def depth_m(self, intrinsics: Intrinsics) -> F32:
+        """Return (H, W) exact depth for the pixels of `intrinsics`, without an image."""
+        return exact_depth(self.scene, intrinsics, self.T_scene_camera, self.time_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,9 @@ class DepthSense:
     """Scans a depth map that needs no network: the exact one, or the same depth everywhere."""
 
     def __init__(self, name: str, config: ScanConfig, *, is_blind: bool = False) -> None:
-        self.name, self._config, self._is_blind = name, config, is_blind
+        self.name, self._is_blind = name, is_blind
+        # The floor at 4 m would be a pit, and who is blind would never start.
+        self._config = replace(config, drop_m=0.0) if is_blind else config
         self._views = LevelViews()
 
     def reset(self) -> None:
@@ -84,13 +86,16 @@ class DepthSense:
 
     def see(self, view: View) -> Sight:
         """Return the scan of exact depth, or of depth that is 4 m wherever one looks."""
-        size = view.intrinsics.height, view.intrinsics.width
-        depth_m = np.full(size, _BLIND_M, np.float32) if self._is_blind else view.depth_m
+        intrinsics = view.intrinsics.scaled_to(*_MAP_PX)
+        if self._is_blind:
+            depth_m = np.full(_MAP_PX[::-1], _BLIND_M, np.float32)
+        else:
+            depth_m = view.depth_m(intrinsics)
         turn = level_rotation(_gravity(view.T_odom_camera))
         if turn is None:
             return Sight(silence="the camera looks straight down or up")
         level = self._views.of(
-            view.intrinsics, turn, view.camera_height_m, self._config, torch.device("cpu")
+            intrinsics, turn, view.camera_height_m, self._config, torch.device("cpu")
         )
         seen = obstacle_view(torch.from_numpy(depth_m), None, level, self._config)
         return _sight(RobotView(seen=seen, may_clear=True), view)
