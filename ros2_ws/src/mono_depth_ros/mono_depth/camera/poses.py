@@ -139,13 +139,19 @@ def interpolate(T_a: Pose, T_b: Pose, share: float) -> Pose:
 
 def rotation(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the 3x3 rotation about `vector` by its length in radians (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
+    x, y, z = (float(part) for part in vector)
+    angle = math.sqrt(x * x + y * y + z * z)
     if angle < 1e-12:
         return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    turned = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
-    return np.asarray(turned)
+    x, y, z = x / angle, y / angle, z / angle
+    sine, rest = math.sin(angle), 1.0 - math.cos(angle)
+    return np.array(
+        (
+            (1.0 - rest * (y * y + z * z), rest * x * y - sine * z, rest * x * z + sine * y),
+            (rest * x * y + sine * z, 1.0 - rest * (x * x + z * z), rest * y * z - sine * x),
+            (rest * x * z - sine * y, rest * y * z + sine * x, 1.0 - rest * (x * x + y * y)),
+        )
+    )
 
 
 def rotation_vector(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -43,6 +43,7 @@ from mono_depth.engines.protocol import (
     network_of,
     outputs_of,
 )
+from mono_depth.engines.time_limit import within
 from mono_depth.engines.timing import race, timed
 from mono_depth.models.replaceable_net import NetworkCall, OnnxFile, ReplaceableNet
 from mono_depth.models.store.registry import ModelEntry
@@ -56,6 +57,8 @@ _MAX_SHAPES = 4  # input sizes that are kept ready; further ones run on the refe
 # the time of a small one, and a graph spares them.
 _QUICK_MS = {"cuda": 0.3}
 _QUICK_ELSEWHERE_MS = 4.0
+_ANSWER_S = 60.0  # for one image, or so many times what the reference takes: else it hangs
+_ANSWER_TIMES = 30.0
 _WORTH_IT = 0.95  # of the time of what runs by now
 _WORTH_RANGE = 1.05  # the same for bf16 in place of fp16, which overflows where bf16 cannot
 
@@ -294,14 +297,15 @@ class EngineRunner:
         _LOG.info("%s at %s: trying %s", network.title, network.shapes, plan)
         store = FoundEngines(self._context.store)
         context = replace(self._context, store=store)
+        limit_s = max(_ANSWER_S, _ANSWER_TIMES * slot.ms * 1e-3)
         try:
-            built = self._checked(network, plan, context, inputs, answers)
+            built = self._checked(network, plan, context, inputs, answers, limit_s)
             if isinstance(built, str) and store.discard():
                 _LOG.warning(
                     "%s at %s: the stored %s was deleted and is built anew: %s",
                     *(slot.title, slot.shapes, plan, built),
                 )
-                built = self._checked(network, plan, context, inputs, answers)
+                built = self._checked(network, plan, context, inputs, answers, limit_s)
         except Exception as error:
             if is_out_of_memory(error) and slot.engine is None:
                 raise
@@ -344,17 +348,25 @@ class EngineRunner:
         context: BuildContext,
         inputs: Sequence[Tensors],
         answers: list[Tensors],
+        limit_s: float,
     ) -> tuple[Engine, OutputError] | str:
         """Return an engine with its error, or why it is not to be taken."""
         try:
             engine = choice.build(network, plan, context)
-            found = output_error([engine.call(*item) for item in inputs], answers)
+            answer = partial(self._answer, engine, plan, limit_s=limit_s)
+            found = output_error([answer(item) for item in inputs], answers)
         except Exception as error:
             if is_out_of_memory(error) or _is_missing(error):
                 raise
             return last_line(error)
         limit = tolerance(plan.precision)
         return (engine, found) if found.is_within(limit) else f"{found}, allowed is {limit}"
+
+    def _answer(self, engine: Engine, plan: Plan, inputs: Tensors, *, limit_s: float) -> Tensors:
+        """Return what an engine says; that of another library is not waited for without end."""
+        if plan.engine == "torch" or self._context.device.type != "cpu":
+            return engine.call(*inputs)
+        return within(limit_s, partial(engine.call, *inputs))
 
     def _refuse(self, slot: _Slot, plan: Plan, reason: str, *, is_missing: bool = False) -> None:
         is_option = is_missing and self._is_auto  # nobody asked for what is not installed

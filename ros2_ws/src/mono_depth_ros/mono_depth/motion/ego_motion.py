@@ -106,7 +106,7 @@ class EgoMotionEstimator:
         for _ in range(_ITERATIONS):
             residual_px, jacobian = self._project(points @ R.T + t, pixels)
             length_px = np.hypot(residual_px[0], residual_px[1])
-            spread_px = max(1.26 * float(np.median(length_px)), _MIN_SPREAD_PX)
+            spread_px = max(1.26 * _median(length_px), _MIN_SPREAD_PX)
             weight = 1.0 / (1.0 + (length_px / (2.0 * spread_px)) ** 2) ** 2  # Geman-McClure
             step = _solve(jacobian, residual_px, weight)
             if step is None:
@@ -114,7 +114,7 @@ class EgoMotionEstimator:
             turn = rotation(step[3:])
             R, t = turn @ R, turn @ t + step[:3]
             inliers = float(np.mean(length_px < _INLIER_PX))
-            misfit_px = float(np.median(length_px))
+            misfit_px = _median(length_px)
         if inliers < _MIN_INLIERS:
             return None
         T_last_now = np.eye(4)
@@ -166,13 +166,14 @@ class EgoMotionEstimator:
             residual_px, jacobian = self._project(turned + factor * shift, pixels)
             slope_px = jacobian[..., :3] @ shift
             length_px2 = np.square(residual_px).sum(0)
-            spread_px2 = max(1.26 * float(np.median(np.sqrt(length_px2))), _MIN_SPREAD_PX) ** 2
+            spread_px2 = max(1.26 * _median(np.sqrt(length_px2)), _MIN_SPREAD_PX) ** 2
             own_px2 = spread_px2 + np.square(_DEPTH_SPREAD * factor * slope_px).sum(0)
             weight = 1.0 / (1.0 + length_px2 / (4.0 * own_px2)) ** 2 / own_px2
             jacobian = np.concatenate((slope_px[..., None], jacobian[..., 3:]), axis=-1)
-            weighted = jacobian * weight[None, :, None]
-            normal = np.einsum("anj,ank->jk", weighted, jacobian) + _TURN_PRECISION
-            slope = np.einsum("anj,an->j", weighted, residual_px) + _TURN_PRECISION @ (0.0, *turn)
+            rows = jacobian.reshape(-1, 4)
+            weighted = (jacobian * weight[None, :, None]).reshape(-1, 4).T
+            normal = weighted @ rows + _TURN_PRECISION
+            slope = weighted @ residual_px.ravel() + _TURN_PRECISION @ (0.0, *turn)
             inverse = np.linalg.inv(normal)
             step = inverse @ slope
             factor = min(max(factor - float(step[0]), low), high)
@@ -183,7 +184,7 @@ class EgoMotionEstimator:
             factor=factor,
             sigma=math.sqrt(variance),
             R_last_now=R_now_last.T,
-            misfit_px=float(np.median(np.hypot(residual_px[0], residual_px[1]))),
+            misfit_px=_median(np.hypot(residual_px[0], residual_px[1])),
         )
 
     def flow_px(self, tracks: Tracks) -> float:
@@ -191,7 +192,7 @@ class EgoMotionEstimator:
         if not len(tracks.points):
             return 0.0
         moved_px, _ = self._project(tracks.points, tracks.pixels)
-        return float(np.median(np.hypot(moved_px[0], moved_px[1])))
+        return _median(np.hypot(moved_px[0], moved_px[1]))
 
     def tracks(
         self,
@@ -251,12 +252,27 @@ class EgoMotionEstimator:
         """Return (2, N) residuals and their (2, N, 6) Jacobian by translation and rotation."""
         K, inverse_z = self._K, 1.0 / np.maximum(points[:, 2], 1e-3)
         x, y = points[:, 0] * inverse_z, points[:, 1] * inverse_z
-        residual = np.stack((K.fx * x + K.cx, K.fy * y + K.cy)) - pixels
-        zero = np.zeros_like(x)
-        by_column = (inverse_z, zero, -x * inverse_z, -x * y, 1.0 + x * x, -y)
-        by_row = (zero, inverse_z, -y * inverse_z, -1.0 - y * y, x * y, x)
-        jacobian = np.stack((K.fx * np.stack(by_column, 1), K.fy * np.stack(by_row, 1)))
+        residual = np.empty((2, len(points)))
+        np.subtract(K.fx * x + K.cx, pixels[0], out=residual[0])
+        np.subtract(K.fy * y + K.cy, pixels[1], out=residual[1])
+        jacobian = np.zeros((2, len(points), 6))
+        by_column, by_row = jacobian
+        by_column[:, 0], by_row[:, 1] = K.fx * inverse_z, K.fy * inverse_z
+        by_column[:, 2], by_row[:, 2] = -x * by_column[:, 0], -y * by_row[:, 1]
+        across = x * y
+        by_column[:, 3], by_row[:, 3] = -K.fx * across, -K.fy * (1.0 + y * y)
+        by_column[:, 4], by_row[:, 4] = K.fx * (1.0 + x * x), K.fy * across
+        by_column[:, 5], by_row[:, 5] = -K.fx * y, K.fy * x
         return residual, jacobian
+
+
+def _median(values: Array) -> float:
+    """Return the median of a few values; the checks of NumPy's own take longer than the work."""
+    middle = values.size // 2
+    if values.size % 2:
+        return float(np.partition(values, middle)[middle])
+    low, high = np.partition(values, (middle - 1, middle))[middle - 1 : middle + 1]
+    return 0.5 * float(low + high)
 
 
 def _corners(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

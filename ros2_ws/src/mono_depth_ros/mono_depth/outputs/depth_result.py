@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,8 @@ from torch.nn.functional import interpolate
 from mono_depth.camera.gravity import Vector
 from mono_depth.data import Intrinsics, MotionPoints, OutputKind, PlannerUse, RgbImage, ScaleStatus
 from mono_depth.outputs.holes import HoleReason, split_holes
-from mono_depth.outputs.pixel_class import PixelClass, classify
+from mono_depth.outputs.masked import where_kept
+from mono_depth.outputs.pixel_class import LEAST_CONFIDENCE, classify
 from mono_depth.outputs.upsampling import image_detail, resized, resized_unmixed
 from mono_depth.system.threads import on_one_thread
 
@@ -33,8 +35,8 @@ class DepthLimits:
             nearest, farthest = torch.aminmax(depth_m)
             if self.min_m <= nearest and farthest <= self.max_m:
                 return depth_m
-        far = torch.where(depth_m > self.max_m, self.beyond, depth_m)
-        return torch.where(depth_m < self.min_m, torch.nan, far)
+        near = where_kept(depth_m, depth_m >= self.min_m, torch.nan)
+        return where_kept(near, ~(depth_m > self.max_m), self.beyond)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class DepthResult:
             return None
         depth_m = self.limits.apply(self._any_depth_m)
         if self.is_sky is not None:
-            depth_m = depth_m.masked_fill(self.is_sky, self.limits.beyond)
+            depth_m = where_kept(depth_m, ~self.is_sky, self.limits.beyond)
         return self._where_visible(depth_m, torch.nan)
 
     @cached_property
@@ -114,10 +116,14 @@ class DepthResult:
     @on_one_thread
     def seen_depth_m(self) -> torch.Tensor | None:
         """(H, W) float32 metres of the pixels that are seen, else NaN: what may become a point."""
-        if self.depth_m is None:
+        depth_m = self.depth_m
+        if depth_m is None:
             return None
-        is_seen = self.pixel_class == int(PixelClass.SEEN)
-        return torch.where(is_seen, self.depth_m, torch.nan)
+        if not self._is_rated_throughout:
+            depth_m = where_kept(depth_m, self.confidence >= LEAST_CONFIDENCE, torch.nan)
+        if math.isnan(self.limits.beyond):
+            return depth_m
+        return where_kept(depth_m, depth_m < self.limits.beyond, torch.nan)
 
     @cached_property
     @on_one_thread
@@ -156,12 +162,30 @@ class DepthResult:
     @on_one_thread
     def confidence(self) -> torch.Tensor:
         """(H, W) float32, 0..1; 1 where the model gives none, 0 in the sky and without depth."""
-        known = self._resized((~self.network_relative.isnan()).float())
+        rating = self.network_confidence
+        if self._is_known_throughout and rating is not None:
+            confidence = self._resized(rating)
+        else:
+            confidence = self._resized((~self.network_relative.isnan()).float())
+            if rating is not None:
+                confidence = confidence * self._resized(rating)
         if self.is_sky is not None:
-            known = known.masked_fill(self.is_sky, 0.0)
-        if self.network_confidence is None:
-            return self._where_visible(known, 0.0)
-        return self._where_visible(known * self._resized(self.network_confidence), 0.0)
+            confidence = where_kept(confidence, ~self.is_sky, 0.0)
+        return self._where_visible(confidence, 0.0)
+
+    @cached_property
+    def _is_known_throughout(self) -> bool:
+        """Whether no pixel of the network is unknown. A GPU is not asked: that would wait."""
+        values = self.network_relative
+        return values.device.type == "cpu" and not bool(values.amax().isnan())
+
+    @cached_property
+    def _is_rated_throughout(self) -> bool:
+        """Whether each pixel, and each between them, has more than next to no confidence."""
+        rating = self.network_confidence
+        if not self._is_known_throughout:
+            return False
+        return rating is None or float(rating.amin()) > 1.01 * LEAST_CONFIDENCE
 
     @cached_property
     @on_one_thread
@@ -190,7 +214,7 @@ class DepthResult:
     def _where_visible(self, values: torch.Tensor, otherwise: float) -> torch.Tensor:
         if self.is_visible is None:
             return values
-        return torch.where(self.is_visible, values, otherwise)
+        return where_kept(values, self.is_visible, otherwise)
 
     def _needs_detail(self, values: torch.Tensor) -> bool:
         return self.is_guided and values.shape != self.rgb.shape[:2]

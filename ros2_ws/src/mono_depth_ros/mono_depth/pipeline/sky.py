@@ -73,6 +73,8 @@ def find_sky(
             camera that looks about level is assumed.
         is_visible: (H, W) bool, False = no image there.
     """
+    if depth_m.device.type == "cpu" and bool(depth_m.amax() < _SURELY_FAR_M):  # NaN is not
+        return None
     shrink = min(1.0, _WIDTH_PX / max(camera.width, camera.height))
     size = (max(2, round(camera.width * shrink)), max(2, round(camera.height * shrink)))
     small_camera = camera.scaled_to(*size)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mono_depth.config import PipelineConfig
 from mono_depth.data import Frame, OutputKind, Prediction
-from mono_depth.engines import choice, onnxruntime_engine, openvino_engine
+from mono_depth.engines import choice, onnxruntime_engine, openvino_engine, runner
 from mono_depth.engines.arguments import resized
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.engines import Engines
@@ -491,6 +492,18 @@ def test_an_engine_that_breaks_in_the_check_is_not_taken(cache_folder, monkeypat
     monkeypatch.setattr(openvino_engine._Call, "__call__", broken)
     report = report_of(*fitted_blur(cache_folder))
     assert report.refused == ("openvino fp32: out of luck",)
+    assert report.plan == Plan(engine="torch", precision="fp32")
+
+
+def test_an_engine_that_never_answers_is_not_taken(cache_folder, monkeypatch):
+    """OpenVINO repeats a loop of a negative count for ever."""
+    ends = threading.Event()
+    monkeypatch.setattr(openvino_engine._Call, "__call__", lambda *_: ends.wait())
+    monkeypatch.setattr(runner, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(runner, "_ANSWER_TIMES", 0.0)
+    report = report_of(*fitted_blur(cache_folder))
+    ends.set()
+    assert report.refused == ("openvino fp32: no answer within 0.1 s",)
     assert report.plan == Plan(engine="torch", precision="fp32")
 
 

@@ -121,10 +121,10 @@ def test_the_shadow_of_an_edge_is_no_glass():
     assert (filled_holes(depth_m, is_hole) == 1.0).all()
 
 
-def test_the_agreement_of_views_and_the_clarity_of_the_image_count():
+def test_the_agreement_of_views_and_the_clarity_of_the_image_count_on_the_pixels_of_depth():
     rating = rated(wall(20, 30, 0.8), wall(), said(wall()), scale(), clarity=0.5)
 
-    torch.testing.assert_close(rating, wall(20, 30, 0.4))
+    torch.testing.assert_close(rating, wall(depth_m=0.4))
 
 
 def test_without_metres_the_rating_stays_as_it_is():

@@ -1,11 +1,14 @@
 """The temporal filters within the pipeline: who is filtered, and what is given out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from mono_depth.config import PipelineConfig, TemporalConfig
+from mono_depth.config import PipelineConfig, ScanConfig, TemporalConfig
 from mono_depth.data import Frame, Intrinsics
+from mono_depth.outputs.robot_view import RobotView, RobotViews
 from mono_depth.pipeline.build import build_pipeline
 
 CAMERA = Intrinsics(width=96, height=72, fx=90.0, fy=90.0, cx=47.5, cy=35.5)
@@ -75,3 +78,19 @@ def test_a_filter_that_was_off_for_a_while_starts_over(tiny_models):
     expected = torch.from_numpy(IMAGE[..., 0] + np.float32(10)) / 25
     assert fresh.depth_m is not None
     torch.testing.assert_close(fresh.depth_m[:, 10:-10], expected[:, 10:-10], atol=0.05, rtol=0.0)
+
+
+def test_a_robot_sees_the_scan_of_a_network_that_has_not_the_size_of_the_filter():
+    config = PipelineConfig(model="nano", device="cpu", engine="torch")
+    pipeline = build_pipeline(config)
+    level = np.array((0.0, 1.0, 0.0))
+    frames = [
+        replace(frame(index), gravity_camera=level, camera_height_m=0.4) for index in range(2)
+    ]
+    result = [pipeline.process(each) for each in frames][-1]
+    assert result.network_depth_m is not None
+    assert result.network_confidence is not None
+    assert result.network_depth_m.shape != (CAMERA.height, CAMERA.width)
+    assert result.network_confidence.shape == result.network_depth_m.shape
+    view = RobotViews().of(result, ScanConfig())
+    assert isinstance(view, RobotView)
