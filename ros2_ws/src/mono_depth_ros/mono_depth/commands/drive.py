@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engine", default="auto", help="what runs the network")
+    parser.add_argument(
+        "--motion", default="auto", choices=("auto", "off"), help="motion.mode (default: auto)"
+    )
     parser.add_argument("--without-height", action="store_true", help="height is not told")
     parser.add_argument("--odometry-noise", action="store_true", help="2 %% of way and turn")
     parser.add_argument("--video", action="store_true", help="MP4 of each drive, too; slow")
@@ -67,6 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         event=args.event,
         model=args.model,
         engine=args.engine,
+        motion=args.motion,
         knows_height=not args.without_height,
         has_noise=args.odometry_noise,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from mono_depth.config import PipelineConfig, ScaleConfig, ScanConfig
+from mono_depth.config import MotionConfig, PipelineConfig, ScaleConfig, ScanConfig
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.driving.course import KINDS, Course, make_course
 from mono_depth.evaluation.driving.drive import Drive, Fault, Moment, drive
@@ -43,6 +43,7 @@ class Trials:
     event: str = "none"  # one of EVENTS
     model: str = "nano"
     engine: str = "auto"
+    motion: str = "auto"  # motion.mode: a robot has odometry
     knows_height: bool = True
     has_noise: bool = False  # of odometry, 2 % of way and turn
 
@@ -79,6 +80,7 @@ class Trials:
             device="cpu",
             engine=self.engine,
             scale=ScaleConfig(camera_height_m=height_m),
+            motion=MotionConfig(mode=self.motion),
         )
         scan = ScanConfig(max_height_m=high)
         return ProductSense(name, config, scan, knows_height=self.knows_height)
