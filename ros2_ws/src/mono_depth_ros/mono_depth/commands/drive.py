@@ -8,8 +8,8 @@ exactly whether anything is touched: the first touch ends a drive.
 exact = the true depth; product = the network with odometry, as the node runs it; blind = 4 m
 wherever one looks, which shows that the scenes cannot be passed without seeing.
 
-FOLDER gets drive.md, drive.json and a view from above of each drive, and with --video what the
-camera and the map showed on the way.
+FOLDER gets drive.md, drive.json and a view from above of the drives of each course, and with
+--video what the camera and the map showed on the way.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def _run(args: argparse.Namespace) -> int:
         drives.append(driven)
         _LOG.info("%s", json.dumps(details(driven)))
         if args.out is not None:
-            draw(driven, args.out)
+            name = driven.course.name
+            draw([item for item in drives if item.course.name == name], args.out)
     text = table(drives)
     print(text)
     if args.out is not None:

@@ -118,6 +118,15 @@ class ObstacleLayer:
             near = (reach < source.obstacle_max_range) & (reach >= source.obstacle_min_range)
             self._mark(points[near], sensor)
 
+    def forget(self, place_m: F64, keep_m: float) -> None:
+        """Make all marks unknown but those within `keep_m` of (2,) a place.
+
+        Nav2's behaviour tree clears the whole costmap of a robot that is stuck.
+        """
+        marked = np.argwhere(self.costs == LETHAL)
+        far = np.hypot(*(self.grid.centers(marked) - place_m).T) > keep_m
+        self.costs[marked[far, 0], marked[far, 1]] = NO_INFORMATION
+
     def is_current(self, now_s: float) -> bool:
         """Tell whether messages come as often as expected; else a planner may not run."""
         expected_s = self.source.expected_update_rate
@@ -165,6 +174,11 @@ class VoxelLayer(ObstacleLayer):
         self._marked = np.zeros((grid.rows, grid.columns, z_voxels), bool)
         self._z = origin_z, z_resolution, z_voxels
         self._mark_threshold = mark_threshold
+
+    def forget(self, place_m: F64, keep_m: float) -> None:
+        """Make all marks unknown but those within `keep_m` of (2,) a place."""
+        super().forget(place_m, keep_m)
+        self._marked &= (self.costs == LETHAL)[..., None]
 
     def _clear(
         self,

@@ -65,6 +65,11 @@ class Course:
     person: SteppingIn | None = None
 
     @property
+    def name(self) -> str:
+        """Kind and seed, as files are named."""
+        return f"{self.kind}_{self.seed}"
+
+    @property
     def place_m(self) -> F64:
         """(2,) where it starts."""
         return np.array([self.start.x_m, self.start.y_m])

@@ -38,6 +38,7 @@ _PLAN_EVERY = 5  # images
 _STUCK_STEPS = 60  # without getting on, until it looks around
 _LOOK_AROUND_STEPS = 70
 _STILL_M = 0.15
+_KEPT_M = 0.1  # beside the body: too near to be seen again when it looks around
 _LOCAL_M = 1.5  # around the robot: what its next moves depend on
 # As in config/robots/nav2.yaml: the scan marks, and what is seen to be free clears.
 MARKS = ObservationSource(
@@ -252,6 +253,7 @@ class _Loop:
         if old is not None and math.dist(old, place) < _STILL_M:
             self._looking, self._plan = _LOOK_AROUND_STEPS, None
             self._trail.clear()
+            layer.forget(place, self._body.radius_m + _KEPT_M)
             return 0.0, 0.0
         if self._plan is None or self._follower.is_blocked or self._count % _PLAN_EVERY == 0:
             keep_m = self._body.radius_m + _KEEP_OFF_M

@@ -61,7 +61,7 @@ def with_pit(course: Course, body: Body) -> Course:
     side, deep = _PIT_M
     corners = 0.5 * (side + 0.1) * np.array([[a, b] for a in (-1, 0, 1) for b in (-1, 0, 1)])
     for x, y, _ in _places(course, body):
-        ground = np.c_[corners + (x, y), np.zeros(9)]
+        ground = np.c_[corners + np.array([x, y]), np.zeros(9)]
         if course.still.clearance_m(ground, (0.0, 2.0)).min() <= 0.0:
             continue  # furniture or a rug would float over it
         b = _builder(course, 17)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from mono_depth.config import MotionConfig, PipelineConfig, ScaleConfig, ScanConfig
 from mono_depth.errors import ConfigError
@@ -65,7 +66,7 @@ class Trials:
             for sense in senses:
                 start = _prepared(course, sense, body, noise, self.event)
                 if start is None:
-                    _LOG.info("left out: %s is never fast in %s", sense.name, _name_of(course))
+                    _LOG.info("left out: %s is never fast in %s", sense.name, course.name)
                     continue
                 yield _driven(start, sense, videos)
 
@@ -98,12 +99,14 @@ class Trials:
                 yield course
 
 
-def draw(driven: Drive, folder: Path) -> None:
-    """Write a view from above of a drive."""
+def draw(drives: Sequence[Drive], folder: Path) -> None:
+    """Write a view from above of drives of one course, beside or below each other."""
     folder.mkdir(parents=True, exist_ok=True)
-    image = top_view(driven, Body())
-    name = f"{_name_of(driven.course)}_{driven.sense}.png"
-    cv2.imwrite(str(folder / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    images = [top_view(driven, Body()) for driven in drives]
+    height, width = images[0].shape[:2]
+    image = np.concatenate(images, axis=0 if width > 2 * height else 1)
+    path = folder / f"{drives[0].course.name}.png"
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +144,7 @@ def _driven(start: _Prepared, sense: Sense, videos: Path | None) -> Drive:
         driven = go(None)
     else:
         videos.mkdir(parents=True, exist_ok=True)
-        path = videos / f"{_name_of(start.course)}_{sense.name}.mp4"
+        path = videos / f"{start.course.name}_{sense.name}.mp4"
         with DriveVideo(path, start.body) as video:
             driven = go(video.add)
     if start.fault is not None:
@@ -152,10 +155,6 @@ def _driven(start: _Prepared, sense: Sense, videos: Path | None) -> Drive:
             "it stood in time" if stopped else "IT DID NOT STAND IN TIME",
         )
     return driven
-
-
-def _name_of(course: Course) -> str:
-    return f"{course.kind}_{course.seed}"
 
 
 def _check(names: Sequence[str], known: Sequence[str]) -> None:
