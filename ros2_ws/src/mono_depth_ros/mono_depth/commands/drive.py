@@ -8,7 +8,8 @@ exactly whether anything is touched: the first touch ends a drive.
 exact = the true depth; product = the network with odometry, as the node runs it; blind = 4 m
 wherever one looks, which shows that the scenes cannot be passed without seeing.
 
-FOLDER gets drive.md, drive.json and a view from above of each drive.
+FOLDER gets drive.md, drive.json and a view from above of the drives of each course, and with
+--video what the camera and the map showed on the way.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from pathlib import Path
 
 from mono_depth.errors import ConfigError, MonoDepthError
 
-_EVENTS = ("none", "person", "dropout")
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,13 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kinds", default="", metavar="LIST", help="of places (default: all)")
     parser.add_argument("--seeds", default="0-9", metavar="A-B", help="(default: 0-9)")
     parser.add_argument("--modes", default="", metavar="LIST", help="of depth (default: all)")
-    parser.add_argument("--event", default="none", choices=_EVENTS)
+    parser.add_argument(
+        "--event", default="none", metavar="NAME", help="person, dropout, glass or pit"
+    )
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engine", default="auto", help="what runs the network")
+    parser.add_argument(
+        "--motion", default="auto", choices=("auto", "off"), help="motion.mode (default: auto)"
+    )
     parser.add_argument("--without-height", action="store_true", help="height is not told")
     parser.add_argument("--odometry-noise", action="store_true", help="2 %% of way and turn")
+    parser.add_argument("--video", action="store_true", help="MP4 of each drive, too; slow")
     parser.add_argument("--out", type=Path, metavar="FOLDER")
     args = parser.parse_args(argv)
+    if args.video and args.out is None:
+        parser.error("--video needs --out")
     try:
         return _run(args)
     except MonoDepthError as error:
@@ -62,15 +70,17 @@ def _run(args: argparse.Namespace) -> int:
         event=args.event,
         model=args.model,
         engine=args.engine,
+        motion=args.motion,
         knows_height=not args.without_height,
         has_noise=args.odometry_noise,
     )
     drives = []
-    for driven in trials.drives():
+    for driven in trials.drives(args.out if args.video else None):
         drives.append(driven)
         _LOG.info("%s", json.dumps(details(driven)))
         if args.out is not None:
-            draw(driven, args.out)
+            name = driven.course.name
+            draw([item for item in drives if item.course.name == name], args.out)
     text = table(drives)
     print(text)
     if args.out is not None:

@@ -106,6 +106,17 @@ def render(
     )
 
 
+def exact_depth(
+    scene: Scene, intrinsics: Intrinsics, T_odom_camera: F64, time_s: float = 0.0
+) -> F32:
+    """Return (H, W) depth along z through the pixel centres, NaN = sky: `render` without light."""
+    movers = scene.movers_at(time_s)
+    solids = Solids.joined(scene.solids, movers) if len(movers) else scene.solids
+    seen = draw(solids, T_odom_camera, ray_grid(intrinsics))
+    seen.depth_m[seen.solid < 0] = np.nan
+    return seen.depth_m
+
+
 def ray_grid(intrinsics: Intrinsics, distortion: F64 | None = None) -> RayGrid:
     """Return the rays through the pixel centres."""
     columns, rows = np.arange(intrinsics.width), np.arange(intrinsics.height)

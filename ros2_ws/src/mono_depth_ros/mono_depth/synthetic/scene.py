@@ -105,5 +105,32 @@ class Scene:
         nearest = (outside + inside).min(axis=1, initial=np.inf)
         return np.asarray(np.minimum(nearest, border))
 
+    def clearance_map_m(
+        self, x_m: F64, y_m: F64, band_m: tuple[float, float], most_m: float
+    ) -> F64:
+        """Return (len(y_m), len(x_m)) horizontal `clearance_m` on a grid, at most `most_m`.
+
+        Args:
+            x_m: ascending, of the columns.
+            y_m: ascending, of the rows.
+            band_m: what lies between these heights counts.
+            most_m: farther is told as this, which makes it fast.
+        """
+        center, half, axis, low, high = self._obstacles
+        beside = np.minimum(x_m - self.low_m[0], self.high_m[0] - x_m)
+        before = np.minimum(y_m - self.low_m[1], self.high_m[1] - y_m)
+        gaps = np.minimum(np.minimum.outer(before, beside), most_m)
+        for i in np.flatnonzero((low < band_m[1]) & (high > band_m[0])).tolist():
+            (ax, ay), (hx, hy) = axis[i], half[i, :2]
+            reach = abs(ax) * hx + abs(ay) * hy + most_m, abs(ay) * hx + abs(ax) * hy + most_m
+            columns = slice(*np.searchsorted(x_m, center[i, 0] + reach[0] * np.array([-1, 1])))
+            rows = slice(*np.searchsorted(y_m, center[i, 1] + reach[1] * np.array([-1, 1])))
+            dx, dy = x_m[columns] - center[i, 0], y_m[rows, None] - center[i, 1]
+            along, across = np.abs(dx * ax + dy * ay) - hx, np.abs(dy * ax - dx * ay) - hy
+            gap = np.hypot(np.maximum(along, 0.0), np.maximum(across, 0.0))
+            gap += np.minimum(np.maximum(along, across), 0.0)
+            np.minimum(gaps[rows, columns], gap, out=gaps[rows, columns])
+        return np.asarray(gaps)
+
 
 SCENE_KINDS = ("room", "office", "corridor", "warehouse", "street", "yard")

@@ -104,7 +104,9 @@ def _time_to_collision(polygon: Polygon, points: F64, speed_mps: float, turn_rad
     """Return how long the body can go on until min_points are in it, at most the time asked for."""
     step_s, time_s = polygon.simulation_time_step, 0.0
     x = y = yaw = 0.0
-    while time_s < polygon.time_before_collision:
+    reach = np.hypot(*polygon.points.T).max() + abs(speed_mps) * polygon.time_before_collision
+    points = points[np.hypot(points[:, 0], points[:, 1]) <= reach]  # others are never met
+    while time_s < polygon.time_before_collision and len(points) >= polygon.min_points:
         c, s = math.cos(yaw), math.sin(yaw)
         moved = points - (x, y)
         seen = np.stack([c * moved[:, 0] + s * moved[:, 1], c * moved[:, 1] - s * moved[:, 0]], 1)

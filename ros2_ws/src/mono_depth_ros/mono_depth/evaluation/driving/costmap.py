@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -56,6 +57,24 @@ class Grid:
         """Tell which cells lie in the map."""
         return np.asarray(((cells >= 0) & (cells < (self.rows, self.columns))).all(axis=1))
 
+    def around_place(self, place_m: F64, half_m: float) -> tuple[Grid, tuple[slice, slice]]:
+        """Return the part of the map within `half_m` of a place, and its rows and columns."""
+        reach = math.ceil(half_m / self.resolution_m)
+        row, column = self.cells(np.asarray(place_m)[None, :2])[0].tolist()
+        top = min(max(row - reach, 0), self.rows - 1)
+        left = min(max(column - reach, 0), self.columns - 1)
+        bottom = min(max(row + reach, top) + 1, self.rows)
+        right = min(max(column + reach, left) + 1, self.columns)
+        x_m, y_m = self.x_m + left * self.resolution_m, self.y_m + top * self.resolution_m
+        part = Grid(x_m, y_m, self.resolution_m, bottom - top, right - left)
+        return part, (slice(top, bottom), slice(left, right))
+
+    def axes_m(self) -> tuple[F64, F64]:
+        """Return x of the middles of the columns and y of those of the rows, in odom."""
+        x = self.x_m + (np.arange(self.columns) + 0.5) * self.resolution_m
+        y = self.y_m + (np.arange(self.rows) + 0.5) * self.resolution_m
+        return x, y
+
     def centers(self, cells: Cells) -> F64:
         """Return (n, 2) middles of cells in odom."""
         return np.asarray(
@@ -99,6 +118,15 @@ class ObstacleLayer:
             near = (reach < source.obstacle_max_range) & (reach >= source.obstacle_min_range)
             self._mark(points[near], sensor)
 
+    def forget(self, place_m: F64, keep_m: float) -> None:
+        """Make all marks unknown but those within `keep_m` of (2,) a place.
+
+        Nav2's behaviour tree clears the whole costmap of a robot that is stuck.
+        """
+        marked = np.argwhere(self.costs == LETHAL)
+        far = np.hypot(*(self.grid.centers(marked) - place_m).T) > keep_m
+        self.costs[marked[far, 0], marked[far, 1]] = NO_INFORMATION
+
     def is_current(self, now_s: float) -> bool:
         """Tell whether messages come as often as expected; else a planner may not run."""
         expected_s = self.source.expected_update_rate
@@ -112,10 +140,15 @@ class ObstacleLayer:
         source: ObservationSource,
     ) -> None:
         del reading
-        ahead = samples_of(points[:, :2], source, 0.5 * self.grid.resolution_m)
-        cells = self.grid.cells(sensor.of(ahead))
-        cells = cells[self.grid.inside(cells)]
-        self.costs[cells[:, 0], cells[:, 1]] = FREE
+        rays = points[:, :2]
+        length = np.hypot(rays[:, 0], rays[:, 1])
+        far = length >= max(source.raytrace_min_range, 1e-6)
+        rays, length = rays[far], length[far]
+        start = rays * (source.raytrace_min_range / length)[:, None]
+        end = rays * np.minimum(source.raytrace_max_range / length, 1.0)[:, None]
+        cells = [self.grid.cells(sensor.of(ends)) for ends in (start, end)]
+        lines = np.unique(np.stack(cells, axis=1)[..., ::-1].astype(np.int32), axis=0)
+        cv2.polylines(self.costs, list(lines), False, FREE)  # from cell to cell, as Nav2 does
 
     def _mark(self, points: F64, sensor: PlanePose) -> None:
         cells = self.grid.cells(sensor.of(points))
@@ -141,6 +174,11 @@ class VoxelLayer(ObstacleLayer):
         self._marked = np.zeros((grid.rows, grid.columns, z_voxels), bool)
         self._z = origin_z, z_resolution, z_voxels
         self._mark_threshold = mark_threshold
+
+    def forget(self, place_m: F64, keep_m: float) -> None:
+        """Make all marks unknown but those within `keep_m` of (2,) a place."""
+        super().forget(place_m, keep_m)
+        self._marked &= (self.costs == LETHAL)[..., None]
 
     def _clear(
         self,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from mono_depth.errors import ConfigError
 from mono_depth.evaluation.driving.costmap import FREE, LETHAL, Grid
@@ -27,6 +28,7 @@ _WIDE_M = 0.15  # more than the body needs, all along the way
 _BLOCKED_M = 0.05  # of clearance on the straight line: who does not look hits it
 _LENGTHS_M = (2.5, 9.0)
 _TRIES = 60
+_MOST_M = 1.0  # of clearance that is told apart
 _PERSON_RADIUS_M = 0.25
 
 
@@ -56,16 +58,26 @@ class Course:
     kind: str
     seed: int
     scene: Scene  # what is seen: what stands still, and the person, if there is one
-    still: Scene  # without the person
+    still: Scene  # what must not be touched, without the person
     start: PlanePose
     goal_m: F64  # (2,)
     shortest_m: float  # a way for who knows the scene
     person: SteppingIn | None = None
 
+    @property
+    def name(self) -> str:
+        """Kind and seed, as files are named."""
+        return f"{self.kind}_{self.seed}"
+
+    @property
+    def place_m(self) -> F64:
+        """(2,) where it starts."""
+        return np.array([self.start.x_m, self.start.y_m])
+
     def clearance_m(self, place: PlanePose, body: Body, time_s: float) -> float:
         """Return the free distance from the middle of the robot to what it could hit."""
         points = np.array([[place.x_m, place.y_m, 0.2]])
-        still = _clearance(self.still, points, body)[0]
+        still = self.still.clearance_m(points, band_of(body))[0]
         if self.person is None:
             return float(still)
         at, _ = self.person.pose(time_s)
@@ -86,10 +98,8 @@ def make_course(kind: str, seed: int, body: Body) -> Course:
     scene = replace(scene, movers=())
     rng = np.random.default_rng([seed, number, 1])
     grid = Grid.around(scene.low_m, scene.high_m, _CELL_M)
-    cells = np.argwhere(np.ones((grid.rows, grid.columns), bool))
-    places = np.c_[grid.centers(cells), np.full(len(cells), 0.2)]
-    gaps = _clearance(scene, places, body).reshape(grid.rows, grid.columns)
-    costs = np.where(gaps < body.radius_m + _WIDE_M, LETHAL, FREE).astype(np.uint8)
+    gaps = scene.clearance_map_m(*grid.axes_m(), band_of(body), _MOST_M)
+    costs = _costs(gaps, body)
     open_cells = np.argwhere(gaps > body.radius_m + _WIDE_M + 0.1)
     if len(open_cells) < 2:
         raise ConfigError(f"{kind} {seed} has no room to drive")
@@ -124,6 +134,17 @@ def make_course(kind: str, seed: int, body: Body) -> Course:
     )
 
 
+def shortest_way(scene: Scene, start_m: F64, goal_m: F64, body: Body) -> Plan:
+    """Return the way of who knows the scene, as far as there is one."""
+    grid = Grid.around(scene.low_m, scene.high_m, _CELL_M)
+    gaps = scene.clearance_map_m(*grid.axes_m(), band_of(body), _MOST_M)
+    return plan(_costs(gaps, body), grid, start_m, goal_m, 0.0)
+
+
+def _costs(gaps: F64, body: Body) -> npt.NDArray[np.uint8]:
+    return np.where(gaps < body.radius_m + _WIDE_M, LETHAL, FREE).astype(np.uint8)
+
+
 def with_person(course: Course, onto_m: F64, from_m: F64, begins_s: float) -> Course:
     """Return the course with a person who steps from one place onto another."""
     b = Builder(np.random.default_rng([course.seed, 7]))
@@ -144,13 +165,12 @@ def with_person(course: Course, onto_m: F64, from_m: F64, begins_s: float) -> Co
     return replace(course, scene=scene, person=stepping)
 
 
-def _clearance(scene: Scene, points_m: F64, body: Body) -> F64:
-    band = (body.ground_clearance_m, body.height_m)
-    parts = np.array_split(points_m, max(1, len(points_m) // 4000))
-    return np.concatenate([scene.clearance_m(part, band) for part in parts])
+def band_of(body: Body) -> tuple[float, float]:
+    """Return the heights between which things are hit."""
+    return body.ground_clearance_m, body.height_m
 
 
 def _straight_gap(scene: Scene, start: F64, goal: F64, body: Body) -> float:
     shares = np.linspace(0.0, 1.0, 60)[:, None]
     line = start + (goal - start) * shares
-    return float(_clearance(scene, np.c_[line, np.full(60, 0.2)], body).min())
+    return float(scene.clearance_m(np.c_[line, np.full(60, 0.2)], band_of(body)).min())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,10 +24,9 @@ from mono_depth.evaluation.driving.planner import Plan, distance_to_marks_m, pla
 from mono_depth.evaluation.driving.readings import F64, LaserReading, PlanePose
 from mono_depth.evaluation.driving.robot import Body, OdometryNoise, Robot
 from mono_depth.evaluation.driving.senses import Sense, View
-from mono_depth.synthetic.render import render
 
 _WIDTH, _HEIGHT, _FOV_DEG = 320, 240, 90.0
-_STEP_S = 0.1  # one image; speeds that come of it hold in the step after the next image
+STEP_S = 0.1  # one image; speeds that come of it hold in the step after the next image
 _FINE_STEPS = 4  # in which the body moves, and may hit, between two images
 _CELL_M = 0.05
 _BORDER_M = 0.5
@@ -38,6 +38,8 @@ _PLAN_EVERY = 5  # images
 _STUCK_STEPS = 60  # without getting on, until it looks around
 _LOOK_AROUND_STEPS = 70
 _STILL_M = 0.15
+_KEPT_M = 0.1  # beside the body: too near to be seen again when it looks around
+_LOCAL_M = 1.5  # around the robot: what its next moves depend on
 # As in config/robots/nav2.yaml: the scan marks, and what is seen to be free clears.
 MARKS = ObservationSource(
     inf_is_valid=True,
@@ -75,12 +77,26 @@ class Step:
     stopped_by: str  # what the collision monitor says
 
 
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """What a spectator sees after a step."""
+
+    course: Course
+    view: View | None  # what the camera saw, None = depth dropped out
+    costs: npt.NDArray[np.uint8]
+    grid: Grid
+    plan_m: F64 | None  # (n, 2) the way ahead
+    steps: Sequence[Step]
+    is_hit: bool
+
+
 @dataclass
 class Drive:
     """What came of a drive."""
 
     course: Course
     sense: str
+    radius_m: float  # of the robot
     arrived: bool = False
     hit: bool = False
     steps: list[Step] = field(default_factory=list)
@@ -95,12 +111,12 @@ class Drive:
     @property
     def length_m(self) -> float:
         """The way that was driven."""
-        return sum(step.speed_mps for step in self.steps) * _STEP_S
+        return sum(step.speed_mps for step in self.steps) * STEP_S
 
     @property
     def mean_speed_mps(self) -> float:
         """Over the whole drive, waiting and turning included."""
-        return self.length_m / max(self.time_s, _STEP_S)
+        return self.length_m / max(self.time_s, STEP_S)
 
     @property
     def outcome(self) -> str:
@@ -120,15 +136,19 @@ def drive(
     *,
     noise: OdometryNoise | None = None,
     fault: Fault | None = None,
+    watch: Callable[[Moment], None] | None = None,
 ) -> Drive:
     """Drive a course by what a sense sees. The same arguments give the same drive.
 
-    A drive ends at the goal, at the first touch of anything, or when time is over.
+    A drive ends at the goal, at the first touch of anything, or when time is over. `watch` is
+    called after each step.
     """
     loop = _Loop(course, sense, body, noise or OdometryNoise(), fault)
     limit_s = _TIME_MORE_S + _TIME_PER_M * course.shortest_m
     while loop.time_s < limit_s and not (loop.result.arrived or loop.result.hit):
         loop.step()
+        if watch is not None:
+            watch(loop.moment())
     loop.result.costs, loop.result.grid = loop.layer.costs, loop.layer.grid
     return loop.result
 
@@ -150,12 +170,13 @@ class _Loop:
         self._monitor = CollisionMonitor(_monitor_settings(body))
         self._follower = Follower(body)
         self._intrinsics = Intrinsics.of_view(_WIDTH, _HEIGHT, _FOV_DEG)
+        self._view: View | None = None
         self._plan: Plan | None = None
         self._wish = 0.0, 0.0
         self._count = self._looking = 0
         self._trail: list[F64] = []
         self.time_s = 0.0
-        self.result = Drive(course=course, sense=sense.name)
+        self.result = Drive(course=course, sense=sense.name, radius_m=body.radius_m)
 
     def step(self) -> None:
         """See once and drive until the next image."""
@@ -165,8 +186,8 @@ class _Loop:
         speed, turn = self._monitor.allowed(*late, self.time_s)
         clearance = math.inf
         for _ in range(_FINE_STEPS):
-            self._robot.step(speed, turn, _STEP_S / _FINE_STEPS)
-            self.time_s += _STEP_S / _FINE_STEPS
+            self._robot.step(speed, turn, STEP_S / _FINE_STEPS)
+            self.time_s += STEP_S / _FINE_STEPS
             gap = self.course.clearance_m(self._robot.place, self._body, self.time_s)
             clearance = min(clearance, gap)
         self._count += 1
@@ -186,20 +207,28 @@ class _Loop:
             )
         )
 
+    def moment(self) -> Moment:
+        """Return what there is to see now."""
+        return Moment(
+            course=self.course,
+            view=self._view,
+            costs=self.layer.costs,
+            grid=self.layer.grid,
+            plan_m=None if self._plan is None else self._plan.way_m,
+            steps=self.result.steps,
+            is_hit=self.result.hit,
+        )
+
     def _see(self) -> str:
         fault = self._fault
         if fault and fault.begins_s <= self.time_s < fault.begins_s + fault.lasts_s:
+            self._view = None
             return "depth dropped out"
         robot = self._robot
-        view = View(
-            image=render(
-                self.course.scene,
-                self._intrinsics,
-                robot.camera(robot.place),
-                self.time_s,
-                samples_per_pixel=2,
-            ),
+        self._view = view = View(
+            scene=self.course.scene,
             intrinsics=self._intrinsics,
+            T_scene_camera=robot.camera(robot.place),
             T_odom_camera=robot.camera(robot.believed),
             camera_height_m=self._body.camera_height_m,
             time_s=self.time_s,
@@ -224,12 +253,14 @@ class _Loop:
         if old is not None and math.dist(old, place) < _STILL_M:
             self._looking, self._plan = _LOOK_AROUND_STEPS, None
             self._trail.clear()
+            layer.forget(place, self._body.radius_m + _KEPT_M)
             return 0.0, 0.0
         if self._plan is None or self._follower.is_blocked or self._count % _PLAN_EVERY == 0:
             keep_m = self._body.radius_m + _KEEP_OFF_M
             self._plan = plan(layer.costs, layer.grid, place, self.course.goal_m, keep_m)
-        gaps = distance_to_marks_m(layer.costs, layer.grid.resolution_m)
-        return self._follower.speeds(self._plan, here, gaps, layer.grid)
+        near, cells = layer.grid.around_place(place, _LOCAL_M)
+        gaps = distance_to_marks_m(layer.costs[cells], near.resolution_m)
+        return self._follower.speeds(self._plan, here, gaps, near)
 
 
 def in_body(reading: LaserReading, ahead_m: float) -> LaserReading:

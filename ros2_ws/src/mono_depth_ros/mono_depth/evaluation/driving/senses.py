@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -13,26 +14,41 @@ from mono_depth.config import PipelineConfig, ScanConfig
 from mono_depth.data import Frame, Intrinsics
 from mono_depth.errors import FrameError
 from mono_depth.evaluation.driving.readings import CloudReading, LaserReading
-from mono_depth.outputs.obstacle_view import obstacle_view_of
+from mono_depth.outputs.level_view import LevelViews
+from mono_depth.outputs.obstacle_view import obstacle_view
 from mono_depth.outputs.robot_view import NOTHING_SURE, RobotView, RobotViews
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.pipeline.pipeline import DepthPipeline
-from mono_depth.synthetic.arrays import F64
-from mono_depth.synthetic.render import Rendered
+from mono_depth.synthetic.arrays import F32, F64
+from mono_depth.synthetic.render import Rendered, exact_depth, render
+from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.sensor import SensorEffects, auto_gain
 
 _BLIND_M = 4.0
+_MAP_PX = 160, 120  # of depth without a network: a leg of 3 cm is a pixel wide up to 2.4 m
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One image of the robot's camera and what is known with it."""
+    """One view of the robot's camera and what is known with it. Rendered when first asked for."""
 
-    image: Rendered
+    scene: Scene
     intrinsics: Intrinsics
+    T_scene_camera: F64  # (4, 4) where it truly is
     T_odom_camera: F64  # (4, 4) as odometry says it
     camera_height_m: float
     time_s: float
+
+    @cached_property
+    def image(self) -> Rendered:
+        """What the camera sees, in light."""
+        return render(
+            self.scene, self.intrinsics, self.T_scene_camera, self.time_s, samples_per_pixel=2
+        )
+
+    def depth_m(self, intrinsics: Intrinsics) -> F32:
+        """Return (H, W) exact depth for the pixels of `intrinsics`, without an image."""
+        return exact_depth(self.scene, intrinsics, self.T_scene_camera, self.time_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,27 +76,28 @@ class DepthSense:
     """Scans a depth map that needs no network: the exact one, or the same depth everywhere."""
 
     def __init__(self, name: str, config: ScanConfig, *, is_blind: bool = False) -> None:
-        self.name, self._config, self._is_blind = name, config, is_blind
+        self.name, self._is_blind = name, is_blind
+        # The floor at 4 m would be a pit, and who is blind would never start.
+        self._config = replace(config, drop_m=0.0) if is_blind else config
+        self._views = LevelViews()
 
     def reset(self) -> None:
         """Do nothing: each view stands for itself."""
 
     def see(self, view: View) -> Sight:
         """Return the scan of exact depth, or of depth that is 4 m wherever one looks."""
-        depth_m = view.image.depth_m
+        intrinsics = view.intrinsics.scaled_to(*_MAP_PX)
         if self._is_blind:
-            depth_m = np.full_like(depth_m, _BLIND_M)
+            depth_m = np.full(_MAP_PX[::-1], _BLIND_M, np.float32)
+        else:
+            depth_m = view.depth_m(intrinsics)
         turn = level_rotation(_gravity(view.T_odom_camera))
         if turn is None:
             return Sight(silence="the camera looks straight down or up")
-        seen = obstacle_view_of(
-            torch.from_numpy(depth_m),
-            None,
-            view.intrinsics,
-            turn,
-            view.camera_height_m,
-            self._config,
+        level = self._views.of(
+            intrinsics, turn, view.camera_height_m, self._config, torch.device("cpu")
         )
+        seen = obstacle_view(torch.from_numpy(depth_m), None, level, self._config)
         return _sight(RobotView(seen=seen, may_clear=True), view)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from mono_depth.evaluation.driving.drive import Drive
 
-_HEAD = "| scene | depth | drives | arrived | hit | stuck | mean speed [m/s] | silent |\n"
-_RULE = "|---|---|--:|--:|--:|--:|--:|--:|\n"
+_HEAD = (
+    "| scene | depth | drives | arrived | hit | stuck | closest [m] | mean speed [m/s] | silent |\n"
+)
+_RULE = "|---|---|--:|--:|--:|--:|--:|--:|--:|\n"
 
 
 def row_of(drives: Sequence[Drive]) -> dict[str, Any]:
@@ -25,6 +27,7 @@ def row_of(drives: Sequence[Drive]) -> dict[str, Any]:
         "arrived": len(arrived),
         "hit": sum(item.hit for item in drives),
         "stuck": sum(item.outcome == "stuck" for item in drives),
+        "closest_m": min(closest_m(item) for item in drives),
         "mean_speed_mps": _mean([item.mean_speed_mps for item in arrived]),
         "silent": silent / max(steps, 1),
         "silences": dict(silences.most_common(5)),
@@ -45,10 +48,15 @@ def table(drives: Sequence[Drive]) -> str:
                 row = row_of(chosen)
                 lines.append(
                     f"| {kind} | {sense} | {row['drives']} | {row['arrived']} | {row['hit']} | "
-                    f"{row['stuck']} | {row['mean_speed_mps']:.2f} | "
+                    f"{row['stuck']} | {row['closest_m']:.2f} | {row['mean_speed_mps']:.2f} | "
                     f"{100 * row['silent']:.0f} % |\n"
                 )
     return "".join(lines)
+
+
+def closest_m(driven: Drive) -> float:
+    """Return the least distance between the robot's outline and what it could hit."""
+    return min(step.clearance_m for step in driven.steps) - driven.radius_m
 
 
 def details(driven: Drive) -> dict[str, Any]:
@@ -56,13 +64,15 @@ def details(driven: Drive) -> dict[str, Any]:
     return {
         "kind": driven.course.kind,
         "seed": driven.course.seed,
-        "depth": driven.sense,
-        "outcome": driven.outcome,
+        "mode": driven.sense,
+        "arrived": driven.arrived,
+        "hit": driven.hit,
         "time_s": round(driven.time_s, 2),
         "way_m": round(driven.length_m, 2),
         "shortest_m": round(driven.course.shortest_m, 2),
         "mean_speed_mps": round(driven.mean_speed_mps, 3),
-        "least_clearance_m": round(min(step.clearance_m for step in driven.steps), 3),
+        "closest_m": round(closest_m(driven), 3),
+        "silent_share": round(sum(driven.silences.values()) / max(len(driven.steps), 1), 3),
         "silences": dict(driven.silences),
     }
 

@@ -15,7 +15,7 @@ from mono_depth.synthetic.interior import walk
 from mono_depth.synthetic.light import KeyLight, Lighting
 from mono_depth.synthetic.materials import Material, MaterialTable
 from mono_depth.synthetic.palette import concrete, wood
-from mono_depth.synthetic.render import ray_grid, render
+from mono_depth.synthetic.render import exact_depth, ray_grid, render
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.solids import Shape
 from mono_depth.synthetic.trajectory import camera_pose
@@ -229,3 +229,29 @@ def test_too_many_samples_are_refused():
     frame.box(2, 0, 0, 1, 1, 1, m)
     with pytest.raises(ConfigError, match="samples_per_pixel is 64, expected 1 to 9"):
         render(scene_of(builder), CAMERA, AHEAD, samples_per_pixel=64)
+
+
+def test_exact_depth_is_that_of_an_image_and_of_what_moves():
+    builder, frame, m = with_material()
+    frame.box(2.5, 0, -50, 1.0, 1.0, 100, m)
+    walk(builder, (1.5, 0.3), (1.5, -0.3))
+    scene = scene_of(builder)
+
+    for time_s in (0.0, 0.4):
+        depth_m = render(scene, CAMERA, AHEAD, time_s).depth_m
+        np.testing.assert_array_equal(exact_depth(scene, CAMERA, AHEAD, time_s), depth_m)
+
+
+def test_a_map_of_clearance_is_the_clearance_of_its_places():
+    builder, frame, m = with_material()
+    frame.at(1.0, 0.5, 0.0, 0.4).box(0, 0, 0, 1.0, 0.4, 0.3, m)
+    frame.cylinder(-1.0, 0.0, 0.0, 0.5, 0.2, m)
+    frame.box(0, -1.0, 0.5, 3.0, 0.3, 0.3, m)  # too high to be met
+    scene, band = scene_of(builder), (0.06, 0.45)
+    x, y = np.linspace(-20.2, 20.2, 51), np.linspace(-2.0, 2.0, 41)
+
+    found = scene.clearance_map_m(x, y, band, 1.5)
+
+    places = np.stack([*np.meshgrid(x, y), np.full((41, 51), 0.1)], axis=-1).reshape(-1, 3)
+    expected = np.minimum(scene.clearance_m(places, band), 1.5).reshape(41, 51)
+    np.testing.assert_allclose(found, expected, atol=1e-12)

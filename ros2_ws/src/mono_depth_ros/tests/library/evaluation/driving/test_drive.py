@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,8 +12,10 @@ from mono_depth.errors import ConfigError
 from mono_depth.evaluation.driving.costmap import FREE, LETHAL, NO_INFORMATION, Grid
 from mono_depth.evaluation.driving.course import Course, SteppingIn, make_course
 from mono_depth.evaluation.driving.drive import Drive, Fault, Step, drive, in_body
+from mono_depth.evaluation.driving.drive_video import DriveVideo
 from mono_depth.evaluation.driving.events import dropout_at_speed, person_before, stopped_in_time
 from mono_depth.evaluation.driving.follower import Follower
+from mono_depth.evaluation.driving.hazards import with_glass_door, with_pit
 from mono_depth.evaluation.driving.planner import Plan, distance_to_marks_m, plan
 from mono_depth.evaluation.driving.readings import LaserReading, PlanePose
 from mono_depth.evaluation.driving.robot import Body, OdometryNoise, Robot
@@ -168,7 +172,7 @@ def driven(*speeds: float) -> Drive:
         )
         for i, speed in enumerate(speeds)
     ]
-    return Drive(course=None, sense="exact", steps=steps)
+    return Drive(course=None, sense="exact", radius_m=BODY.radius_m, steps=steps)
 
 
 def test_depth_drops_out_when_the_robot_is_fast():
@@ -186,7 +190,7 @@ def test_a_robot_that_stands_before_depth_is_back_has_stopped_in_time():
 
 # The whole loop, by exact depth; the network has its own table.
 
-EXACT = ScanConfig(min_height_m=0.05, max_height_m=0.45, tilt_tolerance=0.0, drop_m=0.0)
+EXACT = ScanConfig(min_height_m=0.05, max_height_m=0.45, tilt_tolerance=0.0)
 
 
 def test_the_course_of_a_seed_is_always_the_same_and_starts_where_there_is_room():
@@ -207,14 +211,54 @@ def room() -> Course:
     return make_course("room", 0, BODY)
 
 
-@pytest.mark.slow
-def test_exact_depth_arrives_and_touches_nothing(room, tmp_path):
+def test_exact_depth_arrives_and_touches_nothing(room):
     found = drive(room, DepthSense("exact", EXACT), BODY)
 
-    assert found.outcome == "arrived"
-    assert details(found)["least_clearance_m"] > BODY.radius_m
+    told = details(found)
+    assert told["arrived"]
+    assert told["closest_m"] > 0.0
+    assert told["silent_share"] == 0.0
     assert "| room | exact | 1 | 1 | 0 | 0 |" in table([found])
     assert top_view(found, BODY).shape[1] == 480
+
+
+def test_depth_that_is_blind_hits_what_stands_before_its_goal(room):
+    assert drive(room, DepthSense("blind", EXACT, is_blind=True), BODY).hit
+
+
+def test_a_video_shows_every_step_of_a_drive(room, tmp_path):
+    path, fault = tmp_path / "drive.mp4", Fault(begins_s=0.0, lasts_s=99.0)
+    short = replace(room, shortest_m=-3.0)  # time for a second
+
+    with DriveVideo(path, BODY) as video:
+        found = drive(short, DepthSense("exact", EXACT), BODY, fault=fault, watch=video.add)
+
+    reader = cv2.VideoCapture(str(path))
+    assert reader.get(cv2.CAP_PROP_FRAME_COUNT) == len(found.steps)
+    assert reader.get(cv2.CAP_PROP_FRAME_WIDTH) == 960
+
+
+# What is hard to see.
+
+
+def test_a_glass_door_stands_across_the_way_and_leaves_one_around_it(room):
+    behind = with_glass_door(room, BODY)
+
+    assert behind.shortest_m > room.shortest_m
+    assert behind.clearance_m(behind.start, BODY, 0.0) > BODY.radius_m
+
+
+def test_the_edge_of_a_pit_is_marked_and_its_floor_is_no_way(room):
+    pit = with_pit(room, BODY)
+    before = pit.clearance_m(pit.start, BODY, 0.0)
+
+    found = drive(pit, DepthSense("exact", EXACT), BODY)
+
+    assert before > BODY.radius_m
+    assert pit.scene.solids.corners_m()[..., 2].min() < -0.5
+    assert found.arrived
+    unseen = replace(EXACT, drop_m=0.0)
+    assert drive(pit, DepthSense("exact", unseen), BODY).hit
 
 
 @pytest.mark.acceptance
