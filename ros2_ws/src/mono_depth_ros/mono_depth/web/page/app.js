@@ -434,7 +434,16 @@ async function start() {
   resumeJob();
 }
 
+const NARROW = window.matchMedia("(max-width: 760px)"); // as in style.css
+
+/** On a phone the image comes first, and settings on demand; else they are always there. */
+function foldSettings() {
+  $("settings").open = !NARROW.matches;
+}
+
 function wire() {
+  foldSettings();
+  NARROW.addEventListener("change", foldSettings);
   $("levers").addEventListener("submit", (event) => event.preventDefault());
   $("file").addEventListener("change", (event) => take(event.target.files[0]));
   $("job-end").addEventListener("click", dropJob);

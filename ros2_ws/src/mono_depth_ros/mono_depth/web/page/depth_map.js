@@ -87,7 +87,7 @@ export function drawLegend(canvas, scale, table, unit, height) {
   canvas.style.height = `${height}px`;
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
-  const [top, bottom, bar] = [10, height - 10, 14];
+  const [top, bottom, bar] = [unit ? 26 : 10, height - 10, 14]; // the unit stands above
   for (let y = top; y < bottom; y++) {
     const level = 255 - Math.round((254 * (y - top)) / (bottom - top - 1));
     context.fillStyle = `rgb(${table[level].join(",")})`;
@@ -101,8 +101,9 @@ export function drawLegend(canvas, scale, table, unit, height) {
     const share = i / count;
     const y = top + share * (bottom - top);
     context.fillRect(bar, y - 0.5, 4, 1);
-    context.fillText(`${asText(scale.depthAt(share))} ${unit}`.trim(), bar + 7, y);
+    context.fillText(asText(scale.depthAt(share)), bar + 7, y);
   }
+  context.fillText(unit, bar + 7, 9);
 }
 
 /** Three digits, as people write them. */
