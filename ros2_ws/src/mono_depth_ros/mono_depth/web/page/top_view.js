@@ -24,11 +24,13 @@ export function drawTop(canvas, { points, scan, landmarks }) {
   if (points) drawPoints(context, points.values, place);
   if (landmarks) {
     context.fillStyle = "#e8871e";
+    context.strokeStyle = "#000";
     each(landmarks.values, (x, y) => {
       const [column, row] = place(x, y);
       context.beginPath();
-      context.arc(column, row, 2.5, 0, 2 * Math.PI);
+      context.arc(column, row, 3.5, 0, 2 * Math.PI);
       context.fill();
+      context.stroke();
     });
   }
   if (scan) drawScan(context, scan, place);
