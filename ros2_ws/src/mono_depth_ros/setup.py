@@ -116,6 +116,7 @@ setup(
             "synthetic_camera = mono_depth_ros.cameras.synthetic_camera:main",
             "recorder = mono_depth_ros.recorder.node:main",
             "obstacle_distance = mono_depth_ros.autopilot.obstacle_distance:main",
+            "viewer = mono_depth_ros.viewer.node:main",
         ]
     },
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from mono_depth.data import Frame
     from mono_depth.recordings.frames.source import FrameSource
     from mono_depth.runs.account import Account
+    from mono_depth.runs.run import Watch
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -52,6 +55,15 @@ def add_command(commands: Subparsers) -> None:
     parser.add_argument("out", type=Path, help="folder for the files")
     parser.add_argument("--overwrite", action="store_true", help="make everything anew")
     parser.add_argument("--again", action="store_true", help="try once more what has failed")
+    parser.add_argument(
+        "--live",
+        nargs="?",
+        type=int,
+        const=8009,
+        metavar="PORT",
+        help="show the frames in a browser meanwhile, at 127.0.0.1 (default: port 8009); needs the "
+        "extra web",
+    )
     add_output_options(parser)
     add_source_options(parser)
     add_use_option(parser, INPUTS)
@@ -65,7 +77,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from mono_depth.pipeline.build import build_pipeline
     from mono_depth.recordings.frames.open import open_frames
-    from mono_depth.runs.run import run
+    from mono_depth.runs.run import expected_frames, run
 
     config, source = pipeline_config(args), open_frames(args.input, open_options(args))
     options = run_options(args, is_video=source.is_video)
@@ -75,10 +87,11 @@ def _run(args: argparse.Namespace) -> int:
         f"{pipeline.model.name}: {config.engine} {config.precision}, {config.threads} threads; "
         f"camera: {source.camera}\n"
     )
-    most = options.most or None
-    total = most if source.count is None else -(-source.count // options.every)
-    total = total if most is None or total is None else min(most, total)
-    with tqdm(total=total, desc=source.name, unit="frame", file=sys.stderr) as bar:
+    total = expected_frames(source, options)
+    with (
+        _live(args, source) as watch,
+        tqdm(total=total, desc=source.name, unit="frame", file=sys.stderr) as bar,
+    ):
 
         def progress(account: Account) -> None:
             bar.update()
@@ -95,11 +108,28 @@ def _run(args: argparse.Namespace) -> int:
                 overwrite=args.overwrite,
                 again=args.again,
                 progress=progress,
+                watch=watch,
             )
         finally:
             pipeline.close()
     sys.stdout.write(f"{account.text()}\n{args.out}\n")
     return _EXIT_FAILED_FRAMES if account.failed else 0
+
+
+@contextmanager
+def _live(args: argparse.Namespace, source: FrameSource) -> Iterator[Watch | None]:
+    """Serve the live page, if it is asked for."""
+    if args.live is None:
+        yield None
+        return
+    from mono_depth.web.live.live_run import LiveRun
+
+    live = LiveRun(source.name, port=args.live)
+    sys.stderr.write(f"live: {live.address}\n")
+    try:
+        yield live.show
+    finally:
+        live.close()
 
 
 def _pinned(

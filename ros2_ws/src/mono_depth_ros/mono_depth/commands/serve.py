@@ -53,11 +53,29 @@ def add_command(commands: Subparsers) -> None:
     parser.add_argument(
         "--queue", type=int, default=8, metavar="N", help="images that may wait (default: 8)"
     )
+    parser.add_argument(
+        "--together",
+        type=int,
+        default=4,
+        metavar="N",
+        help="waiting images of one size that the network takes at once, at most (default: 4)",
+    )
+    parser.add_argument(
+        "--jobs-dir",
+        default="",
+        metavar="FOLDER",
+        help="for uploads and results of jobs, which are removed after an hour and at the end "
+        "(default: that of the system for temporary files)",
+    )
+    parser.add_argument(
+        "--jobs-gigabytes", type=float, default=8.0, help="of the disk for all jobs (default: 8)"
+    )
     add_model_options(parser)
     parser.set_defaults(engine="torch")  # the others compare themselves anew for each image size
 
 
 def _serve(args: argparse.Namespace) -> int:
+    from mono_depth.web.jobs.job_limits import JobLimits
     from mono_depth.web.limits import ServerLimits
     from mono_depth.web.server import serve
 
@@ -66,7 +84,11 @@ def _serve(args: argparse.Namespace) -> int:
         max_bytes=int(args.max_megabytes * (1 << 20)),
         max_pixels=int(args.max_megapixels * 1e6),
         waiting=args.queue,
+        together=args.together,
+        jobs=JobLimits(folder=args.jobs_dir, disk_bytes=int(args.jobs_gigabytes * (1 << 30))),
     )
+    if limits.jobs.disk_bytes < 1 or limits.together < 1:
+        raise ConfigError("--jobs-gigabytes must be above 0, --together 1 or more")
     if min(limits.max_bytes, limits.max_pixels) < 1 or limits.waiting < 0:
         raise ConfigError("--max-megabytes and --max-megapixels must be above 0, --queue 0 or more")
     token = _token(args)

@@ -37,7 +37,7 @@ def add_command(commands: Subparsers) -> None:
     )
     parser.set_defaults(handler=_space)
     parser.add_argument("input", help="image, video, bag or recording")
-    parser.add_argument("out", type=Path, help="report to write: .html or .json")
+    parser.add_argument("out", type=Path, help="report to write: .html, .pdf or .json")
     parser.add_argument(
         "--known",
         nargs=5,
@@ -67,11 +67,11 @@ def add_command(commands: Subparsers) -> None:
 def _space(args: argparse.Namespace) -> int:
     from mono_depth.pipeline.build import build_pipeline
     from mono_depth.recordings.frames.open import open_frames
-    from mono_depth.report.documents import as_html, as_json, as_text
+    from mono_depth.report.documents import as_html, as_json, as_pdf, as_text
     from mono_depth.report.views import views_of
 
-    if args.out.suffix not in (".html", ".json"):
-        raise ConfigError(f"{args.out}: expected a name ending in .html or .json")
+    if args.out.suffix not in (".html", ".pdf", ".json"):
+        raise ConfigError(f"{args.out}: expected a name ending in .html, .pdf or .json")
     source = open_frames(args.input, open_options(args))
     pipeline = build_pipeline(pipeline_config(args))
     try:
@@ -87,8 +87,11 @@ def _space(args: argparse.Namespace) -> int:
     finally:
         pipeline.close()
     about = {"source": source.name, "model": pipeline.model.name, "camera": source.camera}
-    text = as_html(report, about) if args.out.suffix == ".html" else as_json(report, about)
-    args.out.write_text(text, encoding="utf-8")
+    if args.out.suffix == ".pdf":
+        args.out.write_bytes(as_pdf(report, about))
+    else:
+        text = as_html(report, about) if args.out.suffix == ".html" else as_json(report, about)
+        args.out.write_text(text, encoding="utf-8")
     sys.stdout.write(f"{as_text(report)}{args.out}\n")
     return 0
 

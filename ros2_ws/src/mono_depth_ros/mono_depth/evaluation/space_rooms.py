@@ -143,7 +143,7 @@ def space_rooms(
             intrinsics=view.camera,
             gravity_camera=frame.gravity_camera,
         )
-        known = _known(view) if with_known_length else None
+        known = known_length_of(view) if with_known_length else None
         try:
             report = space_report([seen], sigmas, scale_source="a test", known=known)
         except FrameError:
@@ -198,7 +198,7 @@ def _wall_m(view: RoomView, report: SpaceReport, side: str) -> float:
     return float(view.walls_m[2 * axis + (ahead[axis] < 0.0)])
 
 
-def _known(view: RoomView) -> KnownLength | None:
+def known_length_of(view: RoomView) -> KnownLength | None:
     """Return the distance of two pixels on one row that see about the same depth, as told."""
     height, width = view.depth_m.shape
     columns = [round(share * width) for share in _KNOWN_SPAN]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from mono_depth.errors import ModelError
 from mono_depth.models.informative import check_range, finite_range
 from mono_depth.models.protocol import DepthModel
 from mono_depth.outputs.depth_result import DepthLimits, DepthResult
+from mono_depth.pipeline.ahead import predicted_ahead
 from mono_depth.pipeline.confidence import pixel_and_scale, rated
 from mono_depth.pipeline.image_check import ImageCheck, check_image
 from mono_depth.pipeline.memory_fallback import ModelLoader, first_line
@@ -75,6 +77,7 @@ class DepthPipeline:
         self._metric_past = TemporalFilter()
         self._relative_past = RelativeFilter()
         self._rate = Recorded(pixel_and_scale)
+        self._ahead: dict[int, Prediction] = {}  # of `process_each`, by the id of the frame
         # Engines have threads of their own; what is before and after them is small.
         self._network_threads = 1 if engines else config.threads or usable_cores()
 
@@ -123,6 +126,29 @@ class DepthPipeline:
                     raise
                 reason = first_line(error)
             self._step_down(reason)  # by now the failed attempt has let go of its memory
+
+    @on_one_thread
+    def process_each(self, frames: Sequence[Frame]) -> list[DepthResult | Exception]:
+        """Return the depth of images that have nothing to do with one another.
+
+        The network runs once for all of them where it can; the rest is as `reset` and `process`.
+
+        Returns:
+            For each frame its depth, or the error that `process` has for it.
+        """
+        with self.turn():
+            self._ahead = predicted_ahead(self.model, frames, self._network_threads)
+        found: list[DepthResult | Exception] = []
+        try:
+            for frame in frames:
+                self.reset()
+                try:
+                    found.append(self.process(frame))
+                except Exception as error:  # noqa: BLE001 - of one image, and told with it
+                    found.append(error)
+        finally:
+            self._ahead = {}
+        return found
 
     def turn(self) -> AbstractContextManager[None]:
         """Return a block in which a frame and its outputs are made, beside no capture of a graph.
@@ -258,6 +284,9 @@ class DepthPipeline:
 
     def _predict(self, frame: Frame, rgb: torch.Tensor) -> tuple[Prediction, str]:
         config = self._config
+        ahead = self._ahead.pop(id(frame), None)
+        if ahead is not None:
+            return ahead, ""
         with torch_threads(self._network_threads):
             return predict(
                 self.model,

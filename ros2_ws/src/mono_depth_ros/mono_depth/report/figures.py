@@ -17,6 +17,11 @@ class Deviations:
 
     scale_rel: float  # common to all lengths; a known length takes it away
     shape_rel: float  # of one length against another: walls that are drawn too near or too far
+    slant_rel: float = 0.0  # more of it for walls that are seen aslant, times `slant`
+
+    def shape_of(self, plane: Plane) -> float:
+        """Return the deviation of the shape, for the distance to a plane."""
+        return math.hypot(self.shape_rel, self.slant_rel * plane.slant)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +78,7 @@ def figures_of(room: Room, sigmas: Deviations) -> list[Figure]:
 def _of_plane(name: str, plane: Plane | None, what: str, sigmas: Deviations) -> Figure:
     if plane is None:
         return not_seen(name, f"no {what} in view")
+    sigmas = replace(sigmas, shape_rel=sigmas.shape_of(plane))
     return length(name, plane.distance_m, plane.spread_rel, sigmas)
 
 
@@ -105,6 +111,8 @@ def _wall_length(side: str, room: Room, ends: tuple[str, str], sigmas: Deviation
 def _sum(name: str, planes: tuple[Plane, Plane], sigmas: Deviations) -> Figure:
     total_m = planes[0].distance_m + planes[1].distance_m
     spread_m = math.hypot(*(plane.spread_rel * plane.distance_m for plane in planes))
+    slant_m = math.hypot(*(p.slant * sigmas.slant_rel * p.distance_m for p in planes))
+    sigmas = replace(sigmas, shape_rel=math.hypot(sigmas.shape_rel, slant_m / total_m))
     return length(name, total_m, spread_m / total_m, sigmas)
 
 

@@ -6,7 +6,7 @@ of the angles of the normals of walls, times four.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class Plane:
     distance_m: float  # from the camera, along its normal
     spread_rel: float  # how far its points lie from it, of the distance
     points: int
+    slant: float = 0.0  # squared sine of the angle of the rays to its normal; 0 = seen head-on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,9 @@ def _wall(surface: Surface, cosine: F64, direction: F64) -> Plane | None:
     for mode in reversed(found):
         beyond = np.count_nonzero(along > _BEYOND * mode.at_m)
         if mode.count >= _OF_LARGEST * largest and beyond <= _MOST_BEYOND * len(along):
-            return _plane(mode)
+            inside = faces & (np.abs(along / mode.at_m - 1.0) < _INLIER)
+            reach_m = float(np.median(np.linalg.norm(surface.points_m[inside], axis=1)))
+            return replace(_plane(mode), slant=max(0.0, 1.0 - (mode.at_m / reach_m) ** 2))
     return None
 
 

@@ -18,9 +18,10 @@ from mono_depth.report.figures import Deviations
 from mono_depth.report.space_report import KnownLength, Pixel, SpaceReport, View, space_report
 
 UNTOLD_SCALE_SIGMA = 0.25  # of metres that a network claims and nobody has rated
-# Of one wall against another in the depth of `nano`, on rendered rooms: docs/space_report.md.
-SHAPE_SIGMA = 0.35
-_MEASURED_SHAPE_SIGMA = 0.01  # of depth that a sensor measured
+# Of the depth of `nano`, on rendered rooms (docs/space_report.md): of one length against another,
+# and what is added for a wall that is seen from the side.
+SHAPE_SIGMA, SLANT_SIGMA = 0.25, 1.1
+_MEASURED_SHAPE_SIGMA, _MEASURED_SLANT_SIGMA = 0.01, 0.02  # of depth that a sensor measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,11 @@ def deviations_of(scale: ScaleStatus, *, is_measured: bool = False) -> Deviation
     """
     sigma = scale.sigma_rel
     is_told = math.isfinite(sigma) and sigma > 0.0
-    shape = _MEASURED_SHAPE_SIGMA if is_measured else SHAPE_SIGMA
-    return Deviations(scale_rel=sigma if is_told else UNTOLD_SCALE_SIGMA, shape_rel=shape)
+    return Deviations(
+        scale_rel=sigma if is_told else UNTOLD_SCALE_SIGMA,
+        shape_rel=_MEASURED_SHAPE_SIGMA if is_measured else SHAPE_SIGMA,
+        slant_rel=_MEASURED_SLANT_SIGMA if is_measured else SLANT_SIGMA,
+    )
 
 
 def views_of(

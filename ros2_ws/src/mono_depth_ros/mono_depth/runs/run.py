@@ -29,6 +29,7 @@ from mono_depth.runs.stream_files import StreamFile, stream_files
 from mono_depth.stream.stamp_guard import StampGuard
 
 Progress = Callable[[Account], None]  # is told after each frame
+Watch = Callable[[Frame, FrameMaps], None]  # is shown each frame and its maps
 
 # Say where files lie, not what comes out; the model and its weights are told by name and sum.
 PATHS = ("registry", "weights_dir")
@@ -44,6 +45,7 @@ def run(
     overwrite: bool = False,
     again: bool = False,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Account:
     """Write the depth of all frames of a source to a folder.
 
@@ -59,6 +61,7 @@ def run(
         overwrite: make everything anew.
         again: look once more at frames that failed in a run that came to its end.
         progress: is told after each frame.
+        watch: is shown each frame that is computed.
 
     Raises:
         ConfigError: the folder has other settings, or the source cannot be read.
@@ -74,7 +77,7 @@ def run(
         if ended is not None and not (again and ended["failed"]):
             return _of_earlier_run(ended)
         try:
-            return _Run(source, pipeline, config, options, folder).all_frames(progress)
+            return _Run(source, pipeline, config, options, folder, watch).all_frames(progress)
         except OSError as error:
             raise MonoDepthError(f"{out} cannot be written: {error}") from error
 
@@ -97,6 +100,15 @@ def settings_of(
         "options": {**vars(options)},
         "pipeline": values,
     }
+
+
+def expected_frames(source: FrameSource, options: RunOptions) -> int | None:
+    """Return how many frames will be taken, as far as the source tells it; None = it does not."""
+    most = options.most or None
+    if source.count is None:
+        return most
+    total = -(-source.count // options.every)
+    return total if most is None else min(most, total)
 
 
 def licence_of(config: PipelineConfig, model: str) -> str:
@@ -134,9 +146,10 @@ class _Run:
         config: PipelineConfig,
         options: RunOptions,
         folder: OutputFolder,
+        watch: Watch | None,
     ) -> None:
         self._source, self._pipeline, self._config = source, pipeline, config
-        self._options, self._folder = options, folder
+        self._options, self._folder, self._watch = options, folder, watch
         self._licence = licence_of(config, pipeline.model.name)
         self._account, self._guard = Account(), StampGuard()
         self._colors, self._clouds = DisplayRange(), CloudBuilder()
@@ -190,6 +203,8 @@ class _Run:
             self._folder.write(frame_files(item.name, maps, self._options.outputs, **names))
         for stream in self._streams:
             self._note(stream.add(frame, maps))
+        if self._watch is not None:
+            self._watch(frame, maps)
         self._count(is_there=is_there, is_metric=maps.depth_m is not None)
 
     def _loaded(self, item: SourceFrame) -> Frame:

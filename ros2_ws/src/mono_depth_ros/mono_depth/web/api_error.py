@@ -27,12 +27,15 @@ WRONG_METHOD = ErrorKind(status=405, code="method_not_allowed", meaning="Another
 NOT_ACCEPTABLE = ErrorKind(
     status=406, code="not_acceptable", meaning="None of the types in Accept can be made."
 )
+NOT_ENDED = ErrorKind(
+    status=409, code="not_ended", meaning="The job has not ended; its files are not there yet."
+)
 TOO_SLOW = ErrorKind(status=408, code="upload_timeout", meaning="The body did not arrive in time.")
 TOO_LARGE = ErrorKind(
     status=413, code="too_large", meaning="The body has too many bytes, or the image pixels."
 )
 WRONG_TYPE = ErrorKind(
-    status=415, code="unsupported_type", meaning="Not an image of JPEG, PNG, WebP or TIFF."
+    status=415, code="unsupported_type", meaning="Not a kind of file that is taken here."
 )
 BAD_PARAMETER = ErrorKind(
     status=422, code="bad_parameter", meaning="A parameter is unknown or has no sense."
@@ -44,7 +47,7 @@ UNUSABLE_IMAGE = ErrorKind(
     status=422, code="unusable_image", meaning="The network cannot take this image."
 )
 QUEUE_FULL = ErrorKind(
-    status=429, code="queue_full", meaning="Too many images wait; Retry-After says for how long."
+    status=429, code="queue_full", meaning="Too much waits; Retry-After says for how long."
 )
 FAILED = ErrorKind(
     status=500, code="internal_error", meaning="A fault of the server; it is logged."
@@ -52,6 +55,7 @@ FAILED = ErrorKind(
 NOT_READY = ErrorKind(
     status=503, code="not_ready", meaning="The model is loading, failed, or the server is ending."
 )
+DISK_FULL = ErrorKind(status=507, code="disk_full", meaning="There is no room for another job now.")
 
 KINDS = (
     NOT_AN_IMAGE,
@@ -61,6 +65,7 @@ KINDS = (
     NOT_FOUND,
     WRONG_METHOD,
     NOT_ACCEPTABLE,
+    NOT_ENDED,
     TOO_SLOW,
     TOO_LARGE,
     WRONG_TYPE,
@@ -70,6 +75,7 @@ KINDS = (
     QUEUE_FULL,
     FAILED,
     NOT_READY,
+    DISK_FULL,
 )
 
 

@@ -32,6 +32,7 @@ from mono_depth.web.framework import (
     RequestValidationError,
     Response,
 )
+from mono_depth.web.jobs.job_routes import JobRoutes
 from mono_depth.web.openapi import depth_answers, depth_operation, errors, predict_operation
 from mono_depth.web.page_files import page_files
 from mono_depth.web.result_files import (
@@ -70,6 +71,7 @@ def create_app(service: DepthService) -> FastAPI:
         lifespan=lifespan,
     )
     _Routes(service).add_to(app)
+    JobRoutes(service.jobs).add_to(app)
     for kind in (ApiError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _answer)
     return app

@@ -6,7 +6,16 @@ from mono_depth.web.guard import AsgiApp, Message, Receive, Scope, Send
 from mono_depth.web.metrics import Metrics
 
 # What clients may make up is counted together.
-_ROUTES = ("/v1/depth", "/predict", "/v1/models", "/v1/results", "/livez", "/readyz", "/metrics")
+_ROUTES = (
+    "/v1/depth",
+    "/predict",
+    "/v1/jobs",
+    "/v1/models",
+    "/v1/results",
+    "/livez",
+    "/readyz",
+    "/metrics",
+)
 _OTHER = "other"
 
 

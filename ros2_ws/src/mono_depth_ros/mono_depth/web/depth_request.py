@@ -126,7 +126,8 @@ def _flag(text: str) -> bool:
     return {"true": True, "false": False}[_choice(("true", "false"))(text)]
 
 
-def _number_lever(low: float, high: float, description: str, *, whole: bool = False) -> Lever:
+def number_lever(low: float, high: float, description: str, *, whole: bool = False) -> Lever:
+    """Return a lever that is a number from `low` to `high`."""
     kind = "integer" if whole else "number"
     return Lever(
         read=_number(low, high, whole=whole),
@@ -135,11 +136,17 @@ def _number_lever(low: float, high: float, description: str, *, whole: bool = Fa
     )
 
 
-def _choice_lever(names: Iterable[str], description: str) -> Lever:
+def choice_lever(names: Iterable[str], description: str) -> Lever:
+    """Return a lever that is one of some names."""
     known = tuple(names)
     return Lever(
         read=_choice(known), schema={"type": "string", "enum": list(known)}, description=description
     )
+
+
+def flag_lever(description: str) -> Lever:
+    """Return a lever that is true or false."""
+    return Lever(read=_flag, schema={"type": "boolean"}, description=description)
 
 
 def _pixel_lever(description: str) -> Lever:
@@ -152,27 +159,25 @@ LEVERS: Mapping[str, Lever] = {
     "model": Lever(
         read=str, schema={"type": "string"}, description="A name of /v1/models that is installed."
     ),
-    "input_size": _number_lever(
+    "input_size": number_lever(
         32, 2048, "Short side of the network's input [pixels]; smaller is faster.", whole=True
     ),
-    "fov_deg": _number_lever(5.0, 170.0, "Field of view across the width of the image [degrees]."),
-    "focal_px": _number_lever(10.0, 1e5, "Focal length in pixels of the image."),
-    "camera_height_m": _number_lever(
+    "fov_deg": number_lever(5.0, 170.0, "Field of view across the width of the image [degrees]."),
+    "focal_px": number_lever(10.0, 1e5, "Focal length in pixels of the image."),
+    "camera_height_m": number_lever(
         0.02, 100.0, "Height of the camera over the ground in the image [m]."
     ),
-    "known_length_m": _number_lever(
+    "known_length_m": number_lever(
         0.001, 1000.0, "True distance of the points known_from and known_to [m]."
     ),
     "known_from": _pixel_lever("Column and row of one end of the known length."),
     "known_to": _pixel_lever("Column and row of its other end."),
-    "refine": _choice_lever(("none", "guided"), "guided: edges of depth follow the image's."),
-    "max_jump": _number_lever(
+    "refine": choice_lever(("none", "guided"), "guided: edges of depth follow the image's."),
+    "max_jump": number_lever(
         0.0, 10.0, "Clouds: points that are farther than a neighbour by more than this share."
     ),
-    "colormap": _choice_lever(COLORMAPS, "Colours of color.png."),
-    "equalise": Lever(
-        read=_flag,
-        schema={"type": "boolean"},
-        description="Spread the colours of color.png over equal shares of the image; depth stays.",
+    "colormap": choice_lever(COLORMAPS, "Colours of color.png."),
+    "equalise": flag_lever(
+        "Spread the colours of color.png over equal shares of the image; depth stays."
     ),
 }

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from mono_depth.config import PipelineConfig, updated
 from mono_depth.data import ASSUMED_FOV_DEG, Frame, Intrinsics, RgbImage
 from mono_depth.errors import FrameError, ModelError, MonoDepthError
+from mono_depth.messages.image_header import read_header
+from mono_depth.models.store.registry import ModelEntry
 from mono_depth.outputs.depth_result import DepthResult
 from mono_depth.outputs.files.description import describe
 from mono_depth.pipeline.build import build_pipeline
@@ -59,44 +63,93 @@ class Estimator:
         """
         self._pipeline(self.catalogue.default.name, self._config.input_size)
 
-    def estimate(self, data: bytes, request: DepthRequest) -> Estimate:
-        """Find the depth of an upload.
+    def key(self, data: bytes, request: DepthRequest) -> Hashable:
+        """Return what is alike of the requests that one run of the network can answer.
 
         Args:
             data: an image that `check_upload` let pass.
             request: the levers.
 
         Raises:
+            ApiError: there is no such model.
+        """
+        header, entry = read_header(data), self.catalogue.entry(request.model)
+        return (entry.name, request.input_size, request.refine, header.width, header.height)
+
+    def estimate(self, data: bytes, request: DepthRequest) -> Estimate:
+        """Find the depth of an upload; arguments as of `estimate_all`.
+
+        Raises:
             ApiError: the image is damaged or cannot be used, or the levers do not suit it.
         """
-        start_s = time.perf_counter()
-        rgb = decode_upload(data)
-        camera, camera_source = _camera(rgb, data, request)
-        decoded_s = time.perf_counter()
-        entry = self.catalogue.entry(request.model)
-        pipeline = self._chosen(entry.name, request)
-        loaded_s = time.perf_counter()
-        frame = Frame(rgb=rgb, stamp_ns=time.time_ns(), frame_id=_FRAME_ID, intrinsics=camera)
-        result, warnings = _scaled(_processed(pipeline, frame), request)
+        (found,) = self.estimate_all([(data, request)])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def estimate_all(
+        self, asked: Sequence[tuple[bytes, DepthRequest]]
+    ) -> list[Estimate | Exception]:
+        """Find the depth of uploads, by one run of the network where that is possible.
+
+        Args:
+            asked: images that `check_upload` let pass, each with its levers; all of one `key`.
+
+        Returns:
+            For each its depth, or why there is none.
+
+        Raises:
+            ApiError: the model cannot be loaded, or not for this input size.
+        """
+        uploads = [_Upload.read(data, request) for data, request in asked]
+        start_s, first = time.perf_counter(), asked[0][1]
+        entry = self.catalogue.entry(first.model)
+        pipeline = self._chosen(entry.name, first)
+        load_ms = 1e3 * (time.perf_counter() - start_s)
+        good = [item for item in uploads if isinstance(item, _Upload)]
+        results = iter(pipeline.process_each([item.frame for item in good]))
+        found: list[Estimate | Exception] = []
+        for item in uploads:
+            if isinstance(item, Exception):
+                found.append(item)
+                continue
+            try:
+                result = _usable(next(results))
+                found.append(self._estimate(pipeline, entry, item, result, load_ms))
+            except Exception as error:  # noqa: BLE001 - of one image, and told to who sent it
+                found.append(error)
+        return found
+
+    @staticmethod
+    def _estimate(
+        pipeline: DepthPipeline,
+        entry: ModelEntry,
+        upload: _Upload,
+        result: DepthResult,
+        load_ms: float,
+    ) -> Estimate:
+        request = upload.request
+        result, warnings = _scaled(result, request)
         with pipeline.turn():
             has_metres = result.depth_m is not None
             depth_m = None if result.depth_m is None else result.depth_m.cpu().numpy()
             relative = None if has_metres else result.relative.cpu().numpy()
         confidence = result.own_confidence
+        spent_ms = 1e3 * (time.perf_counter() - upload.start_s)
         return Estimate(
-            rgb=rgb,
+            rgb=upload.frame.rgb,
             depth_m=depth_m,
             relative=relative,
             own_confidence=None if confidence is None else confidence.float().cpu().numpy(),
-            camera=camera,
-            camera_source=camera_source,
+            camera=upload.camera,
+            camera_source=upload.camera_source,
             request=request,
             description=describe(result, model=entry.name, licence=entry.licence),
-            warnings=(*_doubts_of(result, camera_source), *warnings),
+            warnings=(*_doubts_of(result, upload.camera_source), *warnings),
             timing_ms={
-                "decode": 1e3 * (decoded_s - start_s),
-                "load": 1e3 * (loaded_s - decoded_s),
-                "depth": 1e3 * (time.perf_counter() - loaded_s),
+                "decode": upload.decode_ms,
+                "load": load_ms,
+                "depth": spent_ms - upload.decode_ms - load_ms,
             },
         )
 
@@ -106,7 +159,7 @@ class Estimator:
             self._pipelines.popitem()[1].close()
 
     def _chosen(self, name: str, request: DepthRequest) -> DepthPipeline:
-        """Return the pipeline of a request, with nothing left of the image before."""
+        """Return the pipeline of a request."""
         try:
             pipeline = self._pipeline(name, request.input_size or self._config.input_size)
         except ModelError as error:
@@ -117,7 +170,6 @@ class Estimator:
         except MonoDepthError:
             _LOG.exception("model %s cannot be loaded", name)
             raise ApiError(NOT_READY, f"model {name} cannot be loaded; see the log") from None
-        pipeline.reset()
         pipeline.reconfigure(updated(self._config, {"refine.mode": request.refine}))
         return pipeline
 
@@ -132,14 +184,45 @@ class Estimator:
         return self._pipelines[key]
 
 
-def _processed(pipeline: DepthPipeline, frame: Frame) -> DepthResult:
-    try:
-        return pipeline.process(frame)
-    except FrameError as error:
-        raise ApiError(UNUSABLE_IMAGE, str(error)) from None
-    except ModelError:
-        _LOG.exception("an image could not be processed")
-        raise ApiError(NOT_READY, "the model cannot go on; see the log") from None
+@dataclass(frozen=True, kw_only=True)
+class _Upload:
+    """An image, decoded."""
+
+    request: DepthRequest
+    frame: Frame
+    camera: Intrinsics
+    camera_source: str
+    start_s: float
+    decode_ms: float
+
+    @classmethod
+    def read(cls, data: bytes, request: DepthRequest) -> _Upload | ApiError:
+        """Decode an image; one that is damaged is told."""
+        start_s = time.perf_counter()
+        try:
+            rgb = decode_upload(data)
+        except ApiError as error:
+            return error
+        camera, source = _camera(rgb, data, request)
+        return cls(
+            request=request,
+            frame=Frame(rgb=rgb, stamp_ns=time.time_ns(), frame_id=_FRAME_ID, intrinsics=camera),
+            camera=camera,
+            camera_source=source,
+            start_s=start_s,
+            decode_ms=1e3 * (time.perf_counter() - start_s),
+        )
+
+
+def _usable(found: DepthResult | Exception) -> DepthResult:
+    if isinstance(found, DepthResult):
+        return found
+    if isinstance(found, FrameError):
+        raise ApiError(UNUSABLE_IMAGE, str(found))
+    if isinstance(found, ModelError):
+        _LOG.error("an image could not be processed", exc_info=found)
+        raise ApiError(NOT_READY, "the model cannot go on; see the log")
+    raise found
 
 
 def _scaled(result: DepthResult, request: DepthRequest) -> tuple[DepthResult, list[str]]:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from mono_depth.errors import ConfigError
 
 try:
-    import python_multipart  # noqa: F401 - the framework imports it late, and says little then
+    import python_multipart
     import uvicorn
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
     from starlette.datastructures import Headers, UploadFile
     from starlette.exceptions import HTTPException
     from starlette.formparsers import MultiPartException, MultiPartParser
-    from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import (
+        FileResponse,
+        JSONResponse,
+        PlainTextResponse,
+        Response,
+        StreamingResponse,
+    )
 except ModuleNotFoundError as error:
     raise ConfigError(f"the server needs {error.name}: pip install 'mono_depth_ros[web]'") from None
 
 __all__ = [
+    "ClientDisconnect",
     "FastAPI",
+    "FileResponse",
     "HTTPException",
     "Headers",
     "JSONResponse",
@@ -27,6 +36,8 @@ __all__ = [
     "Request",
     "RequestValidationError",
     "Response",
+    "StreamingResponse",
     "UploadFile",
+    "python_multipart",
     "uvicorn",
 ]

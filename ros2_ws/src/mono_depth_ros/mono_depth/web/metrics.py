@@ -17,23 +17,25 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: Counter[tuple[str, int]] = Counter()
-        self._images, self._seconds = 0, 0.0
+        self._images, self._runs, self._seconds = 0, 0, 0.0
 
     def answered(self, route: str, status: int) -> None:
         """Count an answer; `route` is one of few, whatever a client asks for."""
         with self._lock:
             self._answers[route, status] += 1
 
-    def found_depth(self, seconds: float) -> None:
-        """Count an image whose depth was found."""
+    def found_depth(self, images: int, seconds: float) -> None:
+        """Count images whose depth was found in one go."""
         with self._lock:
-            self._images += 1
+            self._images += images
+            self._runs += images > 0
             self._seconds += seconds
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
         """Return all of it, and gauges by name, each with what it says."""
         with self._lock:
             answers, images, seconds = dict(self._answers), self._images, self._seconds
+            runs = self._runs
         lines = [
             "# HELP mono_depth_requests_total Answers by route and status.",
             "# TYPE mono_depth_requests_total counter",
@@ -45,6 +47,9 @@ class Metrics:
             "# TYPE mono_depth_image_seconds summary",
             f"mono_depth_image_seconds_sum {seconds:.6f}",
             f"mono_depth_image_seconds_count {images}",
+            "# HELP mono_depth_runs_total Times that images were worked on, one or several alike.",
+            "# TYPE mono_depth_runs_total counter",
+            f"mono_depth_runs_total {runs}",
         ]
         gauges = {**gauges, "resident_bytes": ("Memory of the process.", resident_bytes())}
         for name, (meaning, value) in gauges.items():

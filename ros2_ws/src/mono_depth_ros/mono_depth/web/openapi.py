@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mono_depth.web.api_error import KINDS, ErrorKind
-from mono_depth.web.depth_request import LEVERS
+from mono_depth.web.depth_request import LEVERS, Lever
 from mono_depth.web.founding_form import RESOLUTION
 from mono_depth.web.result_files import BY_MEDIA_TYPE, FILES
 from mono_depth.web.uploads import IMAGE_FIELD
@@ -26,18 +27,25 @@ _ERROR_SCHEMA = {
 
 def depth_operation() -> dict[str, Any]:
     """Describe `POST /v1/depth`."""
-    form = {**_form_properties(), IMAGE_FIELD: _BINARY}
-    media = {kind: {"schema": _BINARY} for kind in ("image/jpeg", "image/png", "image/webp")}
+    media = ("image/jpeg", "image/png", "image/webp", "image/tiff")
+    return {**query_of(LEVERS), **body_of_file(IMAGE_FIELD, LEVERS, media)}
+
+
+def query_of(levers: Mapping[str, Lever]) -> dict[str, Any]:
+    """Describe levers as fields of the query."""
     return {
         "parameters": [
             {"name": name, "in": "query", "schema": lever.schema, "description": lever.description}
-            for name, lever in LEVERS.items()
-        ],
-        "requestBody": {
-            "required": True,
-            "content": {**_multipart(form), **media, "image/tiff": {"schema": _BINARY}},
-        },
+            for name, lever in levers.items()
+        ]
     }
+
+
+def body_of_file(field: str, levers: Mapping[str, Lever], media: tuple[str, ...]) -> dict[str, Any]:
+    """Describe a body: a form with a file and levers, or the file itself."""
+    form = {**_properties(levers), field: _BINARY}
+    raw = {kind: {"schema": _BINARY} for kind in media}
+    return {"requestBody": {"required": True, "content": {**_multipart(form, field), **raw}}}
 
 
 def predict_operation() -> dict[str, Any]:
@@ -47,8 +55,8 @@ def predict_operation() -> dict[str, Any]:
         "example": "640x480",
         "description": "Size of the depth image that is answered; left out: that of the image.",
     }
-    form = {IMAGE_FIELD: _BINARY, RESOLUTION: resolution, **_form_properties()}
-    return {"requestBody": {"required": True, "content": _multipart(form)}}
+    form = {IMAGE_FIELD: _BINARY, RESOLUTION: resolution, **_properties(LEVERS)}
+    return {"requestBody": {"required": True, "content": _multipart(form, IMAGE_FIELD)}}
 
 
 def depth_answers() -> dict[int | str, dict[str, Any]]:
@@ -59,7 +67,7 @@ def depth_answers() -> dict[int | str, dict[str, Any]]:
         if "*" not in media
     }
     answer = {"description": "Depth, by Accept.", "content": {"application/json": {}, **files}}
-    return {200: answer, **errors(*(kind for kind in KINDS if kind.status not in (404,)))}
+    return {200: answer, **errors(*(kind for kind in KINDS if kind.status not in (404, 409, 507)))}
 
 
 def errors(*kinds: ErrorKind) -> dict[int | str, dict[str, Any]]:
@@ -76,12 +84,12 @@ def errors(*kinds: ErrorKind) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def _form_properties() -> dict[str, Any]:
+def _properties(levers: Mapping[str, Lever]) -> dict[str, Any]:
     return {
-        name: {**lever.schema, "description": lever.description} for name, lever in LEVERS.items()
+        name: {**lever.schema, "description": lever.description} for name, lever in levers.items()
     }
 
 
-def _multipart(properties: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "required": [IMAGE_FIELD]}
+def _multipart(properties: dict[str, Any], required: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": [required]}
     return {"multipart/form-data": {"schema": schema}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,9 @@ _TYPES = {
 }
 # Addresses of the pages; every other file is at its own name.
 _PAGES = {"index.html": "/", "docs.html": "/docs"}
+# Files of the page that shows what runs; it has some in common with the other.
+_LIVE_PAGES = {"live.html": "/"}
+_LIVE_FILES = ("live.html", "live.js", "top_view.js", "depth_map.js", "style.css", "icon.svg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +39,26 @@ def page_files() -> Mapping[str, PageFile]:
     Raises:
         ConfigError: plotly is not installed.
     """
-    files = {
-        _PAGES.get(file.name, f"/page/{file.name}"): PageFile(
-            media_type=_TYPES[file.suffix], content=file.read_bytes()
-        )
-        for file in sorted(_FOLDER.iterdir())
-        if file.suffix in _TYPES
-    }
+    names = [file.name for file in _FOLDER.iterdir() if file.name not in _LIVE_PAGES]
+    files = _read(names, _PAGES)
     script = PageFile(media_type=_TYPES[".js"], content=_plotly_script().read_bytes())
     return {**files, "/page/plotly.min.js": script}
+
+
+@cache
+def live_page_files() -> Mapping[str, PageFile]:
+    """Return all files of the page that shows what runs, by their address."""
+    return _read(_LIVE_FILES, _LIVE_PAGES)
+
+
+def _read(names: Iterable[str], addresses: Mapping[str, str]) -> dict[str, PageFile]:
+    return {
+        addresses.get(name, f"/page/{name}"): PageFile(
+            media_type=_TYPES[Path(name).suffix], content=(_FOLDER / name).read_bytes()
+        )
+        for name in sorted(names)
+        if Path(name).suffix in _TYPES
+    }
 
 
 def _plotly_script() -> Path:

@@ -49,6 +49,7 @@ NODE = (
     "cameras",
     "recorder",
     "autopilot",
+    "viewer",
     "depth_node",
     "bench",
     "demo",

@@ -25,6 +25,7 @@ EXECUTABLES = {
     "depth_node": "depth_node.node",
     "camera_node": "cameras.camera_node",
     "synthetic_camera": "cameras.synthetic_camera",
+    "viewer": "viewer.node",
 }
 PROFILE = str(PACKAGE / "config" / "fastdds_large_messages.xml")
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")

@@ -50,7 +50,7 @@ def _judge(args: argparse.Namespace) -> None:
 def _exact(frame: Frame, truth_m: DepthImage) -> tuple[DepthImage, Deviations]:
     from mono_depth.report.figures import Deviations
 
-    return truth_m, Deviations(scale_rel=0.005, shape_rel=0.01)
+    return truth_m, Deviations(scale_rel=0.005, shape_rel=0.01, slant_rel=0.02)
 
 
 def _of_network(

@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
-import threading
-import time
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from mono_depth.runs.batch.items import Item
 from mono_depth.runs.batch.worker import BatchJob, Outcome, Worker
-
-_LOOK_S = 0.5  # how often a worker looks whether its parent is still there
+from mono_depth.runs.child import end_of, live_with
 
 
 class LocalCrew:
@@ -54,7 +50,7 @@ class LocalCrew:
         except (EOFError, ConnectionResetError):
             process.join()
             del self._members[number]
-            return number, Outcome(reason=_end_of(process.exitcode), has_died=True)
+            return number, Outcome(reason=end_of(process.exitcode), has_died=True)
         return number, outcome
 
     def dismiss(self) -> None:
@@ -66,26 +62,10 @@ class LocalCrew:
         self._members.clear()
 
 
-def _end_of(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""
-        return f"the worker was ended by {name}{hint}"
-    return f"the worker ended with exit code {exit_code}"
-
-
 def _serve(pipe: Connection, kind: type[Worker], job: BatchJob, parent: int) -> None:
     """Work on what comes, until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends this
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    live_with(parent)
     worker = kind(job)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             pipe.send(worker.work(pipe.recv()))
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the parent was killed: who goes on with its folder is not to wait."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK_S)
-    os._exit(1)

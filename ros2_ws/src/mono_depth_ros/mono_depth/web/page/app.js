@@ -2,6 +2,7 @@
 
 import { ColorScale, asText, drawLegend, paint, readNpy } from "/page/depth_map.js";
 import { drawCloud, drawHistogram, pointsOf } from "/page/charts.js";
+import { dropJob, isForJob, resumeJob, startJob } from "/page/jobs.js";
 
 const SIDE = 1024; // of the maps that are shown; downloads have all pixels
 const Z = 1.645; // deviations to either side that hold 90 %
@@ -42,6 +43,7 @@ async function fetched(address, options) {
 
 function formOf() {
   const form = new FormData($("levers"));
+  form.delete("every"); // of jobs
   form.set("image", state.file, state.file.name || "image");
   form.set("refine", $("guided").checked ? "guided" : "none");
   const length = $("known-length").value;
@@ -87,6 +89,10 @@ async function find() {
 
 function take(file) {
   if (!file) return;
+  if (isForJob(file)) {
+    startJob(file, new FormData($("levers")));
+    return;
+  }
   state.file = file;
   forgetClicks();
   forgetLength();
@@ -425,11 +431,22 @@ async function start() {
   $("model").replaceChildren(...state.models.map(({ name }) => new Option(name, name)));
   $("colormap").replaceChildren(...Object.keys(tables).map((name) => new Option(name, name)));
   showLicence();
+  resumeJob();
+}
+
+const NARROW = window.matchMedia("(max-width: 760px)"); // as in style.css
+
+/** On a phone the image comes first, and settings on demand; else they are always there. */
+function foldSettings() {
+  $("settings").open = !NARROW.matches;
 }
 
 function wire() {
+  foldSettings();
+  NARROW.addEventListener("change", foldSettings);
   $("levers").addEventListener("submit", (event) => event.preventDefault());
   $("file").addEventListener("change", (event) => take(event.target.files[0]));
+  $("job-end").addEventListener("click", dropJob);
   $("webcam").addEventListener("click", openCamera);
   $("stop").addEventListener("click", closeCamera);
   $("shoot").addEventListener("click", shoot);

@@ -1,6 +1,8 @@
 // Depth as a map of colours: reading it, painting it, and the legend.
 
-/** Read a NumPy file of 32-bit floats in rows, as the server writes it. */
+const MM = { unknown: 0, beyond: 65535 }; // of depth in whole millimetres
+
+/** Read a NumPy file in rows: 32-bit floats as they are, 16-bit millimetres as metres. */
 export function readNpy(buffer) {
   const head = new DataView(buffer);
   const version = head.getUint8(6);
@@ -8,11 +10,19 @@ export function readNpy(buffer) {
   const length = version === 1 ? head.getUint16(8, true) : head.getUint32(8, true);
   const text = new TextDecoder("latin1").decode(new Uint8Array(buffer, start, length));
   const shape = text.match(/'shape': \((\d+), (\d+)\)/);
-  if (!shape || !text.includes("'<f4'") || text.includes("'fortran_order': True")) {
-    throw new Error("not a map of 32-bit floats");
+  const isMm = text.includes("'<u2'");
+  if (!shape || !(isMm || text.includes("'<f4'")) || text.includes("'fortran_order': True")) {
+    throw new Error("not a map that this page can read");
   }
   const [height, width] = [Number(shape[1]), Number(shape[2])];
-  return { height, width, values: new Float32Array(buffer, start + length, height * width) };
+  const Kind = isMm ? Uint16Array : Float32Array;
+  const stored = new Kind(buffer, start + length, height * width);
+  return { height, width, values: isMm ? Float32Array.from(stored, metresOf) : stored };
+}
+
+function metresOf(millimetres) {
+  if (millimetres === MM.unknown) return NaN;
+  return millimetres === MM.beyond ? Infinity : millimetres / 1000;
 }
 
 /** Which share of the colours a depth has: 0 = near, 1 = far. */
@@ -77,7 +87,7 @@ export function drawLegend(canvas, scale, table, unit, height) {
   canvas.style.height = `${height}px`;
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
-  const [top, bottom, bar] = [10, height - 10, 14];
+  const [top, bottom, bar] = [unit ? 26 : 10, height - 10, 14]; // the unit stands above
   for (let y = top; y < bottom; y++) {
     const level = 255 - Math.round((254 * (y - top)) / (bottom - top - 1));
     context.fillStyle = `rgb(${table[level].join(",")})`;
@@ -91,8 +101,9 @@ export function drawLegend(canvas, scale, table, unit, height) {
     const share = i / count;
     const y = top + share * (bottom - top);
     context.fillRect(bar, y - 0.5, 4, 1);
-    context.fillText(`${asText(scale.depthAt(share))} ${unit}`.trim(), bar + 7, y);
+    context.fillText(asText(scale.depthAt(share)), bar + 7, y);
   }
+  context.fillText(unit, bar + 7, 9);
 }
 
 /** Three digits, as people write them. */
@@ -100,4 +111,10 @@ export function asText(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return "beyond";
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** Bytes, as people write them. */
+export function asBytes(count) {
+  const step = count >= 1e9 ? [1e9, "GB"] : count >= 1e6 ? [1e6, "MB"] : [1e3, "kB"];
+  return `${(count / step[0]).toPrecision(3)} ${step[1]}`;
 }

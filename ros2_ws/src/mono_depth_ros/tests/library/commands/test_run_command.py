@@ -77,5 +77,5 @@ def test_eval_prints_what_the_pipeline_was_given(model, tmp_path, capsys):
 def test_space_refuses_what_it_cannot_write(tmp_path, capsys):
     picture(tmp_path / "in", "a.png", 60)
 
-    assert main(["space", str(tmp_path / "in" / "a.png"), str(tmp_path / "room.pdf")]) == 1
-    assert "expected a name ending in .html or .json" in capsys.readouterr().err
+    assert main(["space", str(tmp_path / "in" / "a.png"), str(tmp_path / "room.doc")]) == 1
+    assert "expected a name ending in .html, .pdf or .json" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Videos, folders and bags: what takes longer than a client waits."""

@@ -1,0 +1,1 @@
+"""The newest frame of something that runs, in a browser."""
