@@ -72,7 +72,7 @@ def resized_unmixed(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     width_height, exact = (size[1], size[0]), cv2.INTER_NEAREST_EXACT
     nearest = cv2.resize(depth.numpy(), width_height, interpolation=exact)
     mask = cv2.resize(at_jump.numpy().view(np.uint8), width_height, interpolation=exact)
-    np.copyto(linear.numpy(), nearest, where=mask.view(np.bool_))
+    cv2.copyTo(nearest, mask, linear.numpy())
     return linear
 
 
