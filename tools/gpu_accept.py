@@ -4,16 +4,21 @@
     python3 tools/gpu_accept.py --out FOLDER                # all steps
     python3 tools/gpu_accept.py --out FOLDER --only parity  # one step, or several: parity,faults
     python3 tools/gpu_accept.py --out FOLDER --device cpu   # the same code without a GPU: no proof
+    python3 tools/gpu_accept.py --out FOLDER --train 8      # instead: train nano for 8 minutes
 
 It needs what the library needs (torch, OpenCV, NumPy, safetensors, PyYAML, tqdm), pytest for its
 last step, no ROS and no network. Networks but `nano` have random weights: their speed is that of
 the trained ones. Each step is a process with a time limit; FOLDER/gpu.json is written anew after
 each, and FOLDER/STEP.log holds what it said. Exit code 0: no step failed.
+
+`--train` leaves FOLDER/nano.safetensors; what comes after `--` goes to the training command
+(`--encoder FILE`, `--real FOLDER`, `--pool FOLDER`). It goes on where such a run was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -42,6 +47,7 @@ _LIMITS_S = {
 _ALL_S = 475
 _SCENE = "synthetic:office/robot/1/640x480"
 _LARGEST_ERROR = 5e-3  # relative, median over the image, of a device against the CPU
+_JUDGE = "python3 -m mono_depth.commands.figures.nano_table"
 _BEYOND_NETWORK_MS = 3.0  # the aim for what a frame costs beside its network
 
 Result = dict[str, Any]
@@ -53,11 +59,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, or cpu to try the script")
     parser.add_argument("--only", default=",".join(_LIMITS_S), help="steps, with commas between")
+    parser.add_argument("--train", type=float, metavar="MINUTES", help="train nano, prove nothing")
     parser.add_argument("--step", choices=_STEPS, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    own = list(itertools.takewhile(lambda word: word != "--", sys.argv[1:]))
+    args = parser.parse_args(own)
     if args.step:
         (args.out / f"{args.step}.json").write_text(json.dumps(_STEPS[args.step](args.device)))
         return 0
+    if args.train is not None:
+        return _train(args.train, args.device, args.out, sys.argv[len(own) + 2 :])
     unknown = set(args.only.split(",")) - set(_LIMITS_S)
     if unknown:
         parser.error(f"no step {', '.join(sorted(unknown))}; there are {', '.join(_LIMITS_S)}")
@@ -73,6 +83,31 @@ def main() -> int:
     failed = [name for name, found in report["steps"].items() if found["verdict"] == "failed"]
     _say(f"failed: {', '.join(failed)}" if failed else "no step failed")
     return bool(failed)
+
+
+def _train(minutes: float, device: str, out: Path, options: list[str]) -> int:
+    """Train the built-in network by its usual command; leave its weights."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights, began_s = out / "nano.safetensors", time.monotonic()
+    renderers = max(1, (os.cpu_count() or 2) - 2)  # they, not the GPU, are what training waits for
+    command = [
+        *(sys.executable, "-m", "mono_depth.commands.train", "--out", str(weights)),
+        *("--device", device, "--minutes", str(minutes), "--renderers", str(renderers)),
+        *options,  # of two values the last counts
+    ]
+    environment = os.environ | {"PYTHONPATH": str(_PACKAGE)}
+    code = subprocess.run(command, env=environment, check=False).returncode
+    report: Result = {
+        "device": device,
+        "command": command[1:],
+        "exit_code": code,
+        "seconds": round(time.monotonic() - began_s, 1),
+        "weights": weights.name if weights.exists() else None,
+        "judge": f"{_JUDGE} --data DIR --weights {weights}",
+    }
+    (out / "train.json").write_text(json.dumps(report, indent=1) + "\n")
+    _say(f"judge it: {report['judge']}" if code == 0 else f"training failed with {code}")
+    return int(code != 0)
 
 
 def _apart(step: str, device: str, out: Path, limit_s: float) -> Result:

@@ -49,3 +49,20 @@ def test_an_unknown_step_is_a_wrong_usage(tmp_path):
     done = run("--out", str(tmp_path), "--only", "enviroment")
     assert done.returncode == 2
     assert "no step enviroment; there are environment, parity" in done.stderr
+
+
+@pytest.mark.acceptance
+def test_it_trains_and_leaves_weights_and_what_it_did(tmp_path):
+    few = ["--steps", "2", "--batch", "2", "--renderers", "1"]
+    few += ["--pool-minimum", "4", "--pool-capacity", "8"]
+    done = run("--out", str(tmp_path), "--device", "cpu", "--train", "1", "--", *few)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "train.json").read_text())
+    assert (report["exit_code"], report["weights"]) == (0, "nano.safetensors")
+    assert (tmp_path / "nano.safetensors").stat().st_size > 1_000_000
+
+
+def test_a_training_that_fails_is_told_by_the_exit_code(tmp_path):
+    done = run("--out", str(tmp_path), "--train", "1", "--", "--batch", "none")
+    assert done.returncode == 1
+    assert "training failed with 2" in done.stdout
