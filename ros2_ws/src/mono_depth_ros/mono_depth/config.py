@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 from mono_depth.errors import ConfigError
@@ -585,7 +586,8 @@ class PipelineConfig:
             )
 
 
-def declared(config_type: type[DataclassInstance]) -> dict[str, Param]:
+@cache  # to read annotations takes longer than all else that a change of a value needs
+def declared(config_type: type[DataclassInstance]) -> Mapping[str, Param]:
     """Map each scalar field of a config dataclass to its `Param`."""
     hints = get_type_hints(config_type, include_extras=True).items()
     return {name: hint.__metadata__[0] for name, hint in hints if hasattr(hint, "__metadata__")}
