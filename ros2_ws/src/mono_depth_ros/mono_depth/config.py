@@ -586,7 +586,7 @@ class PipelineConfig:
             )
 
 
-@cache
+@cache  # to read annotations takes longer than all else that a change of a value needs
 def declared(config_type: type[DataclassInstance]) -> Mapping[str, Param]:
     """Map each scalar field of a config dataclass to its `Param`."""
     hints = get_type_hints(config_type, include_extras=True).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,12 +13,14 @@ from mono_depth.errors import ConfigError
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.frame import SyntheticFrame, sample_points
 from mono_depth.synthetic.render import Rendered, render
+from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.scenes import make_scene
 from mono_depth.synthetic.sensor import SensorEffects, auto_gain
-from mono_depth.synthetic.trajectory import make_trajectory
+from mono_depth.synthetic.trajectory import Trajectory, make_trajectory
 
 _EXPOSURE_VIEWS = 5
 _EXPOSURE_WIDTH = 64
+_KEPT_WORLDS = 4  # a recording is often opened again, and to find a path takes most of a second
 
 
 class SyntheticCamera:
@@ -67,15 +70,14 @@ class SyntheticCamera:
             raise ConfigError(f"horizontal_fov_deg is {horizontal_fov_deg}, expected 0 to 170")
         self._seed = seed
         self.rate_hz = rate_hz
-        self.scene = make_scene(scene, np.random.default_rng([seed, 0]))
-        path_rng = np.random.default_rng([seed, 1])
-        self.trajectory = make_trajectory(trajectory, self.scene, path_rng, duration_s, rate_hz)
+        world = (seed, scene, trajectory, duration_s, rate_hz)
+        self.scene, self.trajectory = _world(*world)
         self.intrinsics = Intrinsics.of_view(width, height, horizontal_fov_deg)
         self.distortion = None if distortion is None else np.asarray(distortion, np.float64)
         self._effects = effects or SensorEffects()
         self._samples = samples_per_pixel
         self._sparse = (sparse_points, sparse_noise)
-        self._gain = self._exposure()
+        self._gain = _exposure(world, self.intrinsics)
 
     def __len__(self) -> int:
         return len(self.trajectory.stamps_ns)
@@ -119,14 +121,30 @@ class SyntheticCamera:
             self.scene, self.intrinsics, T_odom_camera, time_s, self._samples, self.distortion
         )
 
-    def _exposure(self) -> float:
-        """Return one gain for the whole recording, so that brightness does not flicker."""
-        width = min(_EXPOSURE_WIDTH, self.intrinsics.width)
-        height = max(1, round(width * self.intrinsics.height / self.intrinsics.width))
-        small = self.intrinsics.scaled_to(width, height)
-        gains = []
-        for index in np.linspace(0, len(self) - 1, _EXPOSURE_VIEWS).astype(int):
-            pose = self.trajectory.T_odom_camera[index]
-            time_s = float(self.trajectory.stamps_ns[index]) * 1e-9
-            gains.append(auto_gain(render(self.scene, small, pose, time_s, 1).rgb_linear))
-        return float(np.median(gains))
+
+_WorldKey = tuple[int, str, str, float, float]  # the arguments of `_world`
+
+
+@lru_cache(_KEPT_WORLDS)
+def _world(
+    seed: int, kind: str, style: str, duration_s: float, rate_hz: float
+) -> tuple[Scene, Trajectory]:
+    """Return a scene and a path through it, which nobody may change."""
+    scene = make_scene(kind, np.random.default_rng([seed, 0]))
+    path_rng = np.random.default_rng([seed, 1])
+    return scene, make_trajectory(style, scene, path_rng, duration_s, rate_hz)
+
+
+@lru_cache(_KEPT_WORLDS)
+def _exposure(world: _WorldKey, intrinsics: Intrinsics) -> float:
+    """Return one gain for the whole recording, so that brightness does not flicker."""
+    scene, path = _world(*world)
+    width = min(_EXPOSURE_WIDTH, intrinsics.width)
+    height = max(1, round(width * intrinsics.height / intrinsics.width))
+    small = intrinsics.scaled_to(width, height)
+    gains = []
+    for index in np.linspace(0, len(path.stamps_ns) - 1, _EXPOSURE_VIEWS).astype(int):
+        time_s = float(path.stamps_ns[index]) * 1e-9
+        view = render(scene, small, path.T_odom_camera[index], time_s, 1)
+        gains.append(auto_gain(view.rgb_linear))
+    return float(np.median(gains))

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 _KEPT_LINES = 15
+_PATIENCE_S = 5.0  # with processes that were asked to end
 _ROS_PREFIX = re.compile(r"^\[(INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[[^\]]*\]: ")
 
 
@@ -118,7 +119,7 @@ class Children:
     ) -> None:
         for child in self._all:
             child.interrupt()
-        deadline_s = time.monotonic() + 5.0
+        deadline_s = time.monotonic() + _PATIENCE_S
         for child in self._all:
             if child.wait(max(0.0, deadline_s - time.monotonic())) is None:
                 child.kill()

@@ -59,6 +59,8 @@ class NodeParameters(Generic[Config]):
 
     def _validate(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = self._own(parameters)
+        if not changes:  # rclpy declares some for each topic, too
+            return SetParametersResult(successful=True)
         fixed = [name for name in changes if self._is_fixed_now(self._table[name])]
         if fixed:
             also = " or active" if all(self._table[name].reloads for name in fixed) else ""

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mono_depth_ros.processes import children as children_module
 from mono_depth_ros.processes.children import Child, Children
 from mono_depth_ros.processes.domain import free_domain
 from mono_depth_ros.recorder.summary_table import describe
@@ -19,6 +20,7 @@ from mono_depth_ros.recorder.summary_table import describe
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 PACKAGE = Path(__file__).resolve().parents[2]
+AT_ONCE = ("--param", "engine:=torch")  # other engines are built first
 
 
 @pytest.fixture
@@ -78,8 +80,8 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 
 def test_the_demo_turns_images_into_depth_and_tells_how_it_went(demo, images, tmp_path):
-    process = demo("--source", str(images), "--seconds", "3", "--rate-hz", "5")
-    printed, _ = process.communicate(timeout=180.0)
+    process = demo("--source", str(images), "--seconds", "3", "--rate-hz", "5", *AT_ONCE)
+    printed, _ = process.communicate(timeout=300.0)
     assert process.returncode == 0, printed
     out = tmp_path / "out"
     summary = json.loads((out / "summary.json").read_text())
@@ -96,7 +98,7 @@ def test_the_demo_turns_images_into_depth_and_tells_how_it_went(demo, images, tm
 
 def test_a_model_that_does_not_exist_ends_the_demo_with_the_reason(demo, images, tmp_path):
     process = demo("--source", str(images), "--model", "crystal_ball")
-    printed, _ = process.communicate(timeout=120.0)
+    printed, _ = process.communicate(timeout=300.0)
     assert process.returncode == 1
     assert "demo: the depth node reports: on_configure failed" in printed
     assert "crystal_ball" in printed
@@ -104,20 +106,21 @@ def test_a_model_that_does_not_exist_ends_the_demo_with_the_reason(demo, images,
 
 
 def test_a_camera_that_fails_ends_the_demo_with_its_last_words(demo, tmp_path):
-    process = demo("--source", str(tmp_path / "nowhere"))
-    printed, _ = process.communicate(timeout=120.0)
+    process = demo("--source", str(tmp_path / "nowhere"), *AT_ONCE)
+    printed, _ = process.communicate(timeout=300.0)
     assert process.returncode == 1
     assert "demo: camera ended with status 1; its last lines:" in printed
     assert "nowhere' does not exist" in printed
     assert children_of(tmp_path) == []
 
 
+@pytest.mark.acceptance
 def test_ctrl_c_while_it_runs_still_gives_the_results(demo, images, tmp_path):
     process = demo("--source", str(images), "--seconds", "600", "--rate-hz", "5")
     read_until(process, "live view: ")
     time.sleep(2.0)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=120.0)
+    printed, _ = process.communicate(timeout=300.0)
     assert process.returncode == 0, printed
     assert "stopping early" in printed
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["depth"]["frames"] > 0
@@ -129,7 +132,7 @@ def test_ctrl_c_at_the_start_leaves_no_process_behind(demo, images, tmp_path):
     read_until(process, "ROS domain")
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60.0)
+    printed, _ = process.communicate(timeout=120.0)
     assert process.returncode == 130, printed
     assert "demo: interrupted" in printed
     assert children_of(tmp_path) == []
@@ -137,7 +140,7 @@ def test_ctrl_c_at_the_start_leaves_no_process_behind(demo, images, tmp_path):
 
 def test_a_length_of_zero_is_refused(demo):
     process = demo("--seconds", "0")
-    printed, _ = process.communicate(timeout=60.0)
+    printed, _ = process.communicate(timeout=120.0)
     assert process.returncode == 2
     assert "0 is not a number above 0" in printed
 
@@ -151,7 +154,8 @@ def test_a_child_is_heard_without_the_prefix_of_the_log(tmp_path):
     assert (tmp_path / "log").read_text() == "[WARN] [12.5] [camera]: no light\nplain\n"
 
 
-def test_a_child_that_does_not_listen_is_killed(tmp_path):
+def test_a_child_that_does_not_listen_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(children_module, "_PATIENCE_S", 0.5)
     code = (
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up'); "
         "time.sleep(600)"

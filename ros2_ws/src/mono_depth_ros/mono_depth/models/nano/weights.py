@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -78,8 +79,14 @@ def read_net(path: Path, sha256: str = "") -> tuple[AnyNanoNet, str]:
         ModelError: the file is missing, damaged, another one, or of another network.
     """
     tensors, found_sha256 = read_tensors(path, sha256)
-    net = _net_of(_metadata(path), path)
-    counters = {key: value for key, value in net.state_dict().items() if _is_counter(key)}
+    metadata = _metadata(path)
+    with torch.device("meta"):  # all of it is replaced
+        net = _net_of(metadata, path)
+    counters = {
+        key: torch.zeros(value.shape, dtype=value.dtype)
+        for key, value in net.state_dict().items()
+        if _is_counter(key)
+    }
     load_strictly(net, {**tensors, **counters}, str(path))
     return net, found_sha256
 

@@ -51,6 +51,7 @@ def test_an_error_is_still_said_where_only_the_output_is_closed():
     assert "did you mean nano" in said
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path, capsys):
     from mono_depth.commands.main import main
 

@@ -14,10 +14,12 @@ import torch
 from mono_depth.config import PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, OutputKind, Prediction
 from mono_depth.engines import choice, gpu_libraries, runner, torch_engine
+from mono_depth.engines import engines as engines_module
 from mono_depth.engines.cache import EngineCache
 from mono_depth.engines.copies import copied
 from mono_depth.engines.engines import Engines
 from mono_depth.engines.protocol import EngineError, Network, Plan
+from mono_depth.engines.trial_images import trial_images
 from mono_depth.models.loading import load_model
 from mono_depth.models.replaceable_net import ReplaceableNet
 from mono_depth.models.store.registry import read_registry
@@ -27,6 +29,13 @@ from pretend_gpu import pretend_gpu
 GPU = torch.device("cuda", 0)
 _REFERENCE_MS = 3.0
 FP16, BF16 = (Plan(engine="torch", precision=precision) for precision in ("fp16", "bf16"))
+
+
+@pytest.fixture(autouse=True)
+def _small_images(monkeypatch):
+    """Engines are tried on images of 160x120, for half precision is slow on a CPU."""
+    small = [rgb[::4, ::4].copy() for rgb in trial_images()]
+    monkeypatch.setattr(engines_module, "trial_images", lambda: small)
 
 
 @pytest.fixture
@@ -101,7 +110,7 @@ def speeds(monkeypatch):
 def test_the_fastest_engine_wins_on_a_device(gpu, speeds, tmp_path, times_ms, winner):
     speeds.update(times_ms)
     model, engines = fitted(tmp_path)
-    model.infer(torch.zeros(480, 640, 3, dtype=torch.uint8), None)
+    model.infer(torch.zeros(120, 160, 3, dtype=torch.uint8), None)
     (report,) = engines.reports()
     assert report.plan == Plan(engine="torch", precision=winner)
     assert report.ms == times_ms[winner]
@@ -111,7 +120,7 @@ def test_a_network_of_a_few_ms_is_worth_an_engine_on_a_device(gpu, tmp_path, mon
     monkeypatch.setattr(runner, "timed", lambda run, device: (_REFERENCE_MS, run()))
     monkeypatch.setattr(runner, "race", lambda *_, device: [_REFERENCE_MS, 0.2])
     model, engines = fitted(tmp_path)
-    rgb = torch.zeros(480, 640, 3, dtype=torch.uint8)
+    rgb = torch.zeros(120, 160, 3, dtype=torch.uint8)
     model.infer(rgb, None)
     (report,) = engines.reports()
     assert report.detail == "CUDA graph"
@@ -124,14 +133,14 @@ def test_of_two_graphs_the_faster_one_is_taken(gpu, tmp_path, monkeypatch):
     for times_ms, detail in (([1.0, 2.0], "compiled, CUDA graph"), ([2.0, 1.0], "CUDA graph")):
         monkeypatch.setattr(torch_engine, "race", lambda *_, device, ms=times_ms: ms)
         model, engines = fitted(tmp_path, engine="torch", precision="fp16")
-        model.infer(torch.zeros(480, 640, 3, dtype=torch.uint8), None)
+        model.infer(torch.zeros(120, 160, 3, dtype=torch.uint8), None)
         (report,) = engines.reports()
         assert report.detail == detail
 
 
 def frame(number: int) -> Frame:
-    rgb = np.zeros((480, 640, 3), np.uint8)
-    rgb[:, :320] = 100
+    rgb = np.zeros((120, 160, 3), np.uint8)
+    rgb[:, :80] = 100
     return Frame(rgb=rgb, stamp_ns=number * 10**8, frame_id="camera")
 
 
@@ -205,7 +214,7 @@ def test_fp32_on_a_device_is_not_tf32(gpu, monkeypatch):
 def test_what_was_compiled_is_kept_beside_the_engines(gpu, tmp_path, monkeypatch):
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     model, _ = fitted(tmp_path, engine="torch", precision="fp16")
-    model.infer(torch.zeros(480, 640, 3, dtype=torch.uint8), None)
+    model.infer(torch.zeros(120, 160, 3, dtype=torch.uint8), None)
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "engines" / "inductor")
 
     (tmp_path / "engines" / "inductor").mkdir(parents=True)
@@ -217,7 +226,7 @@ def test_what_was_compiled_is_kept_beside_the_engines(gpu, tmp_path, monkeypatch
 def test_on_a_device_it_is_no_engine_for_cpus_that_is_missing(gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(choice, "plans", lambda *_: [])
     model, engines = fitted(tmp_path)
-    model.infer(torch.zeros(480, 640, 3, dtype=torch.uint8), None)
+    model.infer(torch.zeros(120, 160, 3, dtype=torch.uint8), None)
     (report,) = engines.reports()
     assert report.why == "nothing faster is installed: pip install onnxruntime-gpu"
 

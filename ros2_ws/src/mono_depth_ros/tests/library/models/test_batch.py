@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -38,13 +39,30 @@ IMAGES = torch.stack([IMAGE, IMAGE.flip(1) // 2, IMAGE.flip(0)])
 CAMERAS = (CAMERA, None, replace(CAMERA, fx=70.0))
 
 
+def make_networks_small(patch: pytest.MonkeyPatch) -> None:
+    """Make the networks of random weights small, by the numbers that they are built from."""
+    patch.setitem(DA3_CONFIGS, "large", GOLDEN_CONFIG)
+    for name in ("large", "beit_l_384"):
+        patch.setitem(DPT_CONFIGS, name, golden_config(name))
+    patch.setitem(VIT_SIZES, "small", VitConfig(width=64, depth=12, heads=2))
+
+
 @pytest.fixture
 def small_networks(monkeypatch):
-    """Make the networks of random weights small, by the numbers that they are built from."""
-    monkeypatch.setitem(DA3_CONFIGS, "large", GOLDEN_CONFIG)
-    for name in ("large", "beit_l_384"):
-        monkeypatch.setitem(DPT_CONFIGS, name, golden_config(name))
-    monkeypatch.setitem(VIT_SIZES, "small", VitConfig(width=64, depth=12, heads=2))
+    make_networks_small(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def with_random_weights():
+    """Return a function that gives a small model by its name, built once for all tests."""
+
+    @cache
+    def small_model(name: str):
+        with pytest.MonkeyPatch.context() as patch:
+            make_networks_small(patch)
+            return random_model(read_registry()[name], CPU)
+
+    return small_model
 
 
 def calls_of(model) -> list[int]:
@@ -206,7 +224,7 @@ def test_a_file_gets_as_many_images_as_it_says_that_it_takes(mean_registry, name
     ],
     ids=["image", "float", "none", "cameras"],
 )
-def test_what_is_no_batch_is_refused(small_networks, name, rgb, cameras, message):
-    model = random_model(read_registry()[name], CPU)
+def test_what_is_no_batch_is_refused(with_random_weights, name, rgb, cameras, message):
+    model = with_random_weights(name)
     with pytest.raises(FrameError, match=message):
         model.infer_batch(rgb, cameras)

@@ -336,6 +336,7 @@ def agreement(kind: str, seed: int, height_m: float, tilt_deg: float) -> np.ndar
         return (ranges >= least - 0.05) & ((ranges <= most + 0.05) | np.isinf(most))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "seed", "height_m", "tilt_deg"),
     [("room", 3, 0.2, 0.0), ("office", 4, 0.5, 10.0), ("room", 5, 1.2, 20.0)],

@@ -48,6 +48,7 @@ def test_a_frame_becomes_depth_with_its_stamp_frame_and_camera(tiny_models):
     assert {"upload", "infer", "scale"} <= result.stage_ms.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_metric", "nano"])
 def test_metres_that_only_the_network_claims_are_assumed_and_clear_nothing(tiny_models, name):
     rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)

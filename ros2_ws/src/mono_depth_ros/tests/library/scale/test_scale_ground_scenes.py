@@ -22,6 +22,7 @@ def level_floor(height_m, pitch_deg):
     return GroundScene(thing="floor", depth_m=view_m, height_m=height_m, pitch_deg=pitch_deg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("is_known", "limit"), [(True, 1.05), (False, 1.08)], ids=["gravity known", "gravity unknown"]
 )

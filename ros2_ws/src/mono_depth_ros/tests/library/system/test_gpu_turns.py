@@ -104,5 +104,9 @@ def test_a_frame_that_fails_ends_its_turn(turns):
 
 
 def test_engines_are_built_one_after_the_other(turns):
-    with turns.building(GPU), at_once(lambda: turns.building(GPU)) as other:
+    first = turns.building(GPU)
+    first.__enter__()
+    with at_once(lambda: turns.building(GPU)) as other:
         assert not other.wait(_SHORT_S)
+        first.__exit__(None, None, None)
+        assert other.wait(_LONG_S)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import numpy as np
 from mono_depth.system.machine import resident_mib
@@ -18,6 +20,7 @@ print(before - resident_mib())
 """
 
 
+@pytest.mark.slow
 def test_what_lies_free_between_what_is_used_goes_back():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True)
     assert float(done.stdout) > 100.0

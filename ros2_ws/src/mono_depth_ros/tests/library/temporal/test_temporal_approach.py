@@ -43,6 +43,7 @@ def test_what_comes_nearer_is_never_reported_farther_than_it_is(body, mode):
     assert np.median(run.filtered) < 1.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "static"])
 def test_a_slow_approach_does_not_hide_in_the_noise(mode):
     """0.3 % by frame at 2 m, a sixteenth of the noise; a mean of 20 frames is 6 % behind."""

@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def taken(examples: list[Example], folder: Path) -> Examples:
     for number, example in enumerate(examples):
         pool.add(number, example)
     return pool.take(np.arange(len(examples)), CPU)
+
+
+@pytest.fixture(autouse=True)
+def _without_curves(request, monkeypatch):
+    """To draw takes longer than the few steps of a run here; one test looks at the curves."""
+    if "its_curves" not in request.node.name:
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
 @pytest.fixture(scope="module")
@@ -479,14 +488,14 @@ def test_a_pool_that_shall_be_full_is_rendered_before_the_training(tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
-    config = replace(SMALL, steps=6, early_view_size=(32, 32))
+    config = replace(SMALL, steps=4, early_view_size=(32, 32))
     whole, halves = run_in(tmp_path / "whole"), run_in(tmp_path / "halves")
     train(config, whole)
 
     original = Trainer.step
 
     def interrupted(trainer, batch, progress):
-        if trainer.steps == 3:
+        if trainer.steps == 2:
             raise KeyboardInterrupt
         return original(trainer, batch, progress)
 
@@ -498,7 +507,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, 
     train(config, halves)
 
     assert not halves.state_file.exists()
-    assert read_record(halves.out)["steps_done"] == 6
+    assert read_record(halves.out)["steps_done"] == 4
     for first, second in zip(
         load_net(whole.out).parameters(), load_net(halves.out).parameters(), strict=True
     ):

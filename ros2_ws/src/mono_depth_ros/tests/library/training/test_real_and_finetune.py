@@ -109,6 +109,7 @@ def test_a_share_that_leaves_no_room_for_rendered_images_is_refused():
         TrainingConfig(real_share=0.9)
 
 
+@pytest.mark.slow
 def test_the_command_begins_with_a_published_encoder_and_mixes_in_real_frames(tmp_path):
     place(tmp_path / "real", "a/hall", 3)
     place(tmp_path / "real", "b/desk", 3)
@@ -215,6 +216,7 @@ def test_the_encoder_learns_at_its_own_rate_and_its_norms_not_at_all():
 # ---- joined files
 
 
+@pytest.mark.slow
 def test_two_networks_of_two_files_become_one_file_with_both_records(tmp_path):
     image, hints, out = (tmp_path / f"{name}.safetensors" for name in ("i", "h", "out"))
     save_weights(NanoLiteNet(0, has_hints=False), image, {"seed": 1})

@@ -14,6 +14,8 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
+from mono_depth_ros.depth_node import snapshot_service
+
 pytestmark = pytest.mark.ros
 
 ROWS, COLUMNS = np.mgrid[0:6, 0:8]
@@ -412,7 +414,8 @@ def test_snapshot_writes_the_next_frame_without_any_subscriber(depth_bench, tmp_
     assert cv2.imread(str(folder / "color.png")).shape[0] >= 6
 
 
-def test_snapshot_answers_why_there_is_none(depth_bench, tmp_path):
+def test_snapshot_answers_why_there_is_none(depth_bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshot_service, "_PATIENCE_S", 1.0)
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     bench = depth_bench(active=False, snapshot_dir=str(blocked))
@@ -423,7 +426,7 @@ def test_snapshot_answers_why_there_is_none(depth_bench, tmp_path):
 
     bench.change_state("activate")
     late = bench.trigger("snapshot")  # no camera is running
-    assert (late.success, late.message) == (False, "no usable image within 5 s")
+    assert (late.success, late.message) == (False, "no usable image within 1 s")
 
 
 def test_while_the_network_works_only_the_newest_image_waits(depth_bench):

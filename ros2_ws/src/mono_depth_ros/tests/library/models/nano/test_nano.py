@@ -223,6 +223,7 @@ def test_weights_that_know_no_hints_are_still_of_use(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_weights_that_lack_the_hints_they_promise_are_refused(tmp_path):
     path = _rewritten(tmp_path / "half.safetensors", _forget_hints)
     with pytest.raises(ModelError, match=r"missing: hints\.down\.0\.0\.weight"):

@@ -41,6 +41,7 @@ def lively(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
 # ---- the published file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [0, 2])
 def test_a_published_encoder_comes_back_under_our_names(tmp_path, variant):
     encoder = lively(EfficientNetLite(variant)).eval()
@@ -72,6 +73,7 @@ def test_another_network_or_a_missing_layer_is_refused(tmp_path):
 # ---- norms
 
 
+@pytest.mark.slow
 def test_a_fixed_norm_gives_the_same_in_one_step_and_in_two():
     encoder = lively(EfficientNetLite(0)).eval()
     image = torch.randn(2, 3, 32, 64, generator=torch.Generator().manual_seed(1))
