@@ -51,7 +51,8 @@ _REACH = (1, 2, 2)  # cells to each side: layers, rows, columns
 _LEAST_OWN = 3.0  # points, less what speaks against them
 _AGAINST_UNKNOWN = 0.5  # of a point: a corner that does not tell its depth,
 _AGAINST_MOVING = 2.0  # and one that moves
-_AGAINST_RECEDING = 0.5  # of what both count where a surface recedes
+_MOST_AGAINST = 0.75  # more than that nearby, and what recedes does not speak for a surface
+_AGAINST_RECEDING = 1.0  # of what both count where a surface recedes
 _EDGE_CELLS = 1  # of two pixels, about what is supported, over which support fades
 
 
@@ -107,10 +108,10 @@ def corrected(
     believed_there = error.isfinite() & on_surface & ~alone_on_surface
     likely = _likely_error(coarse, size[1], at, error, sigma, some, believed | believed_there)
     doubtful = _doubtful(filled, points, camera)
-    limit = _most_push(coarse, size[1], at, error, believed, doubtful)
+    limit, may_move = _most_push(coarse, size[1], at, error, believed, doubtful)
     witnesses = _witnesses(at, error, believed_there, doubtful, is_surface)
     wide = most_push_of_receding(is_surface, _layer(coarse), witnesses, _LAYERS)
-    limit = torch.maximum(limit, wide)
+    limit = torch.maximum(limit, torch.where(may_move, 0.0, wide))
     limit = torch.where(middle > most_middle, torch.zeros_like(limit), limit)
     limit = -F.max_pool2d(-limit[None], 2 * _EDGE_CELLS + 1, 1, _EDGE_CELLS)[0]
     change = F.interpolate(torch.minimum(likely, limit)[None, None], size, mode="bilinear")[0, 0]
@@ -267,11 +268,12 @@ def _most_push(
     error: torch.Tensor,
     believed: torch.Tensor,
     doubtful: _Doubtful,
-) -> torch.Tensor:
-    """Return (h, w) how much farther each cell may get, in log depth, by points of its own."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how much farther each (h, w) cell may get by points of its own, and if it may move."""
     side_px = width * _CELL_WIDTHS
     shape = (_LAYERS, *(math.ceil(2 * side / side_px) for side in coarse.shape))
     weight, none = believed.to(coarse.dtype), torch.zeros_like(doubtful.cost)
+    alone = error.isfinite().to(coarse.dtype) - weight
     push = error.nan_to_num().clamp(min=0.0) * weight
     everyone = _At(
         columns=torch.cat((at.columns, doubtful.at.columns)),
@@ -282,13 +284,15 @@ def _most_push(
         torch.cat((weight, -doubtful.cost)),
         torch.cat((weight, none)),
         torch.cat((push, none)),
+        torch.cat((alone, none)),
     )
-    own, count, total = _spread(everyone, torch.stack(said), shape, side_px)
+    own, count, total, against = _spread(everyone, torch.stack(said), shape, side_px)
     most = torch.where(own >= _LEAST_OWN, total / count.clamp(min=1.0), 0.0)
     rows, columns = (
         (torch.arange(side, device=coarse.device) * 2 / side_px).long() for side in coarse.shape
     )
-    return most[_cell(_layer(coarse), rows[:, None], columns, shape)]
+    cell = _cell(_layer(coarse), rows[:, None], columns, shape)
+    return most[cell], (own - against < -_MOST_AGAINST)[cell]
 
 
 def _spread(
