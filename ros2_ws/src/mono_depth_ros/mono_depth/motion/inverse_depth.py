@@ -41,29 +41,32 @@ def triangulated(rays: Array, seen: Array, T_view_now: Array, deviation: float) 
     Source: Hartley and Zisserman, Multiple View Geometry, 2nd ed., section 12.2.
     """
     ray = np.concatenate((rays, np.ones((len(rays), 1))), axis=1)
-    turned = np.einsum("vij,nj->nvi", T_view_now[:, :3, :3], ray)
+    turned = (ray @ T_view_now[:, :3, :3].reshape(-1, 3).T).reshape(len(rays), -1, 3)
     moved = T_view_now[:, :3, 3]
     is_seen = np.isfinite(seen[..., 0])
     known = np.where(is_seen[..., None], seen, 0.0)
     lever = moved[None, :, :2] - known * moved[None, :, 2:]
     offset = known * turned[..., 2:] - turned[..., :2]
     lever[~is_seen], offset[~is_seen] = 0.0, 0.0
+    lever2, along, offset2 = (
+        (one * other).sum(-1) for one, other in ((lever, lever), (lever, offset), (offset, offset))
+    )
     rho = np.zeros(len(rays))
     weight = is_seen.astype(np.float64)
-    misfit2 = np.zeros_like(weight)
+    scale2 = weight
     for _ in range(_ITERATIONS):
         z = np.maximum(turned[..., 2] + rho[:, None] * moved[None, :, 2], _LEAST_Z)
-        scale = 1.0 / (z * deviation)
-        weighted = weight * scale**2
-        strength = np.einsum("nv,nvi,nvi->n", weighted, lever, lever)
-        rho = np.einsum("nv,nvi,nvi->n", weighted, lever, offset) / np.maximum(strength, _TINY)
-        residual = (offset - rho[:, None, None] * lever) * scale[..., None]
-        misfit2 = np.square(residual).sum(-1)
+        scale2 = 1.0 / np.square(z * deviation)
+        weighted = weight * scale2
+        rho = (weighted * along).sum(1) / np.maximum((weighted * lever2).sum(1), _TINY)
+        by_rho = rho[:, None]
+        misfit2 = np.maximum(offset2 - by_rho * (2.0 * along - by_rho * lever2), 0.0) * scale2
         weight = is_seen / (1.0 + misfit2 / 18.0) ** 2  # Geman-McClure, three deviations
+    misfit2 = np.square(offset - rho[:, None, None] * lever).sum(-1) * scale2  # exact where it is 0
     z = np.maximum(turned[..., 2] + rho[:, None] * moved[None, :, 2], _LEAST_Z)
     weighted = weight / (z * deviation) ** 2
-    strength = np.maximum(np.einsum("nv,nvi,nvi->n", weighted, lever, lever), _TINY)
-    together = np.einsum("nv,nvi->ni", weight / (z**2 * deviation), lever)
+    strength = np.maximum((weighted * lever2).sum(1), _TINY)
+    together = ((weight / (z**2 * deviation))[..., None] * lever).sum(1)
     variance = 1.0 / strength + np.square(together).sum(-1) / strength**2
     share = lever * (weighted / strength[:, None])[..., None]
     pull = np.concatenate((share, -(share * known).sum(-1, keepdims=True)), axis=-1)
@@ -83,5 +86,5 @@ def _by_pose(ray: Array, rho: Array, pull: Array, T_view_now: Array) -> Array:
     A point that lies off by d in the newest view adds `seen d_z - d_xy` to the offset, which the
     lever turns into inverse depth: `pull` (N, V, 3) is that change by d in each view.
     """
-    along = np.einsum("nvi,vij->nj", pull, T_view_now[:, :3, :3])
+    along = pull.reshape(len(ray), -1) @ T_view_now[:, :3, :3].reshape(-1, 3)
     return np.concatenate((rho[:, None] * along, np.cross(ray, along)), axis=1)

@@ -13,7 +13,7 @@ from mono_depth.motion.inverse_depth import Array
 from mono_depth.motion.tracker import Grey
 
 _MOST = 1500
-_MOST_SEEN = 200  # of which the patches are compared in one image
+_MOST_SEEN = 100  # of which the patches are compared in one image
 _MAX_AGE_S = 30.0
 _RADIUS_PX = 5  # of a patch
 _SHIFTS_PX = (-3, 0, 3)  # where a patch is looked for, to the sides and up and down

@@ -11,6 +11,8 @@ nearer it is believed. Where it would push one farther it is bounded:
 * by the points about, at like depth and behind. What moves along with the camera shows too little
   parallax and comes out too far, all of its points alike and in all views. That cannot be seen in
   the points themselves, but they stand out from what is beside them.
+
+Floors and walls, which recede, do not move: their points speak for all of them, see `receding`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import torch.nn.functional as F
 
 from mono_depth.data import Intrinsics, MotionPoints
 from mono_depth.motion.point_choice import chosen_points
+from mono_depth.motion.receding import Witnesses, is_receding
+from mono_depth.motion.receding import most_push as most_push_of_receding
 from mono_depth.system.transfers import uploaded
 
 _MOST_POINTS = 128  # that the error is predicted from
@@ -47,7 +51,9 @@ _REACH = (1, 2, 2)  # cells to each side: layers, rows, columns
 _LEAST_OWN = 3.0  # points, less what speaks against them
 _AGAINST_UNKNOWN = 0.5  # of a point: a corner that does not tell its depth,
 _AGAINST_MOVING = 2.0  # and one that moves
-_EDGE_PX = 2  # about what is supported, over which support fades
+_MOST_AGAINST = 0.75  # more than that nearby, and what recedes does not speak for a surface
+_AGAINST_RECEDING = 1.0  # of what both count where a surface recedes
+_EDGE_CELLS = 1  # of two pixels, about what is supported, over which support fades
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +99,23 @@ def corrected(
     some = uploaded(chosen_points(points, camera, _MOST_POINTS), depth_m.device)
     middle = error.nanmedian()
     error = error.clamp(middle - _MOST_ERROR, middle + _MOST_ERROR)
-    pushes_alone = _stands_out(error, sigma, at, some, size[1])
-    believed = error.isfinite() & ~pushes_alone
-    likely = _likely_error(filled, at, error, sigma, some, believed)
-    doubtful = [_places(filled, pixels, camera) for pixels in (points.unknown, points.moving)]
-    limit = _most_push(filled, at, error, believed, doubtful)
+    # half the size, of the nearest of each four: what is thin keeps its own
+    coarse = -F.max_pool2d(-filled[None], 2, ceil_mode=True)[0]
+    is_surface = is_receding(coarse, camera)
+    on_surface = is_surface[at.rows // 2, at.columns // 2]
+    alone, alone_on_surface = _stand_out(error, sigma, at, some, on_surface, size[1])
+    believed = error.isfinite() & ~alone
+    believed_there = error.isfinite() & on_surface & ~alone_on_surface
+    likely = _likely_error(coarse, size[1], at, error, sigma, some, believed | believed_there)
+    doubtful = _doubtful(filled, points, camera)
+    limit, may_move = _most_push(coarse, size[1], at, error, believed, doubtful)
+    witnesses = _witnesses(at, error, believed_there, doubtful, is_surface)
+    wide = most_push_of_receding(is_surface, _layer(coarse), witnesses, _LAYERS)
+    limit = torch.maximum(limit, torch.where(may_move, 0.0, wide))
     limit = torch.where(middle > most_middle, torch.zeros_like(limit), limit)
-    return depth_m * torch.minimum(likely, limit).exp()
+    limit = -F.max_pool2d(-limit[None], 2 * _EDGE_CELLS + 1, 1, _EDGE_CELLS)[0]
+    change = F.interpolate(torch.minimum(likely, limit)[None, None], size, mode="bilinear")[0, 0]
+    return depth_m * change.exp()
 
 
 def _places(log_depth: torch.Tensor, pixels: npt.NDArray[np.float64], camera: Intrinsics) -> _At:
@@ -126,35 +142,47 @@ def _errors(depth_m: torch.Tensor, at: _At, known_m: torch.Tensor) -> torch.Tens
     return known - torch.minimum(torch.maximum(known, near.amin(1)), near.amax(1))
 
 
-def _stands_out(
-    error: torch.Tensor, sigma: torch.Tensor, at: _At, some: torch.Tensor, width: int
-) -> torch.Tensor:
+def _stand_out(
+    error: torch.Tensor,
+    sigma: torch.Tensor,
+    at: _At,
+    some: torch.Tensor,
+    on_surface: torch.Tensor,
+    width: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (N,) whether a point pushes farther than those about it, which are not all its own.
 
     Of those at like depth, and of these and what is behind, a few in ten may be of the same thing
-    that moves; so it is not their middle that counts.
+    that moves; so it is not their middle that counts. The second is for points of surfaces that
+    recede, (N,) `on_surface`: only others of such surfaces are asked, at like depth.
     """
+    some = some[error[some].nan_to_num(nan=torch.inf).argsort()]
     far_px = torch.maximum(
         (at.columns[:, None] - at.columns[some]).abs(), (at.rows[:, None] - at.rows[some]).abs()
     )
     behind = at.log_depth[some] - at.log_depth[:, None]
     is_about = (far_px < _ABOUT_WIDTHS * width) & error[some].isfinite() & (behind > -_ABOUT_LOG)
-    allowed = torch.minimum(
-        _low(error[some], is_about & (behind < _ABOUT_LOG)), _low(error[some], is_about)
-    )
-    return error > allowed + _STANDS_OUT + _SIGMAS * sigma
+    is_alike = is_about & (behind < _ABOUT_LOG)
+    asked = torch.stack((is_about, is_alike, is_alike & on_surface[some]))
+    of_all, of_alike, of_surface = _low(error[some], asked)
+    beyond = error - _STANDS_OUT - _SIGMAS * sigma
+    return beyond > torch.minimum(of_all, of_alike), beyond > of_surface
 
 
-def _low(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """Return (N,) a low quantile of the chosen of (M,) values, 0 if it is below or they are few."""
-    ordered = torch.where(chosen, values, torch.inf).sort(1).values
-    count = chosen.sum(1, keepdim=True)
-    low = ordered.gather(1, (_LOW * count).long().clamp(max=ordered.shape[1] - 1))
-    return torch.where(count >= _LEAST_ABOUT, low.clamp(min=0.0), 0.0)[:, 0]
+def _low(rising: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Return (C, N) a low quantile of the (C, N, M) chosen of (M,) rising values.
+
+    It is 0 where it is below, or few are chosen.
+    """
+    so_far = chosen.cumsum(-1, dtype=torch.int32)
+    count = so_far[..., -1]
+    place = (so_far <= (_LOW * count[..., None]).int()).sum(-1).clamp(max=len(rising) - 1)
+    return torch.where(count >= _LEAST_ABOUT, rising[place].clamp(min=0.0), 0.0)
 
 
 def _likely_error(
-    log_depth: torch.Tensor,
+    coarse: torch.Tensor,
+    width: int,
     at: _At,
     error: torch.Tensor,
     sigma: torch.Tensor,
@@ -164,8 +192,16 @@ def _likely_error(
     """Return (h, w) the error of log depth that some of the points make likely.
 
     Pixels near each other and of like depth are wrong alike: that is what a thing is.
+
+    Args:
+        coarse: (h, w) log depth of cells of two pixels.
+        width: of the map [px].
+        at: where the points are.
+        error: (N,) of log depth there.
+        sigma: (N,) of it.
+        some: (M,) indices of points.
+        believed: (N,).
     """
-    height, width = log_depth.shape
     is_used = believed[some]
     known = torch.where(is_used, error[some], torch.nan)
     middle = known.nanmedian().nan_to_num()
@@ -178,48 +214,85 @@ def _likely_error(
     off = (known - middle).nan_to_num()
     # regular, for there is noise; to be told so a GPU would be waited for
     share = torch.linalg.solve_ex(near, off[:, None]).result
-    coarse = log_depth[::2, ::2]
+    sparse = -F.max_pool2d(-coarse[None], 2, ceil_mode=True)[0]
     rows, columns = torch.meshgrid(
         *(
-            torch.arange(0, side, 2, dtype=log_depth.dtype, device=log_depth.device) * scale
-            for side in (height, width)
+            (torch.arange(side, dtype=coarse.dtype, device=coarse.device) * 4.0 + 1.5) * scale
+            for side in sparse.shape
         ),
         indexing="ij",
     )
-    everywhere = torch.stack((columns, rows, coarse / _ALIKE_LOG), -1).reshape(-1, 3)
+    everywhere = torch.stack((columns, rows, sparse / _ALIKE_LOG), -1).reshape(-1, 3)
     likely = torch.exp(-torch.cdist(everywhere, places)) @ share
-    likely = likely.reshape(1, 1, *coarse.shape)
-    size = (height, width)
-    return middle + F.interpolate(likely, size, mode="bilinear", align_corners=False)[0, 0]
+    likely = likely.reshape(1, 1, *sparse.shape)
+    return middle + F.interpolate(likely, coarse.shape, mode="bilinear")[0, 0]
 
 
-def _most_push(
-    log_depth: torch.Tensor,
+@dataclass(frozen=True, kw_only=True)
+class _Doubtful:
+    """Corners that tell no depth, or move."""
+
+    at: _At
+    cost: torch.Tensor  # (M,) points that each outweighs
+
+
+def _doubtful(log_depth: torch.Tensor, points: MotionPoints, camera: Intrinsics) -> _Doubtful:
+    pixels = np.concatenate((points.unknown, points.moving))
+    cost = np.full(len(pixels), _AGAINST_UNKNOWN, np.float32)
+    cost[len(points.unknown) :] = _AGAINST_MOVING
+    return _Doubtful(at=_places(log_depth, pixels, camera), cost=uploaded(cost, log_depth.device))
+
+
+def _witnesses(
     at: _At,
     error: torch.Tensor,
     believed: torch.Tensor,
-    doubtful: list[_At],
-) -> torch.Tensor:
-    """Return (h, w) how much farther each pixel may get, in log depth, by points of its own."""
-    height, width = log_depth.shape
+    doubtful: _Doubtful,
+    is_surface: torch.Tensor,
+) -> Witnesses:
+    """Return what points and doubtful corners of surfaces that recede say."""
+    weight, there = believed.to(error.dtype), doubtful.at
+    against = doubtful.cost * is_surface[there.rows // 2, there.columns // 2] * -_AGAINST_RECEDING
+    return Witnesses(
+        columns=torch.cat((at.columns, there.columns)) // 2,
+        layers=_layer(torch.cat((at.log_depth, there.log_depth))),
+        count=torch.cat((weight, against)),
+        push=torch.cat((error.nan_to_num().clamp(min=0.0) * weight, torch.zeros_like(against))),
+    )
+
+
+def _most_push(
+    coarse: torch.Tensor,
+    width: int,
+    at: _At,
+    error: torch.Tensor,
+    believed: torch.Tensor,
+    doubtful: _Doubtful,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how much farther each (h, w) cell may get by points of its own, and if it may move."""
     side_px = width * _CELL_WIDTHS
-    shape = (_LAYERS, math.ceil(height / side_px), math.ceil(width / side_px))
-    weight = believed.to(log_depth.dtype)
+    shape = (_LAYERS, *(math.ceil(2 * side / side_px) for side in coarse.shape))
+    weight, none = believed.to(coarse.dtype), torch.zeros_like(doubtful.cost)
+    alone = error.isfinite().to(coarse.dtype) - weight
     push = error.nan_to_num().clamp(min=0.0) * weight
-    grid = _spread(at, torch.stack((weight, weight, push)), shape, side_px)
-    for where, cost in zip(doubtful, (_AGAINST_UNKNOWN, _AGAINST_MOVING), strict=True):
-        against = torch.zeros_like(where.log_depth) - cost
-        none = torch.zeros_like(against)
-        grid = grid + _spread(where, torch.stack((against, none, none)), shape, side_px)
-    own, count, total = grid
+    everyone = _At(
+        columns=torch.cat((at.columns, doubtful.at.columns)),
+        rows=torch.cat((at.rows, doubtful.at.rows)),
+        log_depth=torch.cat((at.log_depth, doubtful.at.log_depth)),
+    )
+    said = (
+        torch.cat((weight, -doubtful.cost)),
+        torch.cat((weight, none)),
+        torch.cat((push, none)),
+        torch.cat((alone, none)),
+    )
+    own, count, total, against = _spread(everyone, torch.stack(said), shape, side_px)
     most = torch.where(own >= _LEAST_OWN, total / count.clamp(min=1.0), 0.0)
     rows, columns = (
-        (torch.arange(side, device=log_depth.device) / side_px).long() for side in (height, width)
+        (torch.arange(side, device=coarse.device) * 2 / side_px).long() for side in coarse.shape
     )
-    limit = most[_cell(_layer(log_depth), rows[:, None], columns, shape)][None]
-    around = 2 * _EDGE_PX + 1
-    least = -F.max_pool2d(-limit, around, 1, _EDGE_PX)
-    return F.avg_pool2d(least, around, 1, _EDGE_PX, count_include_pad=False)[0]
+    cell = _cell(_layer(coarse), rows[:, None], columns, shape)
+    return most[cell], (own - against < -_MOST_AGAINST)[cell]
 
 
 def _spread(

@@ -87,54 +87,82 @@ def refined(
     T, off = T_now_key.copy(), np.zeros(6)
     normal = precision
     for iteration in range(_ITERATIONS):
-        residual, by_pose, by_rho = _residuals(key, rho, rays, T)
-        inverse = _inverse_covariance(by_rho, variance, deviation)
-        misfit = np.einsum("ni,nij,nj->n", residual, inverse, residual)
+        seen = _Residuals.of(key, rho, variance, rays, T, deviation)
+        misfit = seen.misfit()
         spread = max(1.0, 1.4 * float(np.median(misfit))) if iteration < 2 else 1.0
-        weight = 1.0 / (1.0 + misfit / (_KERNEL * spread)) ** 2
-        weighted = np.einsum("nia,nij,n->naj", by_pose, inverse, weight)
-        normal = precision + np.einsum("naj,njb->ab", weighted, by_pose)
-        slope = precision @ off + np.einsum("naj,nj->a", weighted, residual)
-        step = -np.linalg.solve(normal, slope)
+        pull, slope = seen.normal(1.0 / (1.0 + misfit / (_KERNEL * spread)) ** 2)
+        normal = precision + pull
+        step = -np.linalg.solve(normal, precision @ off + slope)
         off = off + step
         turn = rotation(step[3:])
         T[:3, :3], T[:3, 3] = turn @ T[:3, :3], turn @ T[:3, 3] + step[:3]
-    residual, _, by_rho = _residuals(key, rho, rays, T)
-    inverse = _inverse_covariance(by_rho, variance, deviation)
-    misfit = np.einsum("ni,nij,nj->n", residual, inverse, residual)
-    gain = variance[:, None] * np.einsum("ni,nij->nj", by_rho, inverse)
+    seen = _Residuals.of(key, rho, variance, rays, T, deviation)
+    misfit = seen.misfit()
+    gain = variance / (seen.own + variance * seen.length2)
     return PresentView(
         T_now_key=T,
         covariance=np.asarray(np.linalg.inv(normal)),
-        rho=rho - np.einsum("ni,ni->n", gain, residual),
-        variance=variance * (1.0 - np.einsum("ni,ni->n", gain, by_rho)),
+        rho=rho - gain * seen.along,
+        variance=variance * seen.own / (seen.own + variance * seen.length2),
         misfit=misfit,
         fits=float(np.mean(misfit < _FITS)) if len(misfit) else 0.0,
         surprise=float(np.sqrt(off @ precision @ off)),
     )
 
 
-def _residuals(key: Array, rho: Array, rays: Array, T: Pose) -> tuple[Array, Array, Array]:
-    """Return (N, 2) residuals, their (N, 2, 6) change by the pose and (N, 2) by rho."""
-    point = key @ T[:3, :3].T + rho[:, None] * T[:3, 3]
-    z = np.maximum(point[:, 2], _LEAST_Z)
-    x, y = point[:, 0] / z, point[:, 1] / z
-    scaled, zero = rho / z, np.zeros_like(z)  # of a point of unit depth in the key view
-    by_x = (scaled, zero, -x * scaled, -x * y, 1.0 + x * x, -y)
-    by_y = (zero, scaled, -y * scaled, -1.0 - y * y, x * y, x)
-    t = T[:3, 3]
-    by_rho = np.stack(((t[0] - x * t[2]) / z, (t[1] - y * t[2]) / z), axis=1)
-    residual = np.stack((x, y), axis=1) - rays
-    return residual, np.stack((np.stack(by_x, 1), np.stack(by_y, 1)), axis=1), by_rho
+@dataclass(frozen=True, kw_only=True)
+class _Residuals:
+    """Residuals of N tracks in x/z and y/z, and what changes them."""
 
+    x: Array  # (N,)
+    y: Array  # (N,)
+    by_pose_x: Array  # (6, N)
+    by_pose_y: Array  # (6, N)
+    by_rho: Array  # (2, N)
+    length2: Array  # (N,) squared length of `by_rho`
+    along: Array  # (N,) of the residual along it, times its length
+    own: float  # variance of both ends of a track
+    share: Array  # (N,) of what lies along `by_rho`, that the variance of rho explains
 
-def _inverse_covariance(by_rho: Array, variance: Array, deviation: float) -> Array:
-    """Return (N, 2, 2) the inverse of what is expected of the squared residuals.
+    @classmethod
+    def of(
+        cls, key: Array, rho: Array, variance: Array, rays: Array, T: Pose, deviation: float
+    ) -> _Residuals:
+        """Return the residuals at a pose; the arguments are those of `refined`."""
+        point = T[:3, :3] @ key.T + rho * T[:3, 3, None]
+        z = np.maximum(point[2], _LEAST_Z)
+        x, y = point[0] / z, point[1] / z
+        scaled = rho / z  # of a point of unit depth in the key view
+        by_x, by_y = np.zeros((6, len(z))), np.zeros((6, len(z)))
+        by_x[0] = by_y[1] = scaled
+        by_x[2], by_y[2] = -x * scaled, -y * scaled
+        by_x[3], by_x[4], by_x[5] = -x * y, 1.0 + x * x, -y
+        by_y[3], by_y[4], by_y[5] = -1.0 - y * y, x * y, x
+        by_rho = (T[:2, 3, None] - np.stack((x, y)) * T[2, 3]) / z
+        off_x, off_y = x - rays[:, 0], y - rays[:, 1]
+        length2, own = np.square(by_rho).sum(0), 2.0 * deviation**2
+        return cls(
+            x=off_x,
+            y=off_y,
+            by_pose_x=by_x,
+            by_pose_y=by_y,
+            by_rho=by_rho,
+            length2=length2,
+            along=by_rho[0] * off_x + by_rho[1] * off_y,
+            own=own,
+            share=variance / (own * (own + variance * length2)),
+        )
 
-    Both ends of a track have the same deviation. Sherman and Morrison for the rest.
-    """
-    own = 2.0 * deviation**2
-    length2 = np.square(by_rho).sum(1)
-    share = variance / (own * (own + variance * length2))
-    outer = by_rho[:, :, None] * by_rho[:, None, :]
-    return np.asarray(np.eye(2) / own - share[:, None, None] * outer)
+    def misfit(self) -> Array:
+        """Return (N,) squared residuals in deviations: Sherman and Morrison for the inverse."""
+        return np.asarray((self.x**2 + self.y**2) / self.own - self.share * self.along**2)
+
+    def normal(self, weight: Array) -> tuple[Array, Array]:
+        """Return (6, 6) the normal matrix and (6,) the slope of weighted tracks."""
+        by_x, by_y, weight_own = self.by_pose_x, self.by_pose_y, weight / self.own
+        along = self.by_rho[0] * by_x + self.by_rho[1] * by_y
+        weighted_x, weighted_y = by_x * weight_own, by_y * weight_own
+        weighted_along = along * (weight * self.share)
+        pull = weighted_x @ by_x.T + weighted_y @ by_y.T - weighted_along @ along.T
+        slope = weighted_x @ self.x + weighted_y @ self.y - weighted_along @ self.along
+        return np.asarray(pull), np.asarray(slope)

@@ -157,3 +157,42 @@ def test_of_many_points_those_are_chosen_that_are_spread_and_a_small_near_thing_
     chosen = known.pixels[few]
     assert ((chosen > 18) & (chosen < 62)).all(1).sum() < 40
     assert len(chosen_points(known, CAMERA, 1000)) == len(known)
+
+
+def floor(height_m=0.5):
+    """Return a floor below the middle row, and a thing that stands on it without a gap."""
+    row = torch.arange(160.0)[:, None].expand(160, 224)
+    depth_m = (CAMERA.fy * height_m / (row - 79.5).clamp(min=3.0)).clamp(max=8.0)
+    foot_m = float(depth_m[THING[0].stop, 0])
+    depth_m = depth_m.clone()
+    depth_m[THING] = foot_m
+    return depth_m
+
+
+def known_floor(depth_m, factor):
+    """Return a few points of the floor, on either side of the thing and far from one another."""
+    columns, rows = (20, 60, 160, 200), range(100, 156, 8)
+    pixels = np.array([[u, v] for u in columns for v in rows], float)
+    seen_m = depth_m[pixels[:, 1].astype(int), pixels[:, 0].astype(int)].numpy()
+    return MotionPoints(
+        pixels=pixels,
+        depth_m=factor * seen_m.astype(float),
+        sigma_rel=np.full(len(pixels), 0.02),
+        views=np.full(len(pixels), 4, np.intp),
+        age_s=np.zeros(len(pixels)),
+    )
+
+
+def test_points_of_a_floor_speak_for_all_of_it_and_not_for_what_stands_on_it():
+    depth_m = floor()
+    change = corrected(depth_m, known_floor(depth_m, 1.2), CAMERA) / depth_m
+    assert float(change[125:150, 40].median()) == pytest.approx(1.2, abs=0.03)
+    assert float(change[125:150, 180].min()) > 1.15
+    assert float(change[55:110, 94:126].max()) < 1.02
+
+
+def test_a_thing_without_texture_keeps_its_distance_before_a_floor_that_is_pushed_all_around_it():
+    depth_m = floor()
+    depth_m[40:70, 150:190] = 1.5  # nothing below it recedes
+    change = corrected(depth_m, known_floor(depth_m, 1.3), CAMERA) / depth_m
+    assert float(change[40:70, 150:190].max()) < 1.02
