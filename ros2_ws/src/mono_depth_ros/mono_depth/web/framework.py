@@ -9,18 +9,22 @@ try:
     import uvicorn
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
+    from h11 import LocalProtocolError
     from starlette.datastructures import Headers, UploadFile
     from starlette.exceptions import HTTPException
     from starlette.formparsers import MultiPartException, MultiPartParser
+    from starlette.requests import ClientDisconnect
     from starlette.responses import JSONResponse, PlainTextResponse, Response
 except ModuleNotFoundError as error:
     raise ConfigError(f"the server needs {error.name}: pip install 'mono_depth_ros[web]'") from None
 
 __all__ = [
+    "ClientDisconnect",
     "FastAPI",
     "HTTPException",
     "Headers",
     "JSONResponse",
+    "LocalProtocolError",
     "MultiPartException",
     "MultiPartParser",
     "PlainTextResponse",
