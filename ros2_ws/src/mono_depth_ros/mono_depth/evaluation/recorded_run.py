@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mono_depth.config import PipelineConfig, ScaleConfig
 from mono_depth.data import Frame, OutputKind, Prediction
-from mono_depth.errors import ConfigError
+from mono_depth.errors import ConfigError, FrameError
 from mono_depth.evaluation.measures.thinning import stride_of, thinned_camera
 from mono_depth.evaluation.measures.tracks import TrueScene
 from mono_depth.evaluation.promises.lag import (
@@ -235,13 +235,16 @@ def fitted_scale(sequence: FrameSequence, model: DepthModel) -> ScaleConfig:
     """
     outputs, targets = [], []
     for index in np.unique(np.linspace(0, len(sequence) - 1, _FIT_FRAMES).astype(int)):
-        frame = sequence[int(index)]
+        try:
+            frame = sequence[int(index)]
+        except FrameError:  # it is told where all are read
+            continue
         values = predict(model, frame.as_camera_frame())[0].values.cpu().numpy()
         rows = np.arange(values.shape[0]) * frame.depth_m.shape[0] // values.shape[0]
         columns = np.arange(values.shape[1]) * frame.depth_m.shape[1] // values.shape[1]
         outputs.append(values.ravel().astype(np.float64))
         targets.append(frame.depth_m[np.ix_(rows, columns)].ravel().astype(np.float64))
-    x, y = np.concatenate(outputs), np.concatenate(targets)
+    x, y = np.concatenate([*outputs, []]), np.concatenate([*targets, []])
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     if model.kind is OutputKind.INVERSE_AFFINE:

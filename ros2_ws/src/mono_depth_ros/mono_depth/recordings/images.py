@@ -155,7 +155,12 @@ def images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     files = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_TYPES)
-    return sorted(files, key=_numbers_of_name)
+    return sorted((file for file in files if not is_hidden(file)), key=_numbers_of_name)
+
+
+def is_hidden(file: Path) -> bool:
+    """Tell whether a file is one that a system keeps beside others, such as ._1.png of macOS."""
+    return file.name.startswith(".")
 
 
 def load_images(folder: Path, most: int = 60) -> list[RgbImage]:

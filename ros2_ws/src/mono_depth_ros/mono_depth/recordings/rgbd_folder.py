@@ -13,7 +13,14 @@ import numpy as np
 from mono_depth.camera.trajectory import Trajectory
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
-from mono_depth.recordings.images import images_in, read_depth, read_image, times_of_names
+from mono_depth.recordings.images import (
+    images_in,
+    is_hidden,
+    read_depth,
+    read_image,
+    times_of_names,
+)
+from mono_depth.recordings.given_camera import check_camera
 from mono_depth.recordings.pose_file import read_poses, tell_coverage
 from mono_depth.recordings.sequence import FrameSequence, GivenCamera, SequenceFrame
 from mono_depth.recordings.text_lines import numbered_lines, stamp_ns_of
@@ -51,9 +58,12 @@ def open_folder(folder: Path, given: GivenCamera | None = None) -> FrameSequence
         ConfigError: files are missing or do not fit.
     """
     camera, pairs = _camera(folder, given), _pairs(folder)
+    # also those without depth take their time
+    places = {file: place for place, file in enumerate(images_in(pairs[0][0].parent))}
     stamps_ns = times_of_names([rgb.stem for rgb, _ in pairs]) or [
-        _stamp_ns(rgb, index, camera) for index, (rgb, _) in enumerate(pairs)
+        _stamp_ns(rgb, places[rgb], camera) for rgb, _ in pairs
     ]
+    check_camera(camera.fx, camera.fy, camera.cx, camera.cy, pairs[0][0])
     poses_file = folder / "poses.txt"
     poses = read_poses(poses_file) if poses_file.is_file() else Trajectory()
     tell_coverage(poses, stamps_ns, str(folder))
@@ -86,7 +96,7 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
     color_folder = next((folder / n for n in ("rgb", "color") if (folder / n).is_dir()), None)
     if color_folder is None:
         raise ConfigError(f"{folder} has no folder rgb/ or color/")
-    files = sorted((folder / "depth").glob("*"))
+    files = [file for file in sorted((folder / "depth").glob("*")) if not is_hidden(file)]
     depth = {f.stem: f for f in files if f.suffix.lower() in _DEPTH_TYPES}
     color = images_in(color_folder)
     pairs = [(file, depth[file.stem]) for file in color if file.stem in depth]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from mono_depth.camera.poses import Pose
 from mono_depth.data import DepthImage, Frame, Intrinsics, Mask, RgbImage
-from mono_depth.errors import ConfigError
+from mono_depth.errors import ConfigError, FrameError
 from mono_depth.recordings.input_names import USUAL_INPUTS
 from mono_depth.recordings.inputs import with_inputs
 from mono_depth.synthetic.arrays import F32, F64
 
+_LOG = logging.getLogger(__name__)
 _LOOKED_AT = 8
 _FRAME_ID = "camera_optical_frame"
 
@@ -70,12 +72,37 @@ class FrameSequence:
         return self.load(self.indices[index])
 
     def __iter__(self) -> Iterator[SequenceFrame]:
-        return (self.load(index) for index in self.indices)
+        """Yield the frames that can be read, and say in the log how many cannot.
+
+        Raises:
+            FrameError: none can.
+        """
+        damaged: list[FrameError] = []
+        for index in self.indices:
+            try:
+                frame = self.load(index)
+            except FrameError as error:
+                damaged.append(error)
+            else:
+                yield frame
+        if damaged and len(damaged) == len(self):
+            raise damaged[0]
+        if damaged:
+            _LOG.warning(
+                "%s: %d of %d frames cannot be read, and are left out: %s",
+                *(self.name, len(damaged), len(self), damaged[0]),
+            )
 
     def knows_poses(self) -> bool:
         """Tell whether any of a few frames, spread over the recording, has a pose."""
         spread = range(0, len(self), max(1, len(self) // _LOOKED_AT))
-        return any(self[index].T_odom_camera is not None for index in spread)
+        return any(self._has_pose(index) for index in spread)
+
+    def _has_pose(self, index: int) -> bool:
+        try:
+            return self[index].T_odom_camera is not None
+        except FrameError:
+            return False
 
     def thinned(self, every: int = 1, most: int = 0) -> FrameSequence:
         """Return every n-th frame, `most` of them at most; 0 = all."""

@@ -14,6 +14,7 @@ import numpy as np
 from mono_depth.camera.rectify import Lens, LensModel, Rectifier
 from mono_depth.data import Intrinsics, RgbImage
 from mono_depth.errors import ConfigError
+from mono_depth.recordings.given_camera import check_camera
 from mono_depth.recordings.images import read_depth, read_image
 from mono_depth.recordings.pose_file import read_poses, tell_coverage
 from mono_depth.recordings.sequence import FrameSequence, GivenCamera, SequenceFrame
@@ -50,6 +51,8 @@ def open_tum(folder: Path, given: GivenCamera | None = None) -> FrameSequence:
     units_per_m = (given.depth_units_per_m if given else None) or _UNITS_PER_M
     lens = _lens(folder) if given is None or given.fx_fy_cx_cy is None else None
     pairs = _pairs(folder)
+    if given is not None and given.fx_fy_cx_cy is not None:
+        check_camera(*given.fx_fy_cx_cy, folder / pairs[0][1])
     poses = read_poses(_existing(folder / "groundtruth.txt"))
     tell_coverage(poses, [stamp_ns for stamp_ns, _, _ in pairs], str(folder))
 

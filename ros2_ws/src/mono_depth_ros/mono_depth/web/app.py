@@ -24,6 +24,7 @@ from mono_depth.web.depth_request import read_pixel, read_request
 from mono_depth.web.estimate import Estimate
 from mono_depth.web.founding_form import failure, success, take_resolution
 from mono_depth.web.framework import (
+    ClientDisconnect,
     FastAPI,
     HTTPException,
     JSONResponse,
@@ -74,6 +75,7 @@ def create_app(service: DepthService) -> FastAPI:
     JobRoutes(service.jobs).add_to(app)
     for kind in (ApiError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _answer)
+    app.add_exception_handler(ClientDisconnect, _say_nothing)
     return app
 
 
@@ -258,6 +260,17 @@ def _file_response(estimate: Estimate, media_type: str, content: bytes, name: st
         "X-Model": described["model"]["name"],
     }
     return Response(content, media_type=media_type, headers=headers)
+
+
+class _Silence(Response):
+    """No answer: the client went before its request was whole, and nobody hears one."""
+
+    async def __call__(self, *_: object) -> None:
+        """Send nothing."""
+
+
+async def _say_nothing(_: Request, __: Exception) -> Response:
+    return _Silence()
 
 
 async def _answer(request: Request, error: Exception) -> Response:

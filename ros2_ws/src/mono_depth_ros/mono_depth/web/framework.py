@@ -9,6 +9,7 @@ try:
     import uvicorn
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
+    from h11 import LocalProtocolError
     from starlette.datastructures import Headers, UploadFile
     from starlette.exceptions import HTTPException
     from starlette.formparsers import MultiPartException, MultiPartParser
@@ -30,6 +31,7 @@ __all__ = [
     "HTTPException",
     "Headers",
     "JSONResponse",
+    "LocalProtocolError",
     "MultiPartException",
     "MultiPartParser",
     "PlainTextResponse",

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from mono_depth.web.api_error import FORBIDDEN, NO_TOKEN, ApiError
+from mono_depth.web.framework import LocalProtocolError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -58,7 +59,12 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
+            try:
+                await send(message)
+            except LocalProtocolError:
+                # What followed the request's head was no HTTP, so that the connection was ended
+                # before there was an answer. Nobody hears one.
+                await _until_gone(receive)
 
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
@@ -104,6 +110,11 @@ class Guard:
         headers = [(b"location", _PAGE.encode()), (b"set-cookie", cookie.encode())]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def answer_error(error: ApiError, send: Send) -> None:

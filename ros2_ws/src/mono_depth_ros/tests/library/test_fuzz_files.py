@@ -19,6 +19,7 @@ import torch
 import yaml
 from safetensors.torch import save as as_safetensors
 
+from damaged_files import damaged
 from mono_depth.errors import MonoDepthError
 from mono_depth.models.store.file_kind import whole_or_why
 from mono_depth.models.store.onnx_file import open_onnx
@@ -30,8 +31,6 @@ from mono_depth.recordings.pose_file import read_poses
 
 _DEFAULT, _ACCEPTANCE = 60, 2000
 _MOST_KIB = 400_000
-_NUMBERS = [b"\x00" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80", b"-1", b"1e999"]
-_TEXTS = [b"nan", b"../../x", b"/dev/zero", b"[[[[", b"&a *a", b"\n", b"\x00", b"{}", b"'", b": "]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,26 +125,6 @@ READERS = [
     Reader(name="fr1/rgb.txt", content=LIST.encode(), read=frames),
     Reader(name="fr1/groundtruth.txt", content=POSES.encode(), read=frames),
 ]
-
-
-def damaged(content: bytes, random_: random.Random) -> bytes:
-    """Return a file with bytes that are other ones, missing, or too many."""
-    found = bytearray(content)
-    for _ in range(random_.choice((1, 1, 2, 8))):
-        at = random_.randrange(len(found) + 1)
-        match random_.randrange(5):
-            case 0:
-                found[at : at + 1] = bytes([random_.randrange(256)])
-            case 1:
-                piece = random_.choice(_NUMBERS)
-                found[at : at + len(piece)] = piece
-            case 2:
-                found[at:at] = random_.choice(_TEXTS)
-            case 3:
-                del found[at : at + random_.choice((1, 4, len(found) // 2))]
-            case 4:
-                found[at:at] = found[: random_.randrange(64)] * random_.choice((1, 50))
-    return bytes(found)
 
 
 def with_recordings(folder: Path) -> None:

@@ -27,7 +27,8 @@ DOCUMENTS = [
 ]
 START = re.compile(
     r"(?:[A-Z_]+=\S+ )?(?:time )?"
-    r"(mono-depth|python3? -m mono_depth|ros2 (?:launch|run) mono_depth_ros|\./\w+\.sh|pip install)\b"
+    r"(mono-depth|python3? -m mono_depth|ros2 (?:launch|run) mono_depth_ros|\./\w+\.sh"
+    r"|pip install)\b"
 )
 FENCE = re.compile(r"^```(?:bash|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Of the ways to write that a command has several forms
@@ -50,7 +51,7 @@ class Command:
         return shlex.split(self.text, comments=True)
 
 
-class _Parsed(Exception):
+class UnderstoodError(Exception):
     """A command line was understood."""
 
 
@@ -102,10 +103,10 @@ def understood(run, words: list[str], monkeypatch) -> None:
 
     def parse_only(*args, **kwargs):
         parse(*args, **kwargs)
-        raise _Parsed
+        raise UnderstoodError
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
-    with pytest.raises(_Parsed):
+    with pytest.raises(UnderstoodError):
         run(words)
 
 
@@ -163,7 +164,8 @@ def test_the_launch_file_or_the_executable_is_there_with_its_arguments(command):
     text = (PACKAGE / "launch" / name).read_text()
     for word in rest:
         argument, assigned, _ = word.partition(":=")
-        assert assigned and re.search(rf"[\"']{argument}[\"']", text), word
+        assert assigned, word
+        assert re.search(rf"[\"']{argument}[\"']", text), word
 
 
 @pytest.mark.parametrize("command", those_of("./"), ids=lambda c: c.text[:60])
