@@ -73,7 +73,7 @@ class Grid:
         """Return x of the middles of the columns and y of those of the rows, in odom."""
         x = self.x_m + (np.arange(self.columns) + 0.5) * self.resolution_m
         y = self.y_m + (np.arange(self.rows) + 0.5) * self.resolution_m
-        return x, y
+        return np.asarray(x), np.asarray(y)
 
     def centers(self, cells: Cells) -> F64:
         """Return (n, 2) middles of cells in odom."""

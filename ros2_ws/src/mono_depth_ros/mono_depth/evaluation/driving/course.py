@@ -26,8 +26,10 @@ _MAP_SIZE = 384  # of shadows: what a small camera can tell
 _CELL_M = 0.1
 _WIDE_M = 0.15  # more than the body needs, all along the way
 _BLOCKED_M = 0.05  # of clearance on the straight line: who does not look hits it
-_LENGTHS_M = (2.5, 9.0)
+_LENGTHS_M = (2.5, 9.0)  # of the straight line
+_LENGTH_M = 5.0  # of the way, if it can be
 _TRIES = 60
+_SCENES = 20  # that are tried for one seed
 _MOST_M = 1.0  # of clearance that is told apart
 _PERSON_RADIUS_M = 0.25
 
@@ -86,51 +88,60 @@ class Course:
 
 
 def make_course(kind: str, seed: int, body: Body) -> Course:
-    """Return the course of a seed: always the same one.
+    """Return the course of a seed: always the same one, with something on its straight line.
 
     Raises:
-        ConfigError: no such kind, or the scene has no way that is long enough.
+        ConfigError: no such kind, or no scene has a way that is long enough.
     """
     if kind not in KINDS:
         raise ConfigError(f"a drive through a {kind!r} is not one of {', '.join(KINDS)}")
     number = KINDS.index(kind)
-    scene = make_scene(kind, np.random.default_rng([seed, number, 0]), _MAP_SIZE)
-    scene = replace(scene, movers=())
-    rng = np.random.default_rng([seed, number, 1])
+    for attempt in range(_SCENES):
+        scene = make_scene(kind, np.random.default_rng([seed, number, 2 * attempt]), _MAP_SIZE)
+        scene = replace(scene, movers=())
+        ends = _ends(scene, np.random.default_rng([seed, number, 2 * attempt + 1]), body)
+        if ends is not None:
+            return _course(kind, seed, scene, *ends)
+    raise ConfigError(f"{kind} {seed} has no way of {_LENGTHS_M[0]} to {_LENGTHS_M[1]} m")
+
+
+def _ends(scene: Scene, rng: np.random.Generator, body: Body) -> tuple[Plan, F64] | None:
+    """Return a way of about 5 m around something, and its goal; None where there is none."""
     grid = Grid.around(scene.low_m, scene.high_m, _CELL_M)
     gaps = scene.clearance_map_m(*grid.axes_m(), band_of(body), _MOST_M)
     costs = _costs(gaps, body)
     open_cells = np.argwhere(gaps > body.radius_m + _WIDE_M + 0.1)
     if len(open_cells) < 2:
-        raise ConfigError(f"{kind} {seed} has no room to drive")
-    best: tuple[float, F64, F64, Plan] | None = None
+        return None
+    best: tuple[float, Plan, F64] | None = None
     for _ in range(_TRIES):
         pair = open_cells[rng.choice(len(open_cells), 2, replace=False)]
         start, goal = grid.centers(pair)
-        straight_m = math.dist(start, goal)
-        if not _LENGTHS_M[0] <= straight_m <= _LENGTHS_M[1]:
+        if not _LENGTHS_M[0] <= math.dist(start, goal) <= _LENGTHS_M[1]:
             continue
-        blocked = _straight_gap(scene, start, goal, body) < _BLOCKED_M
+        if _straight_gap(scene, start, goal, body) >= _BLOCKED_M:
+            continue
         found = plan(costs, grid, start, goal, 0.0)
         if not found.reaches or found.length_m > 2.0 * _LENGTHS_M[1]:
             continue
-        merit = (10.0 if blocked else 0.0) - abs(found.length_m - 5.0)
-        if best is None or merit > best[0]:
-            best = merit, start, goal, found
-    if best is None:
-        raise ConfigError(f"{kind} {seed} has no way of {_LENGTHS_M[0]} to {_LENGTHS_M[1]} m")
-    _, start, goal, found = best
-    ahead = found.way_m[min(5, len(found.way_m) - 1)] - start
+        off_m = abs(found.length_m - _LENGTH_M)
+        if best is None or off_m < best[0]:
+            best = off_m, found, goal
+    return None if best is None else best[1:]
+
+
+def _course(kind: str, seed: int, scene: Scene, way: Plan, goal_m: F64) -> Course:
+    start = way.way_m[0]
+    ahead = way.way_m[min(5, len(way.way_m) - 1)] - start
+    yaw_rad = math.atan2(ahead[1], ahead[0])
     return Course(
         kind=kind,
         seed=seed,
         scene=scene,
         still=scene,
-        start=PlanePose(
-            x_m=float(start[0]), y_m=float(start[1]), yaw_rad=math.atan2(ahead[1], ahead[0])
-        ),
-        goal_m=goal,
-        shortest_m=found.length_m,
+        start=PlanePose(x_m=float(start[0]), y_m=float(start[1]), yaw_rad=yaw_rad),
+        goal_m=goal_m,
+        shortest_m=way.length_m,
     )
 
 

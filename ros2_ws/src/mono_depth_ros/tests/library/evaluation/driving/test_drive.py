@@ -22,6 +22,11 @@ from mono_depth.evaluation.driving.robot import Body, OdometryNoise, Robot
 from mono_depth.evaluation.driving.senses import DepthSense
 from mono_depth.evaluation.driving.table import details, table
 from mono_depth.evaluation.driving.top_view import top_view
+from mono_depth.synthetic.builder import Builder
+from mono_depth.synthetic.light import KeyLight, Lighting
+from mono_depth.synthetic.materials import Material, MaterialTable
+from mono_depth.synthetic.scene import Scene
+from mono_depth.synthetic.solids import Shape
 
 BODY = Body()
 GRID = Grid(0.0, 0.0, 0.05, 80, 80)  # 4 x 4 m
@@ -241,24 +246,59 @@ def test_a_video_shows_every_step_of_a_drive(room, tmp_path):
 # What is hard to see.
 
 
-def test_a_glass_door_stands_across_the_way_and_leaves_one_around_it(room):
-    behind = with_glass_door(room, BODY)
+@pytest.fixture(scope="module")
+def hall() -> Course:
+    """Return a drive straight through 5 x 4 m with nothing in them."""
+    b = Builder(np.random.default_rng(0))
+    plain = b.material(Material(color=(0.5, 0.5, 0.5)))
+    b.frame().add(Shape.ROOM, (0.0, 0.0, 1.25), (5.0, 4.0, 2.5), plain)
+    sun = KeyLight(position_m=(0.0, 0.0, 0.0), axis=(0.2, 0.1, -1.0), rgb=(1.0,) * 3, sun=True)
+    low, high = np.array([-2.5, -2.0, 0.0]), np.array([2.5, 2.0, 2.5])
+    scene = Scene("hall", b.solids(), MaterialTable(b.materials), Lighting(key=sun), low, high)
+    return Course(
+        kind="hall",
+        seed=0,
+        scene=scene,
+        still=scene,
+        start=PlanePose(x_m=-1.9, y_m=0.0, yaw_rad=0.0),
+        goal_m=np.array([1.9, 0.0]),
+        shortest_m=3.8,
+    )
 
-    assert behind.shortest_m > room.shortest_m
-    assert behind.clearance_m(behind.start, BODY, 0.0) > BODY.radius_m
 
+def test_a_glass_door_across_the_way_is_driven_around_by_who_sees_it(hall):
+    course = with_glass_door(hall, BODY)
 
-def test_the_edge_of_a_pit_is_marked_and_its_floor_is_no_way(room):
-    pit = with_pit(room, BODY)
-    before = pit.clearance_m(pit.start, BODY, 0.0)
+    found = drive(course, DepthSense("exact", EXACT), BODY)
 
-    found = drive(pit, DepthSense("exact", EXACT), BODY)
-
-    assert before > BODY.radius_m
-    assert pit.scene.solids.corners_m()[..., 2].min() < -0.5
+    assert course.clearance_m(PlanePose(x_m=0.0, y_m=0.0, yaw_rad=0.0), BODY, 0.0) < 0.1
     assert found.arrived
-    unseen = replace(EXACT, drop_m=0.0)
-    assert drive(pit, DepthSense("exact", unseen), BODY).hit
+
+
+def test_the_edge_of_a_pit_is_marked_and_driven_around(hall):
+    course = with_pit(hall, BODY)
+
+    found = drive(course, DepthSense("exact", EXACT), BODY)
+
+    assert course.scene.solids.corners_m()[..., 2].min() < -0.5
+    assert found.arrived
+
+
+def test_who_does_not_look_for_drop_offs_falls_into_a_pit(hall):
+    unaware = DepthSense("exact", replace(EXACT, drop_m=0.0))
+
+    assert drive(with_pit(hall, BODY), unaware, BODY).hit
+
+
+def test_where_there_is_no_way_around_there_is_no_hazard(hall):
+    low, high = np.array([-2.5, -0.5, 0.0]), np.array([2.5, 0.5, 2.5])
+    narrow = replace(hall.still, low_m=low, high_m=high)
+    alley = replace(hall, still=narrow, scene=narrow)
+
+    with pytest.raises(ConfigError, match="hall 0 has no room for a glass door"):
+        with_glass_door(alley, BODY)
+    with pytest.raises(ConfigError, match="hall 0 has no room for a pit"):
+        with_pit(alley, BODY)
 
 
 @pytest.mark.acceptance

@@ -145,12 +145,12 @@ def test_nearer_than_raytrace_min_range_nothing_is_cleared():
 
 def test_a_stuck_robot_forgets_its_marks_but_for_those_beside_it():
     seen = with_box_at(2.0)
-    seen.update(scan(0.3), HERE, ObservationSource(max_obstacle_height=2.0))
+    seen.update(scan(0.35), HERE, ObservationSource(max_obstacle_height=2.0))
 
     seen.forget(np.zeros(2), 0.5)
 
     assert cost(seen, 2.001) == NO_INFORMATION
-    assert cost(seen, 0.301) == LETHAL
+    assert cost(seen, 0.35) == LETHAL
     assert cost(seen, 1.0) == FREE
 
 
