@@ -188,7 +188,7 @@ def test_a_slow_browser_changes_neither_counts_nor_latency_of_the_node(
     process = ros.run(
         "-m", "mono_depth_ros.viewer.node", "--ros-args", "-p", "port:=0", "-p", "width:=640"
     )
-    ros.wait_until(lambda: "page: http" in ros.output(process), what="the page")
+    ros.wait_until(lambda: "page: http" in ros.output(process), 120.0, what="the page")
     address = ros.output(process).partition("page: ")[2].split()[0]
     depth = next(p for p in bench.node.publishers if p.topic_name == "/mono_depth/depth/image")
     with looking(address), looking(address):
