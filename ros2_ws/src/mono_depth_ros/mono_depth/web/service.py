@@ -55,12 +55,7 @@ class DepthService:
         self._state = "loading"
 
     def start(self) -> Future[None]:
-        """Load the default model on the worker's thread, and take jobs.
-
-        Raises:
-            ConfigError: there is no place for the files of jobs.
-        """
-        self.jobs.start()
+        """Load the default model on the worker's thread."""
         return self.queue.run_unqueued(self._prepare)
 
     def close(self) -> None:
