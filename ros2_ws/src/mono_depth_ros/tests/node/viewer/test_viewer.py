@@ -220,6 +220,8 @@ def test_a_slow_browser_changes_neither_counts_nor_latency_of_the_node(
     bench = depth_bench()
     rgb = np.random.default_rng(0).integers(60, 200, (480, 640, 3), np.uint8)
     bench.calibrate(640, 480)
+    # what the viewer listens to is made for others, too: that is the cost of looking, whoever does
+    bench.listen("depth/image", "depth/camera_info", "landmarks", "level_frame", "scan")
     alone_ms = latencies_ms(bench, rgb)
     process = ros.run(
         "-m", "mono_depth_ros.viewer.node", "--ros-args", "-p", "port:=0", "-p", "width:=640"
@@ -228,14 +230,15 @@ def test_a_slow_browser_changes_neither_counts_nor_latency_of_the_node(
     address = ros.output(process).partition("page: ")[2].split()[0]
     depth = next(p for p in bench.node.publishers if p.topic_name == "/mono_depth/depth/image")
     with looking(address), looking(address):
-        ros.wait_until(depth.get_subscription_count, what="subscription of the viewer")
+        ros.wait_until(
+            lambda: depth.get_subscription_count() == 2, what="subscription of the viewer"
+        )
         watched_ms = latencies_ms(bench, rgb)
         assert Client(address).get("/live/depth").status == 200
     stats = bench.settle()
     print(f"median {alone_ms:.1f} ms alone, {watched_ms:.1f} ms with two slow browsers")
     assert (stats.dropped, stats.skipped) == (0, 0)
-    # what is looked at has to be encoded; that a browser is slow adds nothing
-    assert watched_ms < 2.0 * alone_ms + 15.0
+    assert watched_ms < 1.5 * alone_ms + 10.0
 
 
 def latencies_ms(bench: Any, rgb: np.ndarray) -> float:
