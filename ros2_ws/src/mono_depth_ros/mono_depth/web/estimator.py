@@ -28,6 +28,7 @@ from mono_depth.web.one_image_scale import scaled_by_ground
 
 _LOG = logging.getLogger(__name__)
 _FRAME_ID = "camera"
+_LARGE_PX = 1 << 21  # images of more pixels are not worked on together
 _SINGLE_IMAGES = {
     "temporal.mode": "none",
     "motion.mode": "off",
@@ -74,7 +75,9 @@ class Estimator:
             ApiError: there is no such model.
         """
         header, entry = read_header(data), self.catalogue.entry(request.model)
-        return (entry.name, request.input_size, request.refine, header.width, header.height)
+        size = header.width, header.height
+        alone = object() if size[0] * size[1] > _LARGE_PX else None  # memory stays that of one
+        return (entry.name, request.input_size, request.refine, size, alone)
 
     def estimate(self, data: bytes, request: DepthRequest) -> Estimate:
         """Find the depth of an upload; arguments as of `estimate_all`.
