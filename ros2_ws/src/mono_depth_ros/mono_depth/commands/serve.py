@@ -56,9 +56,10 @@ def add_command(commands: Subparsers) -> None:
     parser.add_argument(
         "--together",
         type=int,
-        default=4,
+        default=0,
         metavar="N",
-        help="waiting images of one size that the network takes at once, at most (default: 4)",
+        help="waiting images of one size that the network takes at once, at most (default: 4 on a "
+        "GPU, 1 on a CPU, which gains nothing by it)",
     )
     parser.add_argument(
         "--jobs-dir",
@@ -87,8 +88,8 @@ def _serve(args: argparse.Namespace) -> int:
         together=args.together,
         jobs=JobLimits(folder=args.jobs_dir, disk_bytes=int(args.jobs_gigabytes * (1 << 30))),
     )
-    if limits.jobs.disk_bytes < 1 or limits.together < 1:
-        raise ConfigError("--jobs-gigabytes must be above 0, --together 1 or more")
+    if limits.jobs.disk_bytes < 1 or limits.together < 0:
+        raise ConfigError("--jobs-gigabytes must be above 0, --together 0 or more")
     if min(limits.max_bytes, limits.max_pixels) < 1 or limits.waiting < 0:
         raise ConfigError("--max-megabytes and --max-megapixels must be above 0, --queue 0 or more")
     token = _token(args)

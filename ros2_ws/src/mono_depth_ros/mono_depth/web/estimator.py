@@ -28,6 +28,9 @@ from mono_depth.web.one_image_scale import scaled_by_ground
 
 _LOG = logging.getLogger(__name__)
 _FRAME_ID = "camera"
+# A CPU is busy with one: four at a time cost each as much, and the first waits for the last.
+_TOGETHER_ON_GPU = 4
+_LARGE_PX = 1 << 21  # images of more pixels are not worked on together
 _SINGLE_IMAGES = {
     "temporal.mode": "none",
     "motion.mode": "off",
@@ -53,6 +56,7 @@ class Estimator:
         self._config = updated(config, _SINGLE_IMAGES)
         self._most = loaded_models
         self._pipelines: OrderedDict[tuple[str, int], DepthPipeline] = OrderedDict()
+        self.together = 1  # images at a time that suit the device; known once `prepare` is done
         self.catalogue = Catalogue(config)
 
     def prepare(self) -> None:
@@ -61,7 +65,8 @@ class Estimator:
         Raises:
             MonoDepthError: it cannot be loaded.
         """
-        self._pipeline(self.catalogue.default.name, self._config.input_size)
+        pipeline = self._pipeline(self.catalogue.default.name, self._config.input_size)
+        self.together = 1 if pipeline.model.device.type == "cpu" else _TOGETHER_ON_GPU
 
     def key(self, data: bytes, request: DepthRequest) -> Hashable:
         """Return what is alike of the requests that one run of the network can answer.
@@ -74,7 +79,9 @@ class Estimator:
             ApiError: there is no such model.
         """
         header, entry = read_header(data), self.catalogue.entry(request.model)
-        return (entry.name, request.input_size, request.refine, header.width, header.height)
+        size = header.width, header.height
+        alone = object() if size[0] * size[1] > _LARGE_PX else None  # memory stays that of one
+        return (entry.name, request.input_size, request.refine, size, alone)
 
     def estimate(self, data: bytes, request: DepthRequest) -> Estimate:
         """Find the depth of an upload; arguments as of `estimate_all`.

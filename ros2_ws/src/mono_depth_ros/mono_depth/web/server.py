@@ -34,7 +34,8 @@ def serve(
         on_start: told the address once the socket listens, and the server.
 
     Raises:
-        ConfigError: no token for an address of the network, or it cannot be listened at.
+        ConfigError: no token for an address of the network, it cannot be listened at, or there is
+            no folder for jobs.
         ModelError: the configured model is not in the registry.
     """
     check_address(host, token)
@@ -42,6 +43,10 @@ def serve(
     app = Guard(Counted(create_app(service), service.metrics), token=token)
     with listening(host, port) as listener:
         server = http_server(app)
-        if on_start is not None:
-            on_start(address_of(host, listener), server)
-        server.run(sockets=[listener])
+        service.jobs.start()
+        try:
+            if on_start is not None:
+                on_start(address_of(host, listener), server)
+            server.run(sockets=[listener])
+        finally:
+            service.jobs.close()

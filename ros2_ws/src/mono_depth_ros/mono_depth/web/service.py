@@ -51,16 +51,11 @@ class DepthService:
         self.metrics = Metrics()
         self.writing = threading.Lock()  # files of results are made one at a time: memory
         self._estimator = estimator
-        self._together = Together(self._estimates, most=limits.together)
+        self._together = Together(self._estimates, most=limits.together or 1)
         self._state = "loading"
 
     def start(self) -> Future[None]:
-        """Load the default model on the worker's thread, and take jobs.
-
-        Raises:
-            ConfigError: there is no place for the files of jobs.
-        """
-        self.jobs.start()
+        """Load the default model on the worker's thread."""
         return self.queue.run_unqueued(self._prepare)
 
     def close(self) -> None:
@@ -116,6 +111,7 @@ class DepthService:
             self._state = "loading it failed, see the log"
             _LOG.error("the model cannot be loaded: %s", error)
             raise
+        self._together.most = self.limits.together or self._estimator.together
         self._state = "ready"
 
     def _estimates(self, asked: Sequence[tuple[bytes, DepthRequest]]) -> list[Estimate | Exception]:

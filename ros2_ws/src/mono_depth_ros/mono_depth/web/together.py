@@ -29,7 +29,7 @@ class Together(Generic[Asked, Found]):
         self, work: Callable[[Sequence[Asked]], Sequence[Found | Exception]], *, most: int
     ) -> None:
         """Do `work` for at most so many at a time; it returns what came of each."""
-        self._work, self._most = work, most
+        self._work, self.most = work, most
         self._waiting: list[_Waiting[Asked, Found]] = []
         self._lock = threading.Lock()
 
@@ -58,7 +58,7 @@ class Together(Generic[Asked, Found]):
     def _gathered(self, first: _Waiting[Asked, Found]) -> list[_Waiting[Asked, Found]]:
         with self._lock:
             alike = [item for item in self._waiting if item.key == first.key and item is not first]
-            taken = [first, *alike[: self._most - 1]]
+            taken = [first, *alike[: self.most - 1]]
             self._waiting = [item for item in self._waiting if not any(item is t for t in taken)]
         return taken
 

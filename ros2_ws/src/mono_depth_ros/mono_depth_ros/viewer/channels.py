@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
-from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
+from mono_depth.data import Intrinsics
 from mono_depth.errors import FrameError
 from mono_depth.messages.decode import decode_rgb
 from mono_depth.messages.decode_image import decode_depth
 from mono_depth.web.live.live_bytes import (
     depth_npy_mm,
+    depth_points_npy,
     image_jpeg,
     points_npy,
     scan_json,
@@ -66,6 +68,39 @@ def depth_bytes(message: Image, most_px: int) -> bytes:
         FrameError: it is none.
     """
     return depth_npy_mm(decode_depth(message), most_px)
+
+
+def depth_cloud_bytes(
+    message: Image, info: CameraInfo, most: int, level: TransformStamped | None
+) -> bytes:
+    """Return the points of a depth image, x ahead, y left and z up; see `points_npy`.
+
+    The depth node need not make a cloud for this.
+
+    Args:
+        message: of REP 118.
+        info: camera of its pixels.
+        most: points.
+        level: pose of the level frame in that of the image, None = the camera is about level.
+
+    Raises:
+        FrameError: the message is no depth image, or the camera has no focal length.
+    """
+    depth_m = decode_depth(message)
+    fx, fy = info.k[0], info.k[4]
+    if not (fx > 0.0 and fy > 0.0):
+        raise FrameError("a camera_info without a focal length")
+    camera = Intrinsics(
+        width=depth_m.shape[1], height=depth_m.shape[0], fx=fx, fy=fy, cx=info.k[2], cy=info.k[5]
+    )
+    R_level_ahead = np.eye(3)
+    if level is not None:
+        R_parent_level = _rotation(level)
+        # Left of the camera is -x of an optical frame and y of a body's, however it is pitched.
+        is_body = abs(R_parent_level[1, 1]) > abs(R_parent_level[0, 1])
+        R_parent_ahead = np.eye(3) if is_body else _AHEAD_OPTICAL.T
+        R_level_ahead = R_parent_level.T @ R_parent_ahead
+    return depth_points_npy(depth_m, camera, most, R_level_ahead)
 
 
 def cloud_bytes(message: PointCloud2, most: int, level: TransformStamped | None) -> bytes:

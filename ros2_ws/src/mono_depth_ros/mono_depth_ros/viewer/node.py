@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
-from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
 from mono_depth.config import Param, check_limits
 from mono_depth.errors import ConfigError
@@ -34,6 +34,7 @@ from mono_depth_ros.viewer.channels import (
     camera_bytes,
     cloud_bytes,
     depth_bytes,
+    depth_cloud_bytes,
     scan_bytes,
     status_bytes,
 )
@@ -94,6 +95,7 @@ class Viewer(GuardedNode):
         self.finished = threading.Event()
         self.state = LiveState()
         self._level: TransformStamped | None = None
+        self._info: CameraInfo | None = None
         self._topics = self._all_topics()
         self._heard: dict[str, list[Any]] = {}
         self.server = LiveServer(
@@ -112,22 +114,27 @@ class Viewer(GuardedNode):
         self.server.close()
         self.destroy_node()
 
+    @property
+    def has_camera(self) -> bool:
+        """Tell whether the camera of the depth image is known, without which there is no cloud."""
+        return self._info is not None
+
     def _all_topics(self) -> dict[str, list[_Topic]]:
         """Return the topics of each channel of the page."""
         node, image = self.config.depth_node, ImageTopic.of("image", self.config.image_transport)
         kind = CompressedImage if image.is_compressed else Image
+        depth = _Topic(Image, f"{node}/depth/image", self._on_depth)
         level = _Topic(TransformStamped, f"{node}/level_frame", self._on_level)
         return {
             "camera": [_Topic(kind, "image", self._on_image)],
-            "depth": [_Topic(Image, f"{node}/depth/image", self._on_depth)],
+            "depth": [depth],
+            # of the depth image: the node need not make a cloud for those who look
             "points": [
-                _Topic(PointCloud2, f"{node}/points", partial(self._on_cloud, "points")),
+                depth,
+                _Topic(CameraInfo, f"{node}/depth/camera_info", self._on_info),
                 level,
             ],
-            "landmarks": [
-                _Topic(PointCloud2, f"{node}/landmarks", partial(self._on_cloud, "landmarks")),
-                level,
-            ],
+            "landmarks": [_Topic(PointCloud2, f"{node}/landmarks", self._on_landmarks), level],
             "scan": [_Topic(LaserScan, f"{node}/scan", self._on_scan)],
             "status": [_Topic(DiagnosticArray, "/diagnostics", self._on_diagnostics)],
         }
@@ -153,18 +160,30 @@ class Viewer(GuardedNode):
         self.state.put("camera", make, stamp_ns(message.header))
 
     def _on_depth(self, message: Image) -> None:
-        make = partial(depth_bytes, message, self.config.width)
-        self.state.put("depth", make, stamp_ns(message.header))
+        wanted, at_ns = self.state.wanted(), stamp_ns(message.header)
+        if "depth" in wanted:
+            self.state.put("depth", partial(depth_bytes, message, self.config.width), at_ns)
+        info = self._info
+        if "points" in wanted and info is not None:
+            level = self._level_of(message.header.frame_id)
+            make = partial(depth_cloud_bytes, message, info, self.config.points, level)
+            self.state.put("points", make, at_ns)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message
 
     def _on_level(self, message: TransformStamped) -> None:
         self._level = message
 
-    def _on_cloud(self, channel: str, message: PointCloud2) -> None:
+    def _level_of(self, frame_id: str) -> TransformStamped | None:
+        """Return the newest pose of the level frame, if it is one in this frame."""
         level = self._level
-        if level is not None and level.header.frame_id != message.header.frame_id:
-            level = None
+        return level if level is not None and level.header.frame_id == frame_id else None
+
+    def _on_landmarks(self, message: PointCloud2) -> None:
+        level = self._level_of(message.header.frame_id)
         make = partial(cloud_bytes, message, self.config.points, level)
-        self.state.put(channel, make, stamp_ns(message.header))
+        self.state.put("landmarks", make, stamp_ns(message.header))
 
     def _on_scan(self, message: LaserScan) -> None:
         self.state.put("scan", partial(scan_bytes, message), stamp_ns(message.header))

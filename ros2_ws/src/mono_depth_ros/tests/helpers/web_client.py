@@ -46,7 +46,7 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        link = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=60)
+        link = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=300)
         try:
             link.request(method, path, body, dict(headers or {}))
             answer = link.getresponse()

@@ -132,7 +132,7 @@ class JobRoutes:
         """Return all results as a ZIP."""
         job = self._ended(name)
         files = await asyncio.to_thread(job.files)
-        headers = {"Content-Disposition": 'attachment; filename="depth.zip"'}
+        headers = {"Content-Disposition": "attachment"}  # its name is that of the link
         return StreamingResponse(self._zipped(job, files), media_type=_ZIP_TYPE, headers=headers)
 
     def _zipped(self, job: Job, files: Mapping[str, Path]) -> Iterator[bytes]:

@@ -63,20 +63,30 @@ def points_npy(points_m: npt.NDArray[np.float32], most: int) -> bytes:
     return _npy(np.ascontiguousarray(rows[::step], "<f4"))
 
 
-def depth_points_npy(depth_m: DepthImage, camera: Intrinsics, most: int) -> bytes:
-    """Return the points of a depth image of a camera that is about level; see `points_npy`.
+def depth_points_npy(
+    depth_m: DepthImage,
+    camera: Intrinsics,
+    most: int,
+    R_level_ahead: npt.NDArray[np.float64] | None = None,
+) -> bytes:
+    """Return the points of a depth image; see `points_npy`.
 
     Args:
         depth_m: (H, W) metres along z, NaN = unknown.
         camera: of its pixels.
         most: points.
+        R_level_ahead: (3, 3) from x along the optical axis, y left, z up of the image, to level
+            axes; None = the camera is about level.
     """
     step = max(1, math.ceil(math.sqrt(depth_m.size / most)))
     z = np.asarray(depth_m[::step, ::step], np.float32)
     rows, columns = np.mgrid[: depth_m.shape[0] : step, : depth_m.shape[1] : step]
     left = -(columns - camera.cx) / camera.fx * z
     up = -(rows - camera.cy) / camera.fy * z
-    return points_npy(np.stack((z, left, up), axis=-1).astype(np.float32), most)
+    points_m = np.stack((z, left, up), axis=-1)
+    if R_level_ahead is not None:
+        points_m = points_m @ R_level_ahead.T
+    return points_npy(points_m.astype(np.float32), most)
 
 
 def scan_json(

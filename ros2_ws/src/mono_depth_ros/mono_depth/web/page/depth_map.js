@@ -115,6 +115,7 @@ export function asText(value) {
 
 /** Bytes, as people write them. */
 export function asBytes(count) {
+  if (count < 1e3) return `${count} B`;
   const step = count >= 1e9 ? [1e9, "GB"] : count >= 1e6 ? [1e6, "MB"] : [1e3, "kB"];
   return `${(count / step[0]).toPrecision(3)} ${step[1]}`;
 }

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+import dying_workers
 from dying_workers import DeadlyItems
 from mono_depth.config import PipelineConfig
 from mono_depth.errors import ConfigError
@@ -208,8 +209,11 @@ def test_processes_that_are_killed_are_replaced(tiny_models, tmp_path):
 
 
 @pytest.mark.acceptance
-def test_ray_has_the_same_faults_and_the_same_account(tiny_models, tmp_path):
+def test_ray_has_the_same_faults_and_the_same_account(tiny_models, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="the package ray starts the actors")
+    helpers = str(Path(dying_workers.__file__).parent)  # the actors, too, must find it
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([helpers, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     from mono_depth.runs.batch.ray_crew import RayCrew
 
     sources = tmp_path / "in"

@@ -16,6 +16,7 @@ from mono_depth.outputs.depth_result import DepthResult
 from mono_depth.pipeline.build import build_pipeline
 from mono_depth.web.api_error import ApiError
 from mono_depth.web.depth_request import DepthRequest
+from mono_depth.web.estimator import Estimator
 from mono_depth.web.limits import ServerLimits
 from mono_depth.web.service import DepthService
 from mono_depth.web.together import Together
@@ -135,6 +136,19 @@ def test_what_cannot_go_together_goes_one_by_one(pipeline, calls):
     assert isinstance(results[0], DepthResult)
     assert isinstance(results[1], (FrameError, DepthResult))
     assert pipeline.process_each([]) == []
+
+
+def test_large_images_are_alike_to_none(tiny_models):
+    estimator = Estimator(PipelineConfig(model="tiny_metric", registry=str(tiny_models)))
+    small, large = (
+        png_of(np.zeros((32, 48, 3), np.uint8)),
+        png_of(np.zeros((1500, 1500, 3), np.uint8)),
+    )
+    request = DepthRequest()
+
+    assert estimator.key(small, request) == estimator.key(small, request)
+    assert estimator.key(large, request) != estimator.key(large, request)
+    assert estimator.key(small, request) != estimator.key(small, DepthRequest(refine="guided"))
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ import json
 import os
 import re
 import shutil
+import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,13 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("fastapi", reason="the extra web brings fastapi")
+
 from mono_depth.config import PipelineConfig
 from mono_depth.recordings.open import open_sequence
+from mono_depth.web.live.live_bytes import depth_npy_mm, image_jpeg
+from mono_depth.web.live.live_server import LiveServer
+from mono_depth.web.live.live_state import LiveState
 from web_client import glb, image, npy, ply, png_of, running, wait_until_ready
 
 pytestmark = pytest.mark.acceptance
@@ -186,6 +193,78 @@ def test_it_is_whole_at_the_width_of_a_phone(browser, server, room, shots):
     assert wide <= 390
     assert wrong == []
     page.close()
+
+
+@pytest.fixture(scope="module")
+def drive(shots: Path) -> Path:
+    """Four frames of a drive, as a video."""
+    file = shots / "drive.avi"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (160, 120))
+    for _, seen in zip(range(4), open_sequence("synthetic:room/robot/1/160x120"), strict=False):
+        writer.write(cv2.cvtColor(seen.rgb, cv2.COLOR_RGB2BGR))
+    writer.release()
+    return file
+
+
+def test_a_video_is_sent_watched_and_taken_away(browser, server, drive, shots):
+    page, asked, wrong = opened(browser, server.address, (1280, 900))
+    page.check("#kinds input[value=png]")
+    page.check("#kinds input[value=mp4]")
+    page.set_input_files("#file", str(drive))
+    page.wait_for_selector("#job-files a[data-file='results.zip']")
+    page.screenshot(path=str(shots / "job.png"), full_page=True)
+    assert page.inner_text("#job-account") == "found 4, done 4, failed 0, skipped 0"
+    assert page.locator("#job-video").is_visible()
+    with page.expect_download() as waiting:
+        page.click("#job-files a[data-file='results.zip']")
+    assert waiting.value.suggested_filename == "drive_depth.zip"
+    archive = zipfile.ZipFile(waiting.value.path())
+    assert archive.testzip() is None
+    assert {"account.json", "color.mp4", "depth/000003.png"} <= set(archive.namelist())
+    page.reload()
+    page.wait_for_selector("#job-files a[data-file='results.zip']")  # it is still there
+    address = page.evaluate("JSON.parse(sessionStorage.getItem('mono-depth job')).address")
+    page.click("#job-end")
+    page.wait_for_function("document.querySelector('#job').hidden")
+    assert server.get(address).status == 404
+    assert [url for url in asked if not url.startswith((server.address, "blob:", "data:"))] == []
+    assert wrong == []
+    page.close()
+
+
+def test_what_runs_is_shown_live_and_said_to_be_old_when_it_stops(browser, room, shots):
+    rgb = cv2.cvtColor(cv2.imread(str(room)), cv2.COLOR_BGR2RGB)
+    depth_m = np.linspace(1.0, 4.0, rgb[..., 0].size, dtype=np.float32).reshape(rgb.shape[:2])
+    state, stop = LiveState(), threading.Event()
+
+    def feed() -> None:
+        index = 0
+        while not stop.wait(0.2):
+            index += 1
+            state.put("camera", lambda: image_jpeg(rgb, 480), index)
+            state.put("depth", lambda: depth_npy_mm(depth_m, 480), index)
+
+    feeding = threading.Thread(target=feed)
+    live = LiveServer(state, title="robot")
+    feeding.start()
+    try:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.set_default_timeout(WAIT_MS)
+        page.goto(live.address)
+        page.wait_for_function("document.querySelector('#depth').width === 320")
+        page.hover("#depth")
+        assert re.fullmatch(r"2\.[45]\d m", page.inner_text("#hover"))
+        assert "Live. 1 looking." in page.inner_text("#status")
+        page.screenshot(path=str(shots / "live_phone.png"), full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        stop.set()
+        page.wait_for_function("document.querySelector('#status').textContent.includes('old')")
+        assert page.locator("body.old").count() == 1
+        page.close()
+    finally:
+        stop.set()
+        feeding.join()
+        live.close()
 
 
 def test_the_documents_of_the_interface_are_shown_offline(browser, server, shots):

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra web brings fastapi")
 
+from mono_depth.config import PipelineConfig
 from mono_depth.errors import ConfigError
 from mono_depth.web.api_error import ApiError
 from mono_depth.web.jobs.content import known_ending
@@ -21,6 +22,8 @@ from mono_depth.web.jobs.job_request import JobRequest
 from mono_depth.web.jobs.job_store import JobStore
 from mono_depth.web.jobs.unpack import unpack
 from mono_depth.web.jobs.zip_stream import zip_stream
+from mono_depth.web.limits import ServerLimits
+from mono_depth.web.server import serve
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MP4 = b"\0\0\0\x18ftypisom" + bytes(500)
@@ -185,6 +188,12 @@ def test_what_a_killed_server_left_is_removed_and_what_another_has_stays(store, 
     other.close()
     with pytest.raises(ConfigError, match="no folder for jobs"):
         JobStore(JobLimits(folder=str(tmp_path / "absent")))
+
+
+def test_a_server_without_a_folder_for_jobs_says_so_before_it_listens(tmp_path):
+    limits = ServerLimits(jobs=JobLimits(folder=str(tmp_path / "absent")))
+    with pytest.raises(ConfigError, match=r"no folder for jobs in .*absent: No such file"):
+        serve(PipelineConfig(model="nano"), limits)
 
 
 def test_a_zip_of_results_is_made_while_it_is_sent(tmp_path):
