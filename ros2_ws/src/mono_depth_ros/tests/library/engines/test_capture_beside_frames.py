@@ -57,6 +57,7 @@ def frame(number: int) -> Frame:
     return Frame(rgb=trial_images()[0], stamp_ns=number * 10**8, frame_id="camera")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", ["a frame", "memory that is given back"])
 def test_what_comes_during_a_capture_waits_for_its_end(gpu, tmp_path, beside):
     net = SlowToCapture(gpu)

@@ -266,12 +266,19 @@ def replaced(cache: EngineCache, key: EngineKey, change) -> None:
     cache.put(key, write)
 
 
+@pytest.fixture(scope="module")
+def engines_of_nano(cache_folder) -> Path:
+    """The folder of weights, with two engines of nano."""
+    with torch_threads(1):
+        for engine in ("onnxruntime", "openvino"):
+            fitted("nano", cache_folder, engine=engine, precision="fp32", is_live=True)
+    return cache_folder
+
+
 @pytest.fixture
-def own_cache(cache_folder, tmp_path) -> Path:
+def own_cache(engines_of_nano, tmp_path) -> Path:
     """A copy of the folder of weights, whose engines a test may damage."""
-    for engine in ("onnxruntime", "openvino"):
-        fitted("nano", cache_folder, engine=engine, precision="fp32", is_live=True)
-    shutil.copytree(cache_folder, tmp_path / "weights")
+    shutil.copytree(engines_of_nano, tmp_path / "weights")
     return tmp_path / "weights"
 
 

@@ -96,6 +96,7 @@ def speeds(monkeypatch):
     return times_ms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("times_ms", "winner"),
     [
@@ -128,6 +129,7 @@ def test_a_network_of_a_few_ms_is_worth_an_engine_on_a_device(gpu, tmp_path, mon
     assert "0.200 ms, torch fp32 3.000 ms" in report.why
 
 
+@pytest.mark.slow
 def test_of_two_graphs_the_faster_one_is_taken(gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     for times_ms, detail in (([1.0, 2.0], "compiled, CUDA graph"), ([2.0, 1.0], "CUDA graph")):
@@ -204,6 +206,7 @@ def test_a_library_that_lacks_another_is_named(monkeypatch, tmp_path):
     gpu_libraries.why_no_cuda.cache_clear()
 
 
+@pytest.mark.slow
 def test_fp32_on_a_device_is_not_tf32(gpu, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     load_model("nano", device=GPU)

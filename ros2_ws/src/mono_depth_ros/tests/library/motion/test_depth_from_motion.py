@@ -144,6 +144,7 @@ def test_points_are_given_up_when_the_odometry_does_not_fit_the_image(walk):
     assert not len(found[20])
 
 
+@pytest.mark.slow
 def test_without_odometry_there_are_no_points(walk):
     found, motion = run(walk[:2], [None, None])
     assert found[1].reason == "no odometry at the stamp of the image"
@@ -151,12 +152,14 @@ def test_without_odometry_there_are_no_points(walk):
     assert found[0].reason == "the first view"
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_back_starts_over(walk):
     _, motion = run(walk[:2])
     found, _ = run(walk[:1], motion=motion)
     assert found[0].reason == "a jump of the odometry or the clock"
 
 
+@pytest.mark.slow
 def test_a_blank_image_makes_no_points(walk):
     blank = [replace(frame, rgb=np.full_like(frame.rgb, 90)) for frame in walk[:3]]
     found, _ = run(blank)

@@ -217,6 +217,7 @@ def test_a_wall_alone_shows_no_ground():
     assert ground_level(wall, CAMERA, R) is None
 
 
+@pytest.mark.slow
 def test_on_a_device_scan_and_points_are_the_same():
     depth_m = depth_of(TILTED, HEIGHT_M, (WALL, POST), pit_from_m=2.0)
     here = seen(depth_m, torch.full_like(depth_m, 0.5))

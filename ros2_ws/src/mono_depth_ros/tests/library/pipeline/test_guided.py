@@ -149,6 +149,7 @@ def test_depth_can_be_kept_from_it(guided_registry, pipeline):
     torch.testing.assert_close(not_told.network_depth_m, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", ["ground", "points", "sensor_depth"])
 def test_a_fixed_factor_is_applied_to_the_image_alone_and_that_is_said_once(
     guided_registry, pipeline, caplog, known

@@ -1,7 +1,5 @@
 """The filter with odometry that is wrong: the image refutes it, and is used in its place."""
 
-from functools import cache
-
 import cv2
 import numpy as np
 import pytest
@@ -87,15 +85,9 @@ def filtered(images, truth_m, poses, intrinsics, mode):
 
 @pytest.fixture(scope="module")
 def by_images(drive):
-    """Return a function that gives error and bias of the drive by its images, without a pose."""
-
-    @cache
-    def by_images():
-        images, truth_m = [f.rgb for f in drive], [f.depth_m for f in drive]
-        poses = [None] * FRAMES
-        return filtered(images, truth_m, poses, drive[0].intrinsics, "flow")[:2]
-
-    return by_images
+    """Error and near bias of the drive by its images, without a pose."""
+    images, truth_m = [f.rgb for f in drive], [f.depth_m for f in drive]
+    return filtered(images, truth_m, [None] * FRAMES, drive[0].intrinsics, "flow")[:2]
 
 
 def check(images, truth_m, told, intrinsics, *, is_right=False, by_images=None):
@@ -136,14 +128,14 @@ def test_odometry_about_something_else_than_the_camera_is_not_used(drive, by_ima
         poses,
         drive[0].intrinsics,
         is_right=told is TOLD["right"],
-        by_images=by_images(),
+        by_images=by_images,
     )
 
 
 def test_a_robot_that_is_pushed_while_its_wheels_tell_nothing_is_seen(drive, by_images):
     poses = [drive[0].T_odom_camera] * FRAMES
     images, depth_m = [f.rgb for f in drive], [f.depth_m for f in drive]
-    check(images, depth_m, poses, drive[0].intrinsics, by_images=by_images())
+    check(images, depth_m, poses, drive[0].intrinsics, by_images=by_images)
 
 
 def test_a_robot_that_is_pushed_back_against_its_wheels_is_seen(drive):
@@ -172,7 +164,7 @@ def test_odometry_of_another_length_is_used_with_the_length_that_the_image_shows
     for pose in poses:
         pose[:3, 3] = start[:3, 3] + factor * (pose[:3, 3] - start[:3, 3])
     images, depth_m = [f.rgb for f in drive], [f.depth_m for f in drive]
-    check(images, depth_m, poses, drive[0].intrinsics, is_right=True, by_images=by_images())
+    check(images, depth_m, poses, drive[0].intrinsics, is_right=True, by_images=by_images)
 
 
 def test_odometry_that_is_late_while_the_camera_turns_is_not_used(drive, swing):
