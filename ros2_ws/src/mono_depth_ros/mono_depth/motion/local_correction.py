@@ -100,7 +100,8 @@ def corrected(
     middle = error.nanmedian()
     error = error.clamp(middle - _MOST_ERROR, middle + _MOST_ERROR)
     # half the size, of the nearest of each four: what is thin keeps its own
-    coarse = -F.max_pool2d(-filled[None], 2, ceil_mode=True)[0]
+    known = log_depth.nan_to_num(nan=5.0, posinf=5.0, neginf=-3.0)
+    coarse = -F.max_pool2d(-known[None], 2, ceil_mode=True)[0]
     is_surface = is_receding(coarse, camera)
     on_surface = is_surface[at.rows // 2, at.columns // 2]
     stands_out, stands_out_there = _stand_out(error, sigma, at, some, on_surface, size[1])
