@@ -48,11 +48,11 @@ _LAYER_LOG = 0.15  # the same in log depth
 _LAYERS = 48
 _NEAREST_LOG = math.log(0.05)
 _REACH = (1, 2, 2)  # cells to each side: layers, rows, columns
-_LEAST_OWN = 3.0  # points, less what speaks against them
+_LEAST_OWN = 4.0  # points, less what speaks against them
 _AGAINST_UNKNOWN = 0.5  # of a point: a corner that does not tell its depth,
 _AGAINST_MOVING = 2.0  # and one that moves
 _MOST_AGAINST = 0.75  # more than that nearby, and what recedes does not speak for a surface
-_AGAINST_RECEDING = 1.0  # of what both count where a surface recedes
+_AGAINST_RECEDING = 1.5  # of what both count where a surface recedes
 _EDGE_CELLS = 1  # of two pixels, about what is supported, over which support fades
 
 
@@ -100,15 +100,17 @@ def corrected(
     middle = error.nanmedian()
     error = error.clamp(middle - _MOST_ERROR, middle + _MOST_ERROR)
     # half the size, of the nearest of each four: what is thin keeps its own
-    coarse = -F.max_pool2d(-filled[None], 2, ceil_mode=True)[0]
+    known = log_depth.nan_to_num(nan=5.0, posinf=5.0, neginf=-3.0)
+    coarse = -F.max_pool2d(-known[None], 2, ceil_mode=True)[0]
     is_surface = is_receding(coarse, camera)
     on_surface = is_surface[at.rows // 2, at.columns // 2]
-    alone, alone_on_surface = _stand_out(error, sigma, at, some, on_surface, size[1])
-    believed = error.isfinite() & ~alone
-    believed_there = error.isfinite() & on_surface & ~alone_on_surface
+    stands_out, stands_out_there = _stand_out(error, sigma, at, some, on_surface, size[1])
+    believed = error.isfinite() & ~stands_out
+    believed_there = error.isfinite() & on_surface & ~stands_out_there
     likely = _likely_error(coarse, size[1], at, error, sigma, some, believed | believed_there)
     doubtful = _doubtful(filled, points, camera)
-    limit, may_move = _most_push(coarse, size[1], at, error, believed, doubtful)
+    alone = error.isfinite() & ~(believed | believed_there)
+    limit, may_move = _most_push(coarse, size[1], at, error, believed, alone, doubtful)
     witnesses = _witnesses(at, error, believed_there, doubtful, is_surface)
     wide = most_push_of_receding(is_surface, _layer(coarse), witnesses, _LAYERS)
     limit = torch.maximum(limit, torch.where(may_move, 0.0, wide))
@@ -267,13 +269,13 @@ def _most_push(
     at: _At,
     error: torch.Tensor,
     believed: torch.Tensor,
+    alone: torch.Tensor,
     doubtful: _Doubtful,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return how much farther each (h, w) cell may get by points of its own, and if it may move."""
     side_px = width * _CELL_WIDTHS
     shape = (_LAYERS, *(math.ceil(2 * side / side_px) for side in coarse.shape))
     weight, none = believed.to(coarse.dtype), torch.zeros_like(doubtful.cost)
-    alone = error.isfinite().to(coarse.dtype) - weight
     push = error.nan_to_num().clamp(min=0.0) * weight
     everyone = _At(
         columns=torch.cat((at.columns, doubtful.at.columns)),
@@ -284,7 +286,7 @@ def _most_push(
         torch.cat((weight, -doubtful.cost)),
         torch.cat((weight, none)),
         torch.cat((push, none)),
-        torch.cat((alone, none)),
+        torch.cat((alone.to(coarse.dtype), none)),
     )
     own, count, total, against = _spread(everyone, torch.stack(said), shape, side_px)
     most = torch.where(own >= _LEAST_OWN, total / count.clamp(min=1.0), 0.0)

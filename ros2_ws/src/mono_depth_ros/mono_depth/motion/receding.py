@@ -16,7 +16,7 @@ from mono_depth.data import Intrinsics
 _LEAST_SLOPE, _MOST_SLOPE = 0.5, 8.0  # log depth per unit of x/z, beyond which it is a jump
 _STEP_PX = 1  # to each side, over which a slope is measured
 _COLUMNS = 14  # cells across the image, of any row: depth tells the row
-_REACH = (2, 3)  # cells to each side: layers of depth, columns
+_REACH = (1, 2)  # cells to each side: layers of depth, columns
 _LEAST_POINTS = 4.0  # less what speaks against them
 
 

@@ -1,5 +1,7 @@
 """Depth that agrees with points of the camera's motion, and what they may not do to it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -169,10 +171,9 @@ def floor(height_m=0.5):
     return depth_m
 
 
-def known_floor(depth_m, factor):
+def known_floor(depth_m, factor, columns=(20, 36, 60, 160, 180, 200)):
     """Return a few points of the floor, on either side of the thing and far from one another."""
-    columns, rows = (20, 60, 160, 200), range(100, 156, 8)
-    pixels = np.array([[u, v] for u in columns for v in rows], float)
+    pixels = np.array([[u, v] for u in columns for v in range(100, 156, 6)], float)
     seen_m = depth_m[pixels[:, 1].astype(int), pixels[:, 0].astype(int)].numpy()
     return MotionPoints(
         pixels=pixels,
@@ -196,3 +197,13 @@ def test_a_thing_without_texture_keeps_its_distance_before_a_floor_that_is_pushe
     depth_m[40:70, 150:190] = 1.5  # nothing below it recedes
     change = corrected(depth_m, known_floor(depth_m, 1.3), CAMERA) / depth_m
     assert float(change[40:70, 150:190].max()) < 1.02
+
+
+@pytest.mark.parametrize("kind", ["moving", "unknown"])
+def test_a_floor_does_not_speak_for_what_has_corners_of_its_own_that_may_move(kind):
+    depth_m = floor()
+    known = known_floor(depth_m, 1.2, columns=(8, 76, 160, 180, 200))
+    here = np.array([[u, v] for u in (36.0, 44.0) for v in (122.0, 130.0, 138.0)])
+    change = corrected(depth_m, replace(known, **{kind: here}), CAMERA) / depth_m
+    assert float(change[128:133, 38:43].max()) < 1.03
+    assert float(change[125:150, 180].median()) == pytest.approx(1.2, abs=0.03)
