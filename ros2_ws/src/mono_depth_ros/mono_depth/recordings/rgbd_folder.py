@@ -13,6 +13,7 @@ import numpy as np
 from mono_depth.camera.trajectory import Trajectory
 from mono_depth.data import Intrinsics
 from mono_depth.errors import ConfigError
+from mono_depth.recordings.given_camera import check_camera
 from mono_depth.recordings.images import (
     images_in,
     is_hidden,
@@ -20,7 +21,6 @@ from mono_depth.recordings.images import (
     read_image,
     times_of_names,
 )
-from mono_depth.recordings.given_camera import check_camera
 from mono_depth.recordings.pose_file import read_poses, tell_coverage
 from mono_depth.recordings.sequence import FrameSequence, GivenCamera, SequenceFrame
 from mono_depth.recordings.text_lines import numbered_lines, stamp_ns_of
