@@ -66,7 +66,7 @@ def _networks_in(content: dict[object, object]) -> list[object]:
     """Return the keys of what may be the network: the least that is around tensors by name."""
     for wrappers in range(_MAX_WRAPPERS):
         found = [key for key, item in content.items() if _holds_tensors(item, wrappers)]
-        known = [key for key in found if key in _WRAPPERS]
+        known: list[object] = [key for key in found if key in _WRAPPERS]
         if found:
             return known or found
     return []
