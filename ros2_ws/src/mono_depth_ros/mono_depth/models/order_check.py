@@ -15,8 +15,11 @@ from mono_depth.errors import FrameError, ModelError
 from mono_depth.models.check import CheckImage, rank_correlation, synthetic_image
 from mono_depth.models.protocol import DepthModel
 
-# The true depth turned round is at -1, noise is at 0. Chosen, not measured: no published weights
-# were at hand.
+# Measured on the built-in image: nano 0.98 and FastDepth 0.93, so that they are at -0.98 and -0.93
+# behind an entry of another kind. Random weights of eight families: -0.28 to 0.77. FastDepth with
+# its colours swapped or normalised otherwise: 0.33 to 0.94; given 0..255 in place of 0..1, its
+# depth is none any more: -0.62. On single real images both go down to -0.51, which is why no image
+# of a user is looked at. The other weights of the zoo were not at hand.
 _OPPOSITE = -0.7
 _LEAST_VALUES = 100
 

@@ -54,7 +54,9 @@ def read_poses(path: Path) -> Trajectory:
         else:
             poses.append((stamp_ns, pose))
     if lines and not poses:
-        raise ConfigError(f"{path}: none of {len(lines)} lines tells a pose")
+        raise ConfigError(
+            f"{path}: none of {len(lines)} lines tells a pose, expected t tx ty tz qx qy qz qw"
+        )
     if lost:
         _LOG.warning("%s: %d of %d lines tell no pose, and are left out", path, lost, len(lines))
     return trajectory_of(poses, str(path))

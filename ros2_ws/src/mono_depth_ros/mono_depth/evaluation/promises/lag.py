@@ -70,7 +70,8 @@ def share_up_to_date(filtered_m: DepthImage, network_m: DepthImage) -> float:
     elsewhere[_middle(height, width)] = False
     rows, columns = _middle(height, width, _INNER)
     off = change[rows, columns] - np.nanmedian(change[elsewhere])
-    return float(np.mean(np.abs(off[np.isfinite(off)]) < _WITHIN))
+    known = off[np.isfinite(off)]
+    return float(np.mean(np.abs(known) < _WITHIN)) if known.size else float("nan")
 
 
 def lag_of(shares: Sequence[float]) -> Lag:

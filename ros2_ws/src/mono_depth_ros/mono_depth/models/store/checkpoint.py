@@ -65,10 +65,10 @@ def _unwrapped(content: object, path: Path) -> object:
 def _networks_in(content: dict[object, object]) -> list[object]:
     """Return the keys of what may be the network: the least that is around tensors by name."""
     for wrappers in range(_MAX_WRAPPERS):
-        known = [key for key in _WRAPPERS if _holds_tensors(content.get(key), wrappers)]
-        found = known or [key for key, item in content.items() if _holds_tensors(item, wrappers)]
+        found = [key for key, item in content.items() if _holds_tensors(item, wrappers)]
+        known: list[object] = [key for key in found if key in _WRAPPERS]
         if found:
-            return found
+            return known or found
     return []
 
 

@@ -9,7 +9,8 @@ import torch
 
 from mono_depth.data import OutputKind, Prediction
 from mono_depth.errors import FrameError, ModelError
-from mono_depth.models.check import synthetic_image
+from mono_depth.models.check import rank_correlation, synthetic_image
+from mono_depth.models.loading import load_model
 from mono_depth.models.order_check import check_order
 
 
@@ -42,6 +43,15 @@ def test_metric_weights_behind_a_relative_entry_are_refused(depth_m):
         check_order(Says(OutputKind.INVERSE_AFFINE, depth_m))
 
 
+def test_a_real_network_is_far_from_the_bound_on_both_sides(depth_m):
+    image = synthetic_image()
+    values = load_model("nano").infer(torch.from_numpy(image.rgb), image.intrinsics).values
+    assert rank_correlation(values, depth_m, OutputKind.METRIC) > 0.95
+    check_order(Says(OutputKind.METRIC, values))
+    with pytest.raises(ModelError, match=r"rank correlation -0\.9"):
+        check_order(Says(OutputKind.INVERSE_AFFINE, values))
+
+
 @pytest.mark.parametrize("kind", [OutputKind.METRIC, OutputKind.METRIC_FOCAL])
 def test_a_bad_network_is_not_taken_for_another_kind(depth_m, kind):
     noise = torch.rand(depth_m.shape, generator=torch.Generator().manual_seed(1))
@@ -64,8 +74,6 @@ def test_a_file_is_checked_when_it_is_loaded(tmp_path, tiny_models, monkeypatch,
 
 def test_auto_passes_over_a_broken_download(tmp_path, tiny_models, caplog):
     import yaml
-
-    from mono_depth.models.loading import load_model
 
     entry = yaml.safe_load(tiny_models.read_text())["models"]["tiny_metric"]
     good = {"file": str(tiny_models.with_name("mean.onnx"))}

@@ -237,6 +237,7 @@ def test_a_header_that_claims_more_than_there_is_takes_no_memory(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_depth_in_millimetres_where_metres_belong_is_told_by_eval(folder, tiny_models, capsys):
     for file in list((folder / "depth").iterdir()):
         file.unlink()
@@ -250,6 +251,7 @@ def test_depth_in_millimetres_where_metres_belong_is_told_by_eval(folder, tiny_m
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("units", "is_told"), [("1000", False), ("5000", True), ("200", True)])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_units_that_make_no_sense_are_told_by_eval(
     folder, tiny_models, capsys, caplog, units, is_told
 ):
@@ -362,3 +364,68 @@ def test_eval_waits_for_a_scale_that_needs_motion(tiny_models, capsys, caplog, t
     assert 0 < report["frames"] < 45
     left_out = 45 - report["frames"]
     assert f"{left_out} of 45 frames have no metres and are not measured" in caplog.text
+
+
+# One bad file or line among many
+
+
+@pytest.mark.parametrize("name", ["rgb", "depth"])
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
+def test_a_damaged_image_costs_its_own_frame_and_is_told(folder, caplog, name, content):
+    (folder / name / "2.png").write_bytes(content)
+    frames = list(open_sequence(str(folder)))
+    assert [round(frame.stamp_ns * 1e-9, 3) for frame in frames] == [0.0, 0.2]
+    assert "1 of 3 frames cannot be read, and are left out" in caplog.text
+
+
+def test_where_no_image_can_be_read_that_is_the_error(folder):
+    for file in (folder / "depth").iterdir():
+        file.write_bytes(b"no image")
+    with pytest.raises(FrameError, match=r"1\.png is not a 16-bit depth image"):
+        list(open_sequence(str(folder)))
+
+
+def test_an_image_without_depth_takes_its_time_all_the_same(folder):
+    (folder / "depth" / "2.png").unlink()
+    assert [frame.stamp_ns for frame in open_sequence(str(folder))] == [0, 200_000_000]
+
+
+def test_files_that_a_system_hides_are_none_of_the_recording(folder):
+    for name in ("rgb", "depth"):
+        (folder / name / "._1.png").write_bytes(b"\0\x05\x16\x07")
+    assert len(list(open_sequence(str(folder)))) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        ("0.1 nan nan nan nan nan nan nan", 1),  # a tracker that is lost
+        ("0.1 0 0 0 0 0 0 0", 1),
+        ("timestamp tx ty tz qx qy qz qw", 0),
+        ("0.2 0 0", 3),  # the recorder was ended
+    ],
+)
+def test_lines_that_tell_no_pose_are_left_out(tmp_path, caplog, line, number):
+    lines = [f"{0.1 * i:.1f};{0.1 * i};0;0;0;0;0;1" for i in range(3)]
+    (tmp_path / "poses.txt").write_text("\n".join([*lines[:number], line, *lines[number:]]))
+    poses = read_poses(tmp_path / "poses.txt")
+    assert all(poses.at(stamp) is not None for stamp in (0, 100_000_000, 200_000_000))
+    assert ("1 of 4 lines tell no pose" in caplog.text) == (number > 0)
+
+
+def test_a_file_of_lost_poses_is_none(tmp_path):
+    (tmp_path / "poses.txt").write_text("0 nan nan nan nan nan nan nan\n" * 3)
+    with pytest.raises(ConfigError, match="none of 3 lines tells a pose"):
+        read_poses(tmp_path / "poses.txt")
+
+
+def test_focal_lengths_in_shares_of_the_image_are_refused(folder):
+    (folder / "intrinsics.json").write_text(json.dumps(CAMERA | {"fx": 0.09, "fy": 0.06}))
+    with pytest.raises(ConfigError, match=r"images of 6x4 .* are to be multiplied by its width"):
+        open_sequence(str(folder))
+
+
+def test_a_camera_of_larger_images_is_told(folder, caplog):
+    (folder / "intrinsics.json").write_text(json.dumps(CAMERA | {"cx": 7.5}))
+    assert len(open_sequence(str(folder))) == 3
+    assert "are they those of images of another size?" in caplog.text
