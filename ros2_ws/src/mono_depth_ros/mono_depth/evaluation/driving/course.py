@@ -22,6 +22,7 @@ from mono_depth.synthetic.materials import MaterialTable
 from mono_depth.synthetic.movers import Mover
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.scenes import make_scene
+from mono_depth.synthetic.solids import Solids
 
 KINDS = ("room", "office", "corridor", "warehouse")
 _MAP_SIZE = 384  # of shadows: what a small camera can tell
@@ -33,7 +34,6 @@ _LENGTH_M = 5.0  # of the way, if it can be
 _TRIES = 60
 _SCENES = 20  # that are tried for one seed
 _MOST_M = 1.0  # of clearance that is told apart
-_PERSON_RADIUS_M = 0.25
 _STAYS_S = 60.0  # who goes back without looking walks into the side of a robot that passes him
 
 
@@ -43,6 +43,14 @@ class SteppingIn(Mover):
 
     begins_s: float
     stays_s: float = 4.0
+
+    def at(self, time_s: float) -> Solids:
+        """Return the solids in the odom frame; who stands keeps his legs still."""
+        before, after = (self.pose(time_s + d)[0] for d in (-0.02, 0.02))
+        if np.array_equal(before, after):
+            swings = replace(self, swing_rad=np.zeros_like(self.swing_rad))
+            return Mover.at(swings, time_s)
+        return super().at(time_s)
 
     def pose(self, time_s: float) -> tuple[F64, float]:
         """Return position on the floor (2,) and yaw."""
@@ -91,9 +99,9 @@ class Course:
         still = self._made[band].gap_m(np.array([place.x_m, place.y_m, 0.2]), band)
         if self.person is None:
             return still
-        at, _ = self.person.pose(time_s)
-        gap = math.dist(at, (place.x_m, place.y_m)) - _PERSON_RADIUS_M
-        return min(still, gap)
+        someone = replace(self.still, solids=self.person.at(time_s))
+        at = np.array([place.x_m, place.y_m, 0.2])
+        return min(still, Surroundings.of(someone, band).gap_m(at, band))
 
 
 def make_course(kind: str, seed: int, body: Body) -> Course:

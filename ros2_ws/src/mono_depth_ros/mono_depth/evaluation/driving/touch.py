@@ -10,12 +10,10 @@ from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.solids import Shape, Solids
 
-_ROUND = (Shape.ELLIPSOID, Shape.CYLINDER, Shape.CONE)
-
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What stands in a scene: boxes by its own clearance, upright round things by their outline.
+    """What stands in a scene: boxes by its own clearance, round things by a circle around them.
 
     A box around the crown of a plant has corners that no leaf reaches.
     """
@@ -29,11 +27,14 @@ class Surroundings:
         """Return what stands between two heights."""
         solids = scene.solids
         is_upright = np.abs(solids.rotation[:, 2, 2]) > 0.9999
-        is_round = np.isin(solids.shape, _ROUND) & is_upright
-        some = solids[is_round]
-        low, high = (some.center_m[:, 2] + sign * some.half_size_m[:, 2] for sign in (-1.0, 1.0))
-        some = some[(low < band_m[1]) & (high > band_m[0])]
-        radius_m = some.half_size_m[:, :2].max(axis=1) * _widest(some, band_m)
+        is_round = solids.shape == Shape.ELLIPSOID
+        is_round |= is_upright & np.isin(solids.shape, (Shape.CYLINDER, Shape.CONE))
+        reach_m = np.linalg.norm(solids.rotation * solids.half_size_m[:, None], axis=2)
+        low, high = solids.center_m[:, 2] - reach_m[:, 2], solids.center_m[:, 2] + reach_m[:, 2]
+        is_met = is_round & (low < band_m[1]) & (high > band_m[0])
+        some, is_tilted = solids[is_met], ~is_upright[is_met]
+        upright_m = some.half_size_m[:, :2].max(axis=1) * _widest(some, band_m)
+        radius_m = np.where(is_tilted, np.hypot(*reach_m[is_met, :2].T), upright_m)
         angular = replace(scene, solids=solids[~is_round])
         return cls(angular, some.center_m[:, :2], radius_m)
 
