@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from mono_depth.evaluation.driving.costmap import FREE, LETHAL, Grid
 from mono_depth.evaluation.driving.planner import Plan, plan
 from mono_depth.evaluation.driving.readings import PlanePose
 from mono_depth.evaluation.driving.robot import Body
+from mono_depth.evaluation.driving.touch import Surroundings
 from mono_depth.synthetic.arrays import F64
 from mono_depth.synthetic.builder import Builder
 from mono_depth.synthetic.furniture import person
@@ -20,6 +22,7 @@ from mono_depth.synthetic.materials import MaterialTable
 from mono_depth.synthetic.movers import Mover
 from mono_depth.synthetic.scene import Scene
 from mono_depth.synthetic.scenes import make_scene
+from mono_depth.synthetic.solids import Solids
 
 KINDS = ("room", "office", "corridor", "warehouse")
 _MAP_SIZE = 384  # of shadows: what a small camera can tell
@@ -31,7 +34,7 @@ _LENGTH_M = 5.0  # of the way, if it can be
 _TRIES = 60
 _SCENES = 20  # that are tried for one seed
 _MOST_M = 1.0  # of clearance that is told apart
-_PERSON_RADIUS_M = 0.25
+_STAYS_S = 60.0  # who goes back without looking walks into the side of a robot that passes him
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,14 @@ class SteppingIn(Mover):
 
     begins_s: float
     stays_s: float = 4.0
+
+    def at(self, time_s: float) -> Solids:
+        """Return the solids in the odom frame; who stands keeps his legs still."""
+        before, after = (self.pose(time_s + d)[0] for d in (-0.02, 0.02))
+        if np.array_equal(before, after):
+            swings = replace(self, swing_rad=np.zeros_like(self.swing_rad))
+            return Mover.at(swings, time_s)
+        return super().at(time_s)
 
     def pose(self, time_s: float) -> tuple[F64, float]:
         """Return position on the floor (2,) and yaw."""
@@ -76,15 +87,21 @@ class Course:
         """(2,) where it starts."""
         return np.array([self.start.x_m, self.start.y_m])
 
+    @cached_property
+    def _made(self) -> dict[tuple[float, float], Surroundings]:
+        return {}
+
     def clearance_m(self, place: PlanePose, body: Body, time_s: float) -> float:
         """Return the free distance from the middle of the robot to what it could hit."""
-        points = np.array([[place.x_m, place.y_m, 0.2]])
-        still = self.still.clearance_m(points, band_of(body))[0]
+        band = band_of(body)
+        if band not in self._made:
+            self._made[band] = Surroundings.of(self.still, band)
+        still = self._made[band].gap_m(np.array([place.x_m, place.y_m, 0.2]), band)
         if self.person is None:
-            return float(still)
-        at, _ = self.person.pose(time_s)
-        gap = math.dist(at, (place.x_m, place.y_m)) - _PERSON_RADIUS_M
-        return float(min(still, gap))
+            return still
+        someone = replace(self.still, solids=self.person.at(time_s))
+        at = np.array([place.x_m, place.y_m, 0.2])
+        return min(still, Surroundings.of(someone, band).gap_m(at, band))
 
 
 def make_course(kind: str, seed: int, body: Body) -> Course:
@@ -170,6 +187,7 @@ def with_person(course: Course, onto_m: F64, from_m: F64, begins_s: float) -> Co
         end_m=(float(onto_m[0]), float(onto_m[1])),
         speed_m_s=0.8,
         begins_s=begins_s,
+        stays_s=_STAYS_S,
     )
     table = MaterialTable(b.materials)
     scene = replace(course.still, movers=(stepping,), materials=table)
