@@ -41,7 +41,7 @@ class RayCrew:
                 configure_logging=False,
                 ignore_reinit_error=True,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray has no kind of error of its own for this
             raise ConfigError(f"no Ray at {address or 'this machine'}: {error}") from error
         needs = {"num_cpus": max(1, job.config.threads), "num_gpus": gpus, "max_restarts": 0}
         self._actor, self._job = self._ray.remote(**needs)(worker), job

@@ -16,7 +16,7 @@ from mono_depth.pipeline.build import build_pipeline
 from mono_depth.recordings.frames.open import OpenOptions, open_frames
 from mono_depth.runs.options import RunOptions
 from mono_depth.runs.output_folder import OutputFolder
-from mono_depth.runs.run import run
+from mono_depth.runs.run import expected_frames, run
 
 SEQUENCE = "synthetic:room/robot/1/32x24"
 FRAMES = 4
@@ -276,3 +276,26 @@ def test_options_that_cannot_be_are_refused():
     ):
         with pytest.raises(ConfigError, match=message):
             RunOptions(**wrong)
+
+
+def test_how_many_frames_will_be_taken_is_known_where_the_source_knows_it(source):
+    for count, every, most, expected in (
+        (10, 1, 0, 10),
+        (10, 3, 0, 4),
+        (10, 3, 2, 2),
+        (10, 1, 50, 10),
+        (None, 1, 0, None),
+        (None, 2, 7, 7),
+    ):
+        options = RunOptions(every=every, most=most)
+        assert expected_frames(replace(source, count=count), options) == expected
+
+
+def test_who_watches_a_run_is_shown_each_frame_with_its_maps(source, pipeline, config, tmp_path):
+    shown = []
+    options = RunOptions(outputs=("png",), most=2)
+
+    run(source, pipeline, config, options, tmp_path, watch=lambda *seen: shown.append(seen))
+
+    assert [frame.stamp_ns for frame, _ in shown] == sorted(frame.stamp_ns for frame, _ in shown)
+    assert [maps.depth_m.shape for _, maps in shown] == [(24, 32)] * 2

@@ -33,11 +33,22 @@ def client(tiny_models: Path, jobs_folder: Path) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Six frames of 32x24 pixels."""
-    file = tmp_path_factory.mktemp("video") / "drive.avi"
+    return video_of(tmp_path_factory.mktemp("video") / "drive.avi", 6)
+
+
+@pytest.fixture(scope="session")
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """400 frames."""
+    return video_of(tmp_path_factory.mktemp("video") / "long.avi", 400)
+
+
+def video_of(file: Path, frames: int) -> bytes:
+    """Return a video of stripes that become brighter."""
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (32, 24))
     rows, columns = np.mgrid[:24, :32]
-    for index in range(6):
-        grey = 60 + 20 * index + 20 * ((rows // 4 + columns // 4) % 2)
+    stripes = 20 * ((rows // 4 + columns // 4) % 2)
+    for index in range(frames):
+        grey = 60 + 20 * (index % 6) + stripes
         writer.write(np.repeat(grey[..., None], 3, 2).astype(np.uint8))
     writer.release()
     return file.read_bytes()
