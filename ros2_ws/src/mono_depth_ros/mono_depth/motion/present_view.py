@@ -94,7 +94,7 @@ def refined(
         normal = precision + pull
         step = -np.linalg.solve(normal, precision @ off + slope)
         off = off + step
-        turn = rotation(step[3:])
+        turn = rotation(np.asarray(step[3:], np.float64))
         T[:3, :3], T[:3, 3] = turn @ T[:3, :3], turn @ T[:3, 3] + step[:3]
     seen = _Residuals.of(key, rho, variance, rays, T, deviation)
     misfit = seen.misfit()

@@ -262,7 +262,7 @@ def _file_response(estimate: Estimate, media_type: str, content: bytes, name: st
     return Response(content, media_type=media_type, headers=headers)
 
 
-class _Silence(Response):
+class _Silence(Response):  # type: ignore[misc]
     """No answer: the client went before its request was whole, and nobody hears one."""
 
     async def __call__(self, *_: object) -> None:

@@ -121,5 +121,6 @@ def _dug(course: Course, x: float, y: float, side: float, deep: float) -> Scene:
 
 
 def _slab(b: Builder, low_m: F64, high_m: F64, deep: float, material: int) -> None:
-    middle, size = 0.5 * (low_m + high_m), high_m - low_m
-    b.frame(*middle.tolist()).box(0.0, 0.0, -deep, *size.tolist(), deep, material)
+    x, y = 0.5 * (low_m + high_m)
+    dx, dy = high_m - low_m
+    b.frame(float(x), float(y)).box(0.0, 0.0, -deep, float(dx), float(dy), deep, material)
