@@ -254,7 +254,7 @@ def test_files_that_are_not_its_weights_are_refused(tmp_path):
     ):
         Nano.load(tmp_path / "none.safetensors", CPU)
     (tmp_path / "text.safetensors").write_text("not weights")
-    with pytest.raises(ModelError, match="is not a safetensors file"):
+    with pytest.raises(ModelError, match="is not a file of weights: it is text"):
         Nano.load(tmp_path / "text.safetensors", CPU)
     save_file({"a": torch.ones(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="format 'none', expected 'mono_depth nano 3' or"):
