@@ -274,8 +274,8 @@ def _most_push(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return how much farther each (h, w) cell may get by points of its own, and if it may move."""
     side_px = width * _CELL_WIDTHS
-    cells = [math.ceil(2 * side / side_px) for side in coarse.shape]
-    shape = (_LAYERS, cells[0], cells[1])
+    height_cells, width_cells = (math.ceil(2 * side / side_px) for side in coarse.shape)
+    shape = _LAYERS, height_cells, width_cells
     weight, none = believed.to(coarse.dtype), torch.zeros_like(doubtful.cost)
     push = error.nan_to_num().clamp(min=0.0) * weight
     everyone = _At(

@@ -92,7 +92,7 @@ def refined(
         spread = max(1.0, 1.4 * float(np.median(misfit))) if iteration < 2 else 1.0
         pull, slope = seen.normal(1.0 / (1.0 + misfit / (_KERNEL * spread)) ** 2)
         normal = precision + pull
-        step = -np.linalg.solve(normal, precision @ off + slope)
+        step = np.asarray(-np.linalg.solve(normal, precision @ off + slope), np.float64)
         off = off + step
         turn = rotation(np.asarray(step[3:], np.float64))
         T[:3, :3], T[:3, 3] = turn @ T[:3, :3], turn @ T[:3, 3] + step[:3]
