@@ -49,7 +49,7 @@ def _post(posts: Solids, band_m: tuple[float, float]) -> F64:
     from_foot = np.maximum(band_m[0] - (middle - half), 0.0) / (2.0 * half)
     share = np.where(posts.shape == Shape.CONE, 1.0 - from_foot, 1.0)
     radius = posts.half_size_m[:, :2].max(axis=1) * share
-    return np.c_[posts.center_m[:, :2], radius][is_met]
+    return np.asarray(np.c_[posts.center_m[:, :2], radius][is_met])
 
 
 def _slices(solids: Solids, row: int, band_m: tuple[float, float]) -> F64:
@@ -68,4 +68,4 @@ def _slices(solids: Solids, row: int, band_m: tuple[float, float]) -> F64:
     left = 1.0 - above**2 * (shape[2, 2] + lean @ shift)
     widest = 1.0 / np.sqrt(np.linalg.eigvalsh(level)[0])
     radius = widest * np.sqrt(np.maximum(left, 0.0))
-    return np.c_[center[:2] + above[:, None] * shift, radius]
+    return np.asarray(np.c_[center[:2] + above[:, None] * shift, radius])
