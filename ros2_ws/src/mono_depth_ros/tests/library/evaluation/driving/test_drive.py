@@ -294,6 +294,7 @@ def test_round_things_are_touched_where_they_are_not_at_the_corner_of_a_box_arou
     b = Builder(np.random.default_rng(0))
     b.frame(0.0, 0.0).ball(0.0, 0.0, 0.2, 0.8, 0.8, 0.8, 0)  # the crown of a plant
     b.frame(0.0, 1.0).cylinder(0.0, 0.0, 0.0, 0.4, 1.0, 0)
+    b.frame(-1.5, -1.0).at(0.0, 0.0, 0.0, 0.3, 0.6).ball(0.3, 0.0, 0.3, 0.5, 0.2, 0.6, 0)  # leans
     scene = replace(hall.scene, solids=Solids.joined(hall.scene.solids, b.solids()))
     course = replace(hall, scene=scene, still=scene)
 
@@ -305,6 +306,14 @@ def test_round_things_are_touched_where_they_are_not_at_the_corner_of_a_box_arou
     at_the_top = 0.4 * math.sqrt(1.0 - (0.15 / 0.4) ** 2)  # of the robot the crown is so wide
     expected = [0.6 - at_the_top, math.hypot(0.5, 0.5) - at_the_top, 0.3, 0.1]
     assert gaps == pytest.approx(expected)
+    ball = scene.solids[scene.solids.shape == Shape.ELLIPSOID][1:]
+    points = np.random.default_rng(0).normal(size=(4000, 3))
+    points /= np.linalg.norm(points, axis=1)[:, None]
+    points = (points * ball.half_size_m[0]) @ ball.rotation[0].T + ball.center_m[0]
+    points = points[(points[:, 2] > 0.06) & (points[:, 2] < 0.45)]
+    there = np.array([-1.3, -1.3])
+    gap = course.clearance_m(PlanePose(x_m=-1.3, y_m=-1.3, yaw_rad=0.0), BODY, 0.0)
+    assert 0.0 < np.hypot(*(points[:, :2] - there).T).min() - gap < 0.15
 
 
 def test_where_there_is_no_way_around_there_is_no_hazard(hall):
