@@ -224,7 +224,7 @@ def test_a_damaged_note_beside_a_part_is_no_note(site, tmp_path, text):
         (b'{"error": "moved"}', {}, "the answer of a server in JSON"),
         (ONE[:-30], {}, "its end is missing"),
         (b"\x00" * 5000, {}, "begins with zeros only"),
-        (b"something else", {}, "it is no file of torch.save"),
+        (b"something else", {}, "it is text, which begins with 'something else'"),
     ],
 )
 def test_what_is_no_file_of_weights_is_not_kept(site, tmp_path, body, headers, message):
