@@ -119,6 +119,7 @@ def test_the_lines_of_python_in_the_readme_run() -> None:
     assert result.scale.is_metric
 
 
+@pytest.mark.slow
 def test_a_client_without_anything_installed_gets_the_depth_of_an_image(run, tmp_path, tiny_models):
     from mono_depth.config import PipelineConfig
     from web_client import png_of, running, wait_until_ready

@@ -11,6 +11,7 @@ from mono_depth.bench.soft_noise import soft_noise
 from mono_depth.commands.main import main
 
 
+@pytest.mark.slow
 def test_a_benchmark_tells_machine_versions_model_and_the_time_of_each_stage(
     tiny_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_closed_pipe_ends_a_command_quietly(command):
     assert code in (0, 141)
 
 
+@pytest.mark.slow
 def test_an_error_is_still_said_where_only_the_output_is_closed():
     code, said = run("-m", "mono_depth.commands.main", "models", "info", "nanoo")
     assert code == 1

@@ -126,6 +126,7 @@ def part(target: Path) -> Path:
     return target.with_name("net.pth.part")
 
 
+@pytest.mark.slow
 def test_pull_puts_the_checked_file_in_place(hub, models, target, capsys):
     assert models("pull", "net") == 0
 

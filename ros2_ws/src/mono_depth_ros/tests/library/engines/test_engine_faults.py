@@ -65,6 +65,7 @@ def full_disk(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_a_full_disk_costs_a_warning_and_no_engine(tmp_path, monkeypatch, caplog, engine):
     pytest.importorskip(engine)
@@ -76,6 +77,7 @@ def test_a_full_disk_costs_a_warning_and_no_engine(tmp_path, monkeypatch, caplog
     assert list((tmp_path / "engines").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_openvino_that_cannot_write_is_a_full_disk_too(tmp_path, monkeypatch, caplog):
     openvino = pytest.importorskip("openvino")
 
@@ -108,6 +110,7 @@ def test_what_a_user_made_of_images_is_not_deleted(tmp_path):
     assert not found.discard()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_auto", [True, False])
 def test_a_package_that_nobody_asked_for_is_no_warning(tmp_path, monkeypatch, caplog, is_auto):
     pytest.importorskip("onnxruntime")

@@ -492,6 +492,7 @@ def test_torch_is_not_asked_to_run_an_onnx_file(tiny_models, cache_folder, optio
         fitted("tiny_metric", cache_folder, registry=tiny_models, **options)
 
 
+@pytest.mark.slow
 def test_an_engine_that_breaks_in_the_check_is_not_taken(cache_folder, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("in one file\n\nout of luck\n")
@@ -502,6 +503,7 @@ def test_an_engine_that_breaks_in_the_check_is_not_taken(cache_folder, monkeypat
     assert report.plan == Plan(engine="torch", precision="fp32")
 
 
+@pytest.mark.slow
 def test_an_engine_that_never_answers_is_not_taken(cache_folder, monkeypatch):
     """OpenVINO repeats a loop of a negative count for ever."""
     ends = threading.Event()

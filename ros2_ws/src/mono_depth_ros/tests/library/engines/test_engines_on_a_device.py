@@ -117,6 +117,7 @@ def test_the_fastest_engine_wins_on_a_device(gpu, speeds, tmp_path, times_ms, wi
     assert report.ms == times_ms[winner]
 
 
+@pytest.mark.slow
 def test_a_network_of_a_few_ms_is_worth_an_engine_on_a_device(gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "timed", lambda run, device: (_REFERENCE_MS, run()))
     monkeypatch.setattr(runner, "race", lambda *_, device: [_REFERENCE_MS, 0.2])
@@ -146,6 +147,7 @@ def frame(number: int) -> Frame:
     return Frame(rgb=rgb, stamp_ns=number * 10**8, frame_id="camera")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_live", [False, True])
 def test_an_overflow_in_a_later_frame_is_seen_in_it_and_ends_fp16(
     gpu, speeds, tmp_path, is_live, caplog

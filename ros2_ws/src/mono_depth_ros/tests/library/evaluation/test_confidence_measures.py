@@ -78,6 +78,7 @@ def test_what_is_unknown_is_not_judged():
     assert np.isnan(confidence_scores(depth_m * np.nan, truth_m, truth_m).half)
 
 
+@pytest.mark.slow
 def test_the_report_has_a_line_a_bound_and_a_curve_for_each_recording(tmp_path):
     truth_m, depth_m = recording()
     scores = confidence_scores(depth_m, truth_m, 1.0 - error_of(truth_m, depth_m))

@@ -47,6 +47,7 @@ def test_confidence_that_is_the_same_everywhere_ranks_nothing(one_answer):
     assert "| wall (1) | flat | 40." in markdown([row])
 
 
+@pytest.mark.slow
 def test_truth_that_the_sensor_cannot_measure_is_left_out(one_answer):
     (row,) = measure("wall", [FRAME], {"flat": one_answer}, 1.0)
     assert math.isnan(row.confident_half)

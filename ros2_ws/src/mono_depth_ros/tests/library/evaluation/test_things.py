@@ -214,6 +214,7 @@ def glassy_frame() -> SyntheticFrame:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "recall", "precision"), [(9.0, 1.0, 0.25), (-9.0, 0.0, np.nan)])
 def test_glass_is_scored_against_the_labels_of_the_renderer(bias, recall, precision):
     net = NanoLiteNet(0, has_hints=False)

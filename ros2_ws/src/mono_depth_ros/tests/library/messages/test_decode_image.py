@@ -197,6 +197,7 @@ def test_malformed_images_are_refused(changes: dict[str, Any], text: str, as_mad
     assert text in str(error.value)
 
 
+@pytest.mark.slow
 def test_random_fields_give_an_image_or_a_frame_error(as_made: Maker) -> None:
     rng = np.random.default_rng(0)
     encodings = [*ALL, "32FC3", "8SC1", "jpeg"]

@@ -165,6 +165,7 @@ def test_one_image_is_a_batch_as_well():
     assert torch.equal(prediction.values, nano.infer(IMAGES[0], CAMERA).values)
 
 
+@pytest.mark.slow
 def test_each_image_becomes_to_the_bit_what_it_becomes_alone():
     for name in ("depth_anything_v2_small", "moge2_small", "depth_anything_3_mono_large"):
         preprocess = Preprocess(read_registry()[name].input, CPU)
@@ -204,6 +205,7 @@ def mean_registry(tmp_path_factory):
     return registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "runs"), [("any", [3]), ("one", [1, 1, 1])])
 def test_a_file_gets_as_many_images_as_it_says_that_it_takes(mean_registry, name, runs):
     assert check(load_model(name, registry=mean_registry)) == runs

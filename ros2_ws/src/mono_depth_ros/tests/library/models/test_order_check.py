@@ -43,6 +43,7 @@ def test_metric_weights_behind_a_relative_entry_are_refused(depth_m):
         check_order(Says(OutputKind.INVERSE_AFFINE, depth_m))
 
 
+@pytest.mark.slow
 def test_a_real_network_is_far_from_the_bound_on_both_sides(depth_m):
     image = synthetic_image()
     values = load_model("nano").infer(torch.from_numpy(image.rgb), image.intrinsics).values
@@ -59,6 +60,7 @@ def test_a_bad_network_is_not_taken_for_another_kind(depth_m, kind):
         check_order(Says(kind, values))
 
 
+@pytest.mark.slow
 def test_a_file_is_checked_when_it_is_loaded(tmp_path, tiny_models, monkeypatch, caplog):
     from mono_depth.models import loading
 
@@ -72,6 +74,7 @@ def test_a_file_is_checked_when_it_is_loaded(tmp_path, tiny_models, monkeypatch,
     assert asked == []
 
 
+@pytest.mark.slow
 def test_auto_passes_over_a_broken_download(tmp_path, tiny_models, caplog):
     import yaml
 

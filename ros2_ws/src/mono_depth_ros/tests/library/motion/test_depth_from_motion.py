@@ -178,6 +178,7 @@ def test_corners_are_followed_and_new_ones_found_only_where_none_is():
     assert len(new_corners(last, corners)) < 0.1 * len(corners)
 
 
+@pytest.mark.slow
 def test_the_map_of_landmarks_is_bounded_and_forgets():
     rng = np.random.default_rng(3)
     grey = rng.integers(0, 255, (240, 320), np.uint8)

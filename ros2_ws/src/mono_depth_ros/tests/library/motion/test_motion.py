@@ -204,6 +204,7 @@ def test_a_correction_leaks_away_when_nothing_renews_it():
     assert scale_shift.shift == pytest.approx(0.0, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_long_one_sided_error_cannot_carry_scale_and_shift_away():
     values, scale_shift = np.linspace(1.0, 5.0, 200), ScaleShift()
     for _ in range(500):

@@ -191,6 +191,7 @@ def test_doubtful_pixels_clear_nothing_but_still_mark():
     assert not bool(found.ranges_m.isinf().any())
 
 
+@pytest.mark.slow
 def test_salt_noise_changes_no_bearing_by_more_than_five_centimetres():
     camera = Intrinsics.of_view(640, 480, 70.0)
     boxes = (WALL, box(1.5, 0.4, 0.3, 0.5), box(2.0, -0.5, 0.05, 1.0))

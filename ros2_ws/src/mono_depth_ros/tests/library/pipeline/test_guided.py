@@ -102,6 +102,7 @@ def test_an_image_alone_is_enough(pipeline):
     assert result.depth_m.isfinite().all()
 
 
+@pytest.mark.slow
 def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(pipeline):
     result = pipeline.process(frame(sensor_depth_m=half_a_wall()))
 

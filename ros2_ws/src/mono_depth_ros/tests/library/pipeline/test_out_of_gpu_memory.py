@@ -76,6 +76,7 @@ def test_memory_that_an_output_lacks_costs_its_frame_and_no_other(gpu, walk):
     assert devices(pipeline.process(walk[1])) == {"cpu"}
 
 
+@pytest.mark.slow
 def test_an_error_of_an_output_that_memory_has_no_part_in_changes_nothing(gpu):
     pipeline = stepping_pipeline(GPU, CPU)
     assert not pipeline.give_way(RuntimeError("a broken pipe"))

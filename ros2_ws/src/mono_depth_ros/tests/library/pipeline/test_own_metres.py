@@ -60,6 +60,7 @@ def test_sensor_depth_in_another_unit_contradicts_the_network_that_it_guides(
     assert re.search(text, result.scale.conflict)
 
 
+@pytest.mark.slow
 def test_depth_that_the_network_is_off_by_half_from_is_no_conflict(
     pipeline: DepthPipeline, own_depth_m: np.ndarray
 ) -> None:

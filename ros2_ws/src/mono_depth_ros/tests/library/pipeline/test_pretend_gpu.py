@@ -149,6 +149,7 @@ def test_a_frame_waits_for_downloads_and_for_nothing_else(gpu, walk, case):
     assert gpu.bytes_down <= published + 7 * _SIZE[0] * _SIZE[1] + of_network
 
 
+@pytest.mark.slow
 def test_a_mask_that_stays_is_uploaded_once(gpu, walk):
     pipeline = pipeline_on("cuda", temporal=TemporalConfig(mode="none"))
     masked = with_mask(walk[0])

@@ -80,6 +80,7 @@ def test_a_filter_that_was_off_for_a_while_starts_over(tiny_models):
     torch.testing.assert_close(fresh.depth_m[:, 10:-10], expected[:, 10:-10], atol=0.05, rtol=0.0)
 
 
+@pytest.mark.slow
 def test_a_robot_sees_the_scan_of_a_network_that_has_not_the_size_of_the_filter():
     config = PipelineConfig(model="nano", device="cpu", engine="torch")
     pipeline = build_pipeline(config)

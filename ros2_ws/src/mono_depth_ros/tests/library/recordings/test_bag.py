@@ -94,16 +94,19 @@ def bag(make, tmp_path):
     return make.write(tmp_path / "drive", drive(make))
 
 
+@pytest.mark.slow
 def test_a_bag_gives_color_depth_camera_and_the_pose_of_the_camera(bag):
     check_drive(open_sequence(str(bag)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("storage", "zstd"), STORED)
 def test_a_bag_is_read_whatever_stores_it(make, tmp_path, storage, zstd):
     path = make.write(tmp_path / "drive", drive(make), storage=storage, zstd=zstd)
     check_drive(open_sequence(str(path)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("storage", "zstd"), STORED)
 def test_a_folder_without_metadata_is_read_by_its_file(make, tmp_path, storage, zstd):
     path = make.write(tmp_path / "drive", drive(make), storage=storage, zstd=zstd)
@@ -111,6 +114,7 @@ def test_a_folder_without_metadata_is_read_by_its_file(make, tmp_path, storage, 
     check_drive(open_sequence(str(path)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_metadata", [True, False], ids=["metadata", "file alone"])
 @pytest.mark.parametrize(("storage", "zstd"), STORED)
 def test_the_file_of_a_bag_may_be_named(make, tmp_path, storage, zstd, has_metadata):
@@ -121,6 +125,7 @@ def test_the_file_of_a_bag_may_be_named(make, tmp_path, storage, zstd, has_metad
     check_drive(open_sequence(str(file)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("storage", "zstd"), STORED)
 def test_several_files_in_a_folder_are_one_bag(make, tmp_path, storage, zstd):
     folder = tmp_path / "drive"
@@ -155,6 +160,7 @@ def test_a_bag_of_ros_1_is_read(tmp_path):
     check_drive(open_sequence(str(make.write(tmp_path / "drive", drive(make)))))
 
 
+@pytest.mark.slow
 def test_a_folder_of_bags_of_ros_1_is_read(tmp_path):
     make = Messages(ros1=True)
     make.write(tmp_path / "drive", drive(make))
@@ -185,6 +191,7 @@ def test_messages_that_were_written_at_the_same_time_are_told_apart(make, tmp_pa
     assert [frame.rgb[0, 0, 2] for frame in sequence] == [31, 32]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ALL)
 def test_every_encoding_is_read_as_its_messages_are(make, tmp_path, encoding):
     fields = encoded(encoding, shown_by(encoding), padding=6, big="16" in encoding)
@@ -239,6 +246,7 @@ def test_raw_depth_is_taken_before_compressed_depth(make, tmp_path):
         named[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "d"),
     [

@@ -147,6 +147,7 @@ def test_poses_of_a_file_belong_to_the_frames_of_a_video(tmp_path):
     assert [frame.T_odom_camera[0, 3] for frame in frames] == pytest.approx([0.0, 0.1, 0.2])
 
 
+@pytest.mark.slow
 def test_a_rendered_drive_tells_all_but_its_depth():
     source = opened("synthetic:room/robot/1/32x24")
     frame = next(iter(source.frames())).load()
@@ -242,6 +243,7 @@ def cloud(make, stamp_ns):
     )
 
 
+@pytest.mark.slow
 def test_a_bag_tells_pose_gravity_and_height(bag):
     source = opened(bag)
     first, second, _ = loaded(source)
@@ -256,6 +258,7 @@ def test_a_bag_tells_pose_gravity_and_height(bag):
     assert first.sensor_depth_m is None
 
 
+@pytest.mark.slow
 def test_points_and_depth_of_a_bag_are_used_when_named(bag):
     topics = BagTopics(points="/scan_points", sensor_depth="/depth/image")
     first, second, third = loaded(opened(bag, topics=topics))

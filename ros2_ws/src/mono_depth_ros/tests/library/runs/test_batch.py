@@ -137,6 +137,7 @@ def test_two_inputs_of_one_name_get_folders_of_their_own(sources, tmp_path):
     assert [item.name for item in find_items(twice, tmp_path).items] == ["garden", "garden_2"]
 
 
+@pytest.mark.slow
 def test_a_bad_item_is_named_and_never_stops_the_rest(sources, tiny_models, tmp_path):
     job = job_for(tiny_models, tmp_path)
     found = find_items([str(sources)], tmp_path)

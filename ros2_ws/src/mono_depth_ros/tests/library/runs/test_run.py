@@ -98,6 +98,7 @@ def test_every_kind_of_file_holds_the_same_depth(source, pipeline, config, tmp_p
     assert all((tmp_path / name).stat().st_size > 0 for name in about["files"])
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_ends_as_if_nothing_had_happened(source, pipeline, config, tmp_path):
     options = RunOptions(outputs=("png", "npy", "color"))
     run(source, pipeline, config, options, tmp_path / "at_once")

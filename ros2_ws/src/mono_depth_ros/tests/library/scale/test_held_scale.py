@@ -292,6 +292,7 @@ def tiny_frame(index: int, factor: float | None) -> Frame:
     )
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_it_measured_and_the_next_begins_with_it(tiny_models, tmp_path):
     first = run_of(tiny_models, tmp_path)
     assert first.process(tiny_frame(0, None)).scale.state == "assumed"
@@ -326,6 +327,7 @@ class Network:
         return Prediction(values=self._values, kind=self.kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [OutputKind.METRIC, OutputKind.INVERSE_AFFINE])
 def test_the_filter_does_not_remember_the_farther_metres_of_the_run_before(tmp_path, kind):
     config = PipelineConfig(temporal=TemporalConfig(mode="static"))

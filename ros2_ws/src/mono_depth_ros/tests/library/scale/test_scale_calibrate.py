@@ -123,6 +123,7 @@ def test_distances_that_may_be_wrong_are_told(tiny_models, tmp_path, capsys, met
     assert (tmp_path / "scale.yaml").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metres", "model", "reason"),
     [
@@ -146,6 +147,7 @@ def test_distances_in_another_unit_are_refused(
     assert (tmp_path / "scale.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_a_model_with_a_focal_rule_needs_the_camera(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((48, 64, 3), 100, np.uint8))
     argv = ["calibrate", "--model", "nano", "--distance", str(tmp_path / "wall.png")]

@@ -100,6 +100,7 @@ def test_hints_that_moved_a_network_by_a_factor_degrade_metres_that_nothing_meas
     assert (status.state, status.conflict) == ("assumed", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("times", "state"), [(1.3, "valid"), (2.0, "degraded")])
 def test_hints_that_put_all_farther_at_once_degrade_the_state(times, state):
     """Points behind a thing move a guided network onto them, and then agree with it."""

@@ -37,6 +37,7 @@ def test_of_40_scenes_that_are_no_level_floor_none_is_too_far_while_valid(is_kno
     assert not too_far
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_known", [True, False], ids=["gravity known", "gravity unknown"])
 @pytest.mark.parametrize("scale", [0.7, 1.0, 1.5])
 def test_a_level_floor_is_measured_as_before(is_known, scale):
@@ -49,6 +50,7 @@ def test_a_level_floor_is_measured_as_before(is_known, scale):
         assert told.ratio == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thing", ["table", "platform", "ramp"])
 @pytest.mark.parametrize("seed", range(4))
 def test_what_a_robot_drives_up_to_does_not_become_its_ground(thing, seed):
@@ -64,6 +66,7 @@ def test_what_a_robot_drives_up_to_does_not_become_its_ground(thing, seed):
         assert told.status.state != "valid" or told.ratio < 1.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends_m", [3.0, 0.4], ids=["climbs", "descends"])
 @pytest.mark.parametrize("with_odometry", [True, False])
 def test_a_height_that_is_not_constant_is_noticed(ends_m, with_odometry):

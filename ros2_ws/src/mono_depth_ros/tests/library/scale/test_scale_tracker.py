@@ -166,6 +166,7 @@ def test_a_jump_of_scale_is_followed_once_five_frames_agree():
     assert scales[-1] == pytest.approx(3.8, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_scale_grows_old_and_is_lost():
     tracker, _, _ = converged(frames=60)
     config = replace(SPARSE, lost_sigma=10.0, valid_sigma=5.0)

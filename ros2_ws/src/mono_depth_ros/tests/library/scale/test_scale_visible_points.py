@@ -87,6 +87,7 @@ def too_far_while_valid(told, kind):
     return [(i, *one) for i, one in enumerate(told) if one[1] == "valid" and one[0] > limit]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
 def test_points_of_the_room_behind_do_not_push_what_hides_them_away(kind, share):
@@ -96,12 +97,14 @@ def test_points_of_the_room_behind_do_not_push_what_hides_them_away(kind, share)
         assert told[index][0] < 1.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS[:2])
 @pytest.mark.parametrize(("share", "at_m"), [(0.7, 2.5), (0.9, 3.0), (0.97, 1.2), (1.0, 1.5)])
 def test_neither_do_points_behind_another_thing_or_one_that_fills_the_view(kind, share, at_m):
     assert not too_far_while_valid(replay(kind, share, at_m), kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
 def test_a_depth_camera_that_sees_through_a_pane_does_not_either(share):
     told = replay(OutputKind.METRIC, share, 1.5, known="sensor_depth")
@@ -120,6 +123,7 @@ def test_a_state_in_which_most_points_are_hidden_says_so():
     assert ("points lie behind what is seen" in status.reason) or "contradicts" in status.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "frames"), [(1.8, 8), (1 / 1.8, 5)])
 def test_a_network_that_jumps_is_followed_later_if_all_becomes_farther(factor, frames):
     """What the network says of near and far fits the points: then it is no surface before them."""

@@ -54,6 +54,7 @@ def test_another_seed_gives_another_image():
     assert np.abs(small_camera(3)[5].depth_m - small_camera(4)[5].depth_m).max() > 0.1
 
 
+@pytest.mark.slow
 def test_frames_have_the_promised_types():
     frame = small_camera()[-1]
     assert frame.rgb.shape == (72, 96, 3)
@@ -65,6 +66,7 @@ def test_frames_have_the_promised_types():
     assert frame.stamp_ns == 1_933_333_333  # 29 / 15 s
 
 
+@pytest.mark.slow
 def test_depth_and_poses_of_two_views_agree():
     camera = small_camera(seed=8)
     k, here = camera.intrinsics, camera.trajectory.T_odom_camera[0]
@@ -121,6 +123,7 @@ def test_the_recording_plays_to_and_fro_without_a_jump():
     assert after_last.stamp_ns - last.stamp_ns == pytest.approx(1e9 / 15.0, abs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", TRAJECTORY_STYLES)
 @pytest.mark.parametrize("kind", ["room", "corridor", "yard"])
 def test_paths_are_smooth_and_keep_their_distance(kind: str, style: str):
@@ -151,6 +154,7 @@ def test_every_kind_of_scene_gives_images_with_contrast(kind: str):
     assert np.isfinite(frame.depth_m).mean() > 0.3
 
 
+@pytest.mark.slow
 def test_training_images_are_a_pure_function_of_the_seed():
     first, second = training_sample(11, 64, 48), training_sample(11, 64, 48)
     np.testing.assert_array_equal(first.rgb, second.rgb)

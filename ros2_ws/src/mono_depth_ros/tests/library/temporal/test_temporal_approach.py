@@ -33,6 +33,7 @@ def frames_of(body="box", speed_m_s=1.0, rate_hz=10.0, from_m=3.0, to_m=0.6):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("body", ["box", "plain box", "person"])
 def test_what_comes_nearer_is_never_reported_farther_than_it_is(body, mode):
@@ -52,12 +53,14 @@ def test_a_slow_approach_does_not_hide_in_the_noise(mode):
     assert np.mean(run.filtered[-30:]) < 1.04
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow", "static"])
 def test_it_does_not_hide_in_a_scale_that_flickers_either(mode):
     run = approach_run(frames_of(rate_hz=15.0), mode, scale_noise=0.03)
     assert np.quantile(run.excess, 0.9) < 1.05
 
 
+@pytest.mark.slow
 def test_what_goes_away_may_trail_but_does_not_stay():
     leaving = frames_of(from_m=0.8, to_m=2.8)
     run = approach_run([*leaving, *stands(2.8)], "static")
@@ -70,6 +73,7 @@ def stands(distance_m, frames=25, after=21):
     return [replace(still, stamp_ns=(after + i) * 100_000_000) for i in range(frames)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "static"])
 @pytest.mark.parametrize("scale_noise", [0.0, 0.03])
 def test_what_stands_is_not_drawn_nearer(mode, scale_noise):
@@ -87,6 +91,7 @@ def test_every_speed_and_rate_stays_within_the_bound_of_its_mode():
         assert row.value < (worst if frames == "worst frame" else limits[frames]), row
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_body_mode_and_noise():
     rows = approach_rows(["box"], ["static"], [2.0], [10.0])
     assert [row.number for row in rows] == [9] * 4

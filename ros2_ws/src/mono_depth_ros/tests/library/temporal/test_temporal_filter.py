@@ -188,6 +188,7 @@ def test_the_output_of_a_frame_depends_on_that_frame(corridor, mode):
 # Things that come and go
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pose", "flow"])
 def test_an_obstacle_is_there_in_its_first_frame_and_gone_in_the_first_after(corridor, mode):
     recording, _ = patch(1.2, 10, 15)(corridor)
@@ -408,6 +409,7 @@ def test_a_cut_starts_a_relative_model_over(corridor):
     np.testing.assert_allclose(values[0], network[6], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poison", ["NaN", "a NaN patch", "infinite", "constant", "negative"])
 def test_bad_output_of_a_relative_model_leaves_no_trace(corridor, poison):
     network, past = affine_network(corridor), RelativeFilter()

@@ -208,6 +208,7 @@ def test_windows_are_views_through_longer_lenses_and_some_are_held_askew(tmp_pat
     assert 0.1 < np.mean(roll_deg > 15.0) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_both_views_of_a_pair_agree_where_they_show_the_same_points(seed, tmp_path, pairs):
     views = random_views(taken(pairs, tmp_path), (64, 64), np.random.default_rng(seed))
@@ -283,6 +284,7 @@ def test_compression_is_as_bad_as_that_of_opencv(quality):
 # ---- hints
 
 
+@pytest.mark.slow
 def test_hints_are_true_up_to_their_noise_and_some_views_have_none():
     views = flat_views(torch.full((40, 64, 64), 3.0))
     shares = HintShares(points=0.5, sensor=0.2, ground=0.5)
@@ -301,6 +303,7 @@ def test_hints_are_true_up_to_their_noise_and_some_views_have_none():
     assert int(has_ground.sum()) in range(10, 31)
 
 
+@pytest.mark.slow
 def test_glass_and_what_is_too_far_have_no_sensor_depth():
     depth_m = torch.full((12, 64, 64), 2.0)
     depth_m[:, :, 48:] = 30.0

@@ -188,6 +188,7 @@ def test_glass_is_learned_where_somebody_says_what_it_is():
     assert float(glass_loss(-logit, glass)) == pytest.approx(8.0, abs=1e-2)
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_at_its_own_rate_and_its_norms_not_at_all():
     rendered = Examples(
         **{name: torch.cat([column] * 2) for name, column in vars(example(4.0)).items()}

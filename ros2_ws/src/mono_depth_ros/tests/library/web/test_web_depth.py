@@ -219,6 +219,7 @@ def test_another_model_can_be_chosen_and_relative_depth_has_no_metres(client, gr
     assert client.post_form("/predict", grey(), model="tiny_inverse").json["success"] is False
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_leaves_a_server_that_says_so(tiny_models, grey):
     config = PipelineConfig(model="tiny_absent", registry=str(tiny_models), device="cpu")
     with running(config) as client:

@@ -141,6 +141,7 @@ def test_the_bounds_of_a_depth_grow_with_scale_and_pixel():
     assert unsure.low_m < sure.low_m < 2.0 < sure.high_m < unsure.high_m
 
 
+@pytest.mark.slow
 def test_bounds_of_lengths_hold_nine_of_ten_when_errors_are_as_told():
     random, held, total = np.random.default_rng(3), 0, 300
     told = deviations(scale=0.2, pixel=0.08)

@@ -216,6 +216,7 @@ def room() -> Course:
     return make_course("room", 0, BODY)
 
 
+@pytest.mark.slow
 def test_exact_depth_arrives_and_touches_nothing(room):
     found = drive(room, DepthSense("exact", EXACT), BODY)
 
@@ -231,6 +232,7 @@ def test_depth_that_is_blind_hits_what_stands_before_its_goal(room):
     assert drive(room, DepthSense("blind", EXACT, is_blind=True), BODY).hit
 
 
+@pytest.mark.slow
 def test_a_video_shows_every_step_of_a_drive(room, tmp_path):
     path, fault = tmp_path / "drive.mp4", Fault(begins_s=0.0, lasts_s=99.0)
     short = replace(room, shortest_m=-3.0)  # time for a second
@@ -266,6 +268,7 @@ def hall() -> Course:
     )
 
 
+@pytest.mark.slow
 def test_a_glass_door_across_the_way_is_driven_around_by_who_sees_it(hall):
     course = with_glass_door(hall, BODY)
 
@@ -275,6 +278,7 @@ def test_a_glass_door_across_the_way_is_driven_around_by_who_sees_it(hall):
     assert found.arrived
 
 
+@pytest.mark.slow
 def test_the_edge_of_a_pit_is_marked_and_driven_around(hall):
     course = with_pit(hall, BODY)
 
@@ -284,6 +288,7 @@ def test_the_edge_of_a_pit_is_marked_and_driven_around(hall):
     assert found.arrived
 
 
+@pytest.mark.slow
 def test_who_does_not_look_for_drop_offs_falls_into_a_pit(hall):
     unaware = DepthSense("exact", replace(EXACT, drop_m=0.0))
 

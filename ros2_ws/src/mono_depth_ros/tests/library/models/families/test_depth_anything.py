@@ -34,6 +34,7 @@ def net(weights):
     return built(lambda: DepthAnythingNet("small", None), weights)
 
 
+@pytest.mark.slow
 def test_names_shapes_and_the_weights_of_the_rule_are_those_of_the_original(weights):
     assert len(weights) == read_golden("depth_anything_v1")["small"]["tensors"]
     assert len(weights) == read_golden("depth_anything_v2")["relative_small"]["tensors"]

@@ -35,6 +35,7 @@ def net(weights):
     return built(lambda: Da3Net(GOLDEN_CONFIG), weights)
 
 
+@pytest.mark.slow
 def test_names_and_shapes_are_those_of_the_original(weights):
     assert len(weights) == read_golden("depth_anything_3")["small"]["tensors"]
 
@@ -58,6 +59,7 @@ def test_the_large_network_has_the_parameters_of_the_published_file():
     assert sum(shape.numel() for shape in shapes.values()) == 334_171_394
 
 
+@pytest.mark.slow
 def test_metres_grow_with_the_focal_length_and_relative_depth_does_not(net):
     rgb = rule_image(60, 80)
     near, registry = golden_camera(60, 80), read_registry()

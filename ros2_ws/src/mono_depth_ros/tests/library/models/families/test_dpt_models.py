@@ -64,6 +64,7 @@ def test_names_and_shapes_are_those_of_the_published_network(variant):
     assert found == GOLDEN[variant]["layout_sha256"]
 
 
+@pytest.mark.slow
 def test_a_vga_image_keeps_its_aspect_ratio():
     sizes = {name: read_registry()[name].input.size_for(640, 480) for name in ENTRIES.values()}
 
@@ -195,6 +196,7 @@ def test_original_and_hub_files_give_the_same_bits_through_the_registry(
     assert torch.equal(*outputs)
 
 
+@pytest.mark.slow
 def test_a_hub_file_without_one_tensor_is_refused_by_its_original_name(large_weights):
     hub = to_hub_layout(large_weights)
     del hub["dpt.encoder.layer.3.attention.attention.key.bias"]

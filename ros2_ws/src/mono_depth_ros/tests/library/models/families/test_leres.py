@@ -137,6 +137,7 @@ def test_an_entry_that_no_published_network_fits_is_refused(change, message):
         Leres.load(entry, Path("unused.pth"), CPU)
 
 
+@pytest.mark.slow
 def test_a_square_that_is_no_multiple_of_32_is_refused(net):
     entry = read_registry()["leres_resnet50"]
     wrong = replace(entry, input=entry.input.with_short_side(450))

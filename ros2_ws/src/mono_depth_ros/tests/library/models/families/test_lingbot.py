@@ -47,10 +47,12 @@ def net(weights):
     return built(lambda: LingBotNet(golden_config()), weights)
 
 
+@pytest.mark.slow
 def test_names_and_shapes_are_those_of_the_original(weights):
     assert len(weights) == GOLDEN["tensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("golden", GOLDEN["float32"], ids=case_name)
 def test_as_many_pixels_as_in_the_original_stay_without_depth(net, golden):
     height, width = golden["size"]
@@ -66,6 +68,7 @@ def test_as_many_pixels_as_in_the_original_stay_without_depth(net, golden):
     assert int((mask <= 0.5).sum()) == golden["without_depth"]
 
 
+@pytest.mark.slow
 def test_the_mask_shows_where_the_depth_map_had_holes(net):
     depth_m = torch.full((96, 128), 2.0)
     depth_m[:48, 64:] = torch.nan

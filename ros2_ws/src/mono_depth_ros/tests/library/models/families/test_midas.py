@@ -59,6 +59,7 @@ def test_folded_batch_normalisation_changes_nothing_but_the_rounding(net):
     torch.testing.assert_close(net(image), before, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_inverse_depth_is_never_negative(weights):
     net = built(partial(MidasNet, "small"), weights | {LAST_BIAS: torch.tensor([-100.0])})
 

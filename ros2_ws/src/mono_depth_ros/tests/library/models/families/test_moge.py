@@ -111,6 +111,7 @@ def test_too_few_points_are_left_where_they_are(valid):
     assert float(shift_of(points, uv, torch.arange(16) < valid, 0.8)) == 0.0
 
 
+@pytest.mark.slow
 def test_a_longer_lens_sees_the_same_image_farther_away(net):
     golden = SAME_SIZE[1]
     rgb = torch.from_numpy(pseudo_random.image(*golden["size"]))

@@ -376,6 +376,7 @@ def test_weights_outside_of_the_folder_are_refused(tmp_path, location):
         load(path)
 
 
+@pytest.mark.slow
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
     path = with_external_data(tmp_path / "mine", 2.0)
     data = path.with_name("net.onnx.data")

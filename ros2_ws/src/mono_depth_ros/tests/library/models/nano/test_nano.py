@@ -50,6 +50,7 @@ def untrained() -> Nano:
 # ---- shapes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(64, 32), (160, 96), (32, 64)])
 def test_output_has_the_size_of_the_input(width, height):
     net = NanoNet().eval()
@@ -85,6 +86,7 @@ def test_through_a_long_lens_the_network_sees_the_image_smaller(focal_px, networ
     assert network_size(camera) == network
 
 
+@pytest.mark.slow
 def test_the_size_is_searched_for_once_for_each_camera(shipped):
     camera = replace(CAMERA, fx=CAMERA.fx + 0.125)
     before = network_size.cache_info().misses
@@ -117,6 +119,7 @@ def test_rays_point_along_the_pixels():
     assert rays[1].tolist() == [[0.0, 0.0, 0.0], [0.25, 0.25, 0.25]]
 
 
+@pytest.mark.slow
 def test_twice_the_focal_length_is_twice_the_depth_for_the_same_network_output(untrained):
     with torch.no_grad():
         untrained.net.module.down[0][0].weight[:, 3:] = 0.0  # deaf to the rays
@@ -125,6 +128,7 @@ def test_twice_the_focal_length_is_twice_the_depth_for_the_same_network_output(u
     torch.testing.assert_close(far, 2.0 * near)
 
 
+@pytest.mark.slow
 def test_depth_is_the_exponential_of_the_output_times_focal_over_canonical_focal(untrained):
     with torch.no_grad():
         untrained.net.module.head.weight.zero_()
@@ -135,6 +139,7 @@ def test_depth_is_the_exponential_of_the_output_times_focal_over_canonical_focal
     torch.testing.assert_close(values, torch.full((160, 224), expected))
 
 
+@pytest.mark.slow
 def test_without_intrinsics_the_default_field_of_view_is_assumed(untrained):
     assumed = Intrinsics.assumed(160, 120)
     assert 2 * math.degrees(math.atan(80 / assumed.fx)) == pytest.approx(60.0)
@@ -146,6 +151,7 @@ def test_without_intrinsics_the_default_field_of_view_is_assumed(untrained):
 # ---- predictions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", [0, 255, None], ids=["black", "white", "noise"])
 def test_depth_is_finite_and_positive_and_confidence_a_probability(shipped, fill):
     rgb = RGB if fill is None else torch.full_like(RGB, fill)
@@ -164,6 +170,7 @@ def test_confidence_is_the_probability_of_an_error_below_a_quarter():
     assert float(confidence(even)) == pytest.approx(1 - math.exp(-1), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rgb", "reason"),
     [
@@ -191,6 +198,7 @@ def test_weights_survive_the_way_through_a_file(tmp_path):
     assert read_record(tmp_path / "a.safetensors") == {"seed": 1, "images_seen": 5}
 
 
+@pytest.mark.slow
 def test_large_statistics_of_a_norm_survive_the_file(tmp_path):
     net = NanoNet()
     net.hints.up[3].spatial[1].running_var.fill_(1e6)
@@ -230,6 +238,7 @@ def test_weights_that_lack_the_hints_they_promise_are_refused(tmp_path):
         Nano.load(path, CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -246,6 +246,7 @@ def test_without_hints_it_is_the_network_without_hints(guided):
     assert told_nothing.mask is None
 
 
+@pytest.mark.slow
 def test_before_training_the_network_for_hints_leaves_all_to_the_rules():
     torch.manual_seed(0)
     untrained = Nano(NanoNet(), CPU)
@@ -261,6 +262,7 @@ def test_before_training_the_network_for_hints_leaves_all_to_the_rules():
         torch.testing.assert_close(told.confidence, ruled.confidence)
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_see_hints_follow_them_too():
     torch.manual_seed(0)
     blind = Nano(NanoNet(has_hints=False), CPU)
@@ -292,6 +294,7 @@ def test_only_what_hints_have_moved_alone_loses_its_confidence():
     assert bool((kept[2:] == 1.0).all())
 
 
+@pytest.mark.slow
 def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(guided):
     width, height = network_size(CAMERA)
     depth_m = torch.full((height, width), 2.0)
@@ -318,6 +321,7 @@ def test_depth_of_another_size_covers_the_same_view(guided):
     assert prediction.mask[:, :half].all()
 
 
+@pytest.mark.slow
 def test_a_few_points_set_the_scale(guided):
     alone = guided.infer(RGB, CAMERA).values
     depth_m = torch.full(alone.shape, NAN)
@@ -338,6 +342,7 @@ def test_height_and_gravity_change_the_answer_only_together_and_with_a_camera(gu
     torch.testing.assert_close(guided.infer_guided(RGB, None, both).values, uncalibrated)
 
 
+@pytest.mark.slow
 def test_known_metres_are_metres_for_any_focal_length(guided):
     tele = replace(CAMERA, fx=300.0, fy=300.0)
     assert focal_factor(tele) > 2.0 * focal_factor(CAMERA)

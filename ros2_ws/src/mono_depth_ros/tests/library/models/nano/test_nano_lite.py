@@ -59,6 +59,7 @@ def test_variants_of_the_same_depth_are_told_apart_by_their_width():
     assert stages_of(2)[-1].channels == 352
 
 
+@pytest.mark.slow
 def test_another_network_or_a_missing_layer_is_refused(tmp_path):
     torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
     with pytest.raises(ModelError, match="has 0 blocks and 0 channels, expected those of"):
@@ -87,6 +88,7 @@ def test_a_fixed_norm_gives_the_same_in_one_step_and_in_two():
         torch.testing.assert_close(encoder(image), in_two, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_leaves_the_norms_and_the_first_stages_of_the_encoder_alone():
     net = lively(NanoLiteNet(0, has_hints=False)).train()
     net.freeze(2)
@@ -123,6 +125,7 @@ def test_the_rays_change_what_it_says_once_they_have_been_learned():
         assert not torch.allclose(net(image, rays), before)
 
 
+@pytest.mark.slow
 def test_glass_comes_with_the_prediction_with_and_without_hints():
     nano = Nano(lively(NanoLiteNet(0)), CPU)
     alone = nano.infer(RGB, CAMERA)
@@ -136,6 +139,7 @@ def test_glass_comes_with_the_prediction_with_and_without_hints():
     torch.testing.assert_close(batched.glass, alone.glass)
 
 
+@pytest.mark.slow
 def test_its_weights_survive_the_way_through_a_file_that_tells_their_source(tmp_path):
     net = lively(NanoLiteNet(0))
     path = tmp_path / "lite.safetensors"
@@ -154,12 +158,14 @@ def test_its_weights_survive_the_way_through_a_file_that_tells_their_source(tmp_
     )
 
 
+@pytest.mark.slow
 def test_weights_for_images_alone_get_an_untrained_network_for_hints_to_train(tmp_path):
     save_weights(NanoLiteNet(0, has_hints=False), tmp_path / "a.safetensors", {})
     assert read_net(tmp_path / "a.safetensors")[0].hints is None
     assert load_net(tmp_path / "a.safetensors").hints is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "reason"),
     [

@@ -120,6 +120,7 @@ def test_a_truncated_file_is_refused(weights):
         read_tensors(weights)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("is_zip", [True, False])
 def test_flipped_bytes_anywhere_are_refused_or_read_never_a_crash(tmp_path, is_zip):
