@@ -63,8 +63,7 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
     if context.device.type != "cuda":
         return Engine(call=_eager(module, context.threads), detail="eager")
     inputs = tuple(tensor.to(context.device) for tensor in network.inputs)
-    # What was compiled is kept for the next start, unless the user keeps it elsewhere.
-    os.environ.setdefault(_CACHE_OF_COMPILER, str(context.store.shared("inductor")))
+    _keep_what_is_compiled(str(context.store.shared("inductor")))
     candidates: tuple[tuple[str, Callable[[], EngineCall]], ...] = (
         ("compiled, CUDA graph", lambda: _graph(torch.compile(module, dynamic=False), inputs)),
         ("CUDA graph", lambda: _graph(module, inputs)),
@@ -81,6 +80,21 @@ def build(network: Network, plan: Plan, context: BuildContext) -> Engine:
         return Engine(call=_eager(module, context.threads), detail="eager")
     times_ms = race(*(partial(item.call, *inputs) for item in made), device=context.device)
     return made[times_ms.index(min(times_ms))]
+
+
+def _keep_what_is_compiled(folder: str) -> None:
+    """Let torch keep what it compiled for the next start, unless the user keeps it elsewhere.
+
+    Once loaded the compiler names a folder for what is temporary itself, which is no choice.
+    """
+    try:
+        from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+    except ImportError:
+        temporary = ""
+    else:
+        temporary = default_cache_dir()
+    if os.environ.get(_CACHE_OF_COMPILER, temporary) == temporary:
+        os.environ[_CACHE_OF_COMPILER] = folder
 
 
 def _eager(module: nn.Module, threads: int) -> EngineCall:

@@ -62,6 +62,7 @@ def test_it_trains_and_leaves_weights_and_what_it_did(tmp_path):
     assert (tmp_path / "nano.safetensors").stat().st_size > 1_000_000
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_told_by_the_exit_code(tmp_path):
     done = run("--out", str(tmp_path), "--train", "1", "--", "--batch", "none")
     assert done.returncode == 1

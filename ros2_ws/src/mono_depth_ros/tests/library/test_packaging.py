@@ -155,6 +155,7 @@ def test_the_changelog_has_the_version_with_its_date_and_what_is_forthcoming_abo
     assert all(re.match(r"\* [a-z][a-z, ]*: \S", entry) for entry in entries)
 
 
+@pytest.mark.slow
 def test_package_xml_names_every_ros_package_that_the_code_imports() -> None:
     manifest = ET.parse(PACKAGE / "package.xml").getroot()
     named = {element.text for element in manifest.findall("exec_depend")}

@@ -133,6 +133,7 @@ def store_and_delete(folder, letter):
         assert text in ("", "a" * 100_000, "b" * 100_000), len(text)
 
 
+@pytest.mark.slow
 def test_two_processes_that_store_and_delete_at_once_leave_a_whole_engine(cache):
     forks = multiprocessing.get_context("fork")  # nothing to import: they start at once
     builders = [forks.Process(target=store_and_delete, args=(cache.folder, x)) for x in "ab"]

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from mono_depth.config import PipelineConfig, TemporalConfig
 from mono_depth.data import Frame, OutputKind, Prediction
@@ -216,8 +217,13 @@ def test_fp32_on_a_device_is_not_tf32(gpu, monkeypatch):
     assert not torch.backends.cuda.matmul.allow_tf32
 
 
-def test_what_was_compiled_is_kept_beside_the_engines(gpu, tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_named_by_torch", [False, True])
+def test_what_was_compiled_is_kept_beside_the_engines(
+    gpu, tmp_path, monkeypatch, is_named_by_torch
+):
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    if is_named_by_torch:
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
     model, _ = fitted(tmp_path, engine="torch", precision="fp16")
     model.infer(torch.zeros(120, 160, 3, dtype=torch.uint8), None)
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "engines" / "inductor")

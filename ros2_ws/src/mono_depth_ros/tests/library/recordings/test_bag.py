@@ -167,6 +167,7 @@ def test_a_folder_of_bags_of_ros_1_is_read(tmp_path):
     check_drive(open_sequence(str(tmp_path)))
 
 
+@pytest.mark.slow
 def test_the_slash_before_the_frames_of_ros_1_does_not_part_them(tmp_path):
     make = Messages(ros1=True)
     *topics, (name, kind, _) = drive(make)
@@ -215,6 +216,7 @@ def test_compressed_images_are_read(make, tmp_path, extension):
     np.testing.assert_allclose(frame.rgb[0, 0].astype(int), (10, 20, 30), atol=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
 def test_compressed_depth_is_read(make, tmp_path, encoding):
     # In inverse depth, 40 / (17 - 1) = 2.5 m.
@@ -408,6 +410,7 @@ def test_the_topic_of_a_message_that_is_cut_off_is_named(make, tmp_path, monkeyp
         list(reader.messages(reader.image_topic()))
 
 
+@pytest.mark.slow
 def test_stamps_of_0_are_those_of_the_recorder(make, tmp_path):
     def unstamped(topic):
         name, kind, messages = topic
@@ -478,6 +481,7 @@ def test_a_folder_is_recognised_by_what_it_holds(tmp_path, files, kind):
     assert recognised(str(tmp_path)) == kind
 
 
+@pytest.mark.slow
 def test_of_a_file_that_lies_there_packed_and_unpacked_one_is_read(make, tmp_path):
     path = make.write(tmp_path / "drive", drive(make), zstd="file")
     (path / "metadata.yaml").unlink()

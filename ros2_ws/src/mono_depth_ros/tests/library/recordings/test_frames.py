@@ -271,6 +271,7 @@ def test_points_and_depth_of_a_bag_are_used_when_named(bag):
         loaded(opened(bag, topics=BagTopics(points="/nothing")))
 
 
+@pytest.mark.slow
 def test_what_comes_through_a_body_frame_is_not_used(tmp_path):
     pytest.importorskip("rosbags", reason="the package rosbags writes the bag")
     make = Messages()

@@ -146,6 +146,7 @@ def test_a_folder_that_cannot_be_written_leaves_the_scale_of_this_run(tmp_path):
     assert scales.find(FORM, NOW_S) == HELD
 
 
+@pytest.mark.slow
 def test_only_so_many_files_are_kept(tmp_path):
     scales = HeldScales(tmp_path)
     for index in range(70):

@@ -111,6 +111,7 @@ def test_a_depth_camera_that_sees_through_a_pane_does_not_either(share):
     assert not too_far_while_valid(told, OutputKind.METRIC)
 
 
+@pytest.mark.slow
 def test_a_state_in_which_most_points_are_hidden_says_so():
     rng, tracker = np.random.default_rng(0), ScaleTracker()
     covered_m, _ = behind_a_thing(room(), 0.8, 1.5)

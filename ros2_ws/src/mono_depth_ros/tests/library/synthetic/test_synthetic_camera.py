@@ -162,6 +162,7 @@ def test_training_images_are_a_pure_function_of_the_seed():
     assert training_sample(12, 64, 48).rgb.tobytes() != first.rgb.tobytes()
 
 
+@pytest.mark.slow
 def test_training_frames_travel_between_processes():
     frame = training_sample(2, 64, 48)
     again = pickle.loads(pickle.dumps(frame))

@@ -125,6 +125,7 @@ def test_a_body_that_does_not_come_is_given_up_and_gives_its_place_back(client, 
     assert client.post_image("/v1/depth", grey()).status == 200
 
 
+@pytest.mark.slow
 def test_an_image_of_400_million_pixels_is_refused_by_its_header(client):
     before = resident(client)
     bomb = large_png(20_000, 20_000)

@@ -150,6 +150,7 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_malformed_requests_are_answered(client, caplog, elsewhere: Path):
     fuzz(client, _DEFAULT, 1, caplog, elsewhere)
 

@@ -228,6 +228,7 @@ def test_exact_depth_arrives_and_touches_nothing(room):
     assert top_view(found, BODY).shape[1] == 480
 
 
+@pytest.mark.slow
 def test_depth_that_is_blind_hits_what_stands_before_its_goal(room):
     assert drive(room, DepthSense("blind", EXACT, is_blind=True), BODY).hit
 

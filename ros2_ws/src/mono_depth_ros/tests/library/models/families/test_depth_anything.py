@@ -72,6 +72,7 @@ def test_each_size_of_input_gets_its_own_positions(net):
     assert not torch.allclose(alone[28, 42], alone[42, 28].mT)
 
 
+@pytest.mark.slow
 def test_new_weights_replace_the_remembered_positions(weights):
     with torch.device("meta"):
         net = DepthAnythingNet("small", None)

@@ -40,6 +40,7 @@ def test_names_and_shapes_are_those_of_the_original(weights):
     assert len(weights) == read_golden("depth_anything_3")["small"]["tensors"]
 
 
+@pytest.mark.slow
 def test_there_is_no_depth_in_the_sky(net):
     entry = with_short_side(read_registry()[METRIC], 56)
 

@@ -209,6 +209,7 @@ def test_threads_reach_onnx_runtime(tmp_path):
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_the_example_registry_runs_fastdepth_as_its_authors_did(tmp_path, shared_data):
     shutil.copy(EXAMPLE, tmp_path / "registry.yaml")
     (tmp_path / "fastdepth_nyu_224.onnx").symlink_to(

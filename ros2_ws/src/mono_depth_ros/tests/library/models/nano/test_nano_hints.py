@@ -310,6 +310,7 @@ def test_depth_of_a_sensor_is_kept_and_its_holes_are_filled(guided):
     assert (prediction.values > 0.0).all()
 
 
+@pytest.mark.slow
 def test_depth_of_another_size_covers_the_same_view(guided):
     depth_m = torch.full((480, 640), NAN)
     depth_m[:, 320:] = 3.0
@@ -354,6 +355,7 @@ def test_known_metres_are_metres_for_any_focal_length(guided):
         )
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_used_is_refused_with_hints_too(guided):
     with pytest.raises(FrameError, match="20x20 pixels, expected 32 or more"):
         guided.infer_guided(torch.zeros(20, 20, 3, dtype=torch.uint8), None, Hints())

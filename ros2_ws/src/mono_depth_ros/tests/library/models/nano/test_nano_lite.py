@@ -107,6 +107,7 @@ def test_training_leaves_the_norms_and_the_first_stages_of_the_encoder_alone():
 # ---- outputs and file
 
 
+@pytest.mark.slow
 def test_it_says_depth_spread_and_glass_for_every_pixel():
     net = lively(NanoLiteNet(0, has_hints=False)).eval()
     with torch.inference_mode():
@@ -114,6 +115,7 @@ def test_it_says_depth_spread_and_glass_for_every_pixel():
     assert said.shape == (1, 3, 64, 32)
 
 
+@pytest.mark.slow
 def test_the_rays_change_what_it_says_once_they_have_been_learned():
     net = NanoLiteNet(0, has_hints=False).eval()
     image, rays = torch.zeros(1, 3, 32, 32), torch.randn(1, 2, 32, 32)
